@@ -77,9 +77,7 @@ class Invalid(Refused):
 
     default_code = "invalid"
 
-    def __init__(
-        self, message: str, *, faults: Sequence[Fault] = (), remedy: str = "", code: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, faults: Sequence[Fault] = (), remedy: str = "", code: str = "") -> None:
         super().__init__(message, remedy=remedy, code=code)
         self.faults = tuple(faults)
 

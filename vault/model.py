@@ -1,0 +1,418 @@
+"""The facts that the whole program speaks of, as frozen dataclasses and enums.
+
+Nothing here reads a file, opens a connection or decides anything: a value that exists is well formed, and that
+is all. Times are aware datetimes in UTC; sizes are bytes; digests are lower-case hexadecimal.
+
+Words: a *package* is what a repository deposits, known by its identifier. A *version* (v1, v2, …) of it is
+immutable. A *copy* is one version on one *volume*. A *failure domain* is what fails together (a chassis, an
+array); a *site* is what burns together.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+"""What can stand in an event's detail, a task's parameters or a receipt."""
+
+
+class DigestAlgorithm(enum.StrEnum):
+    """Digest algorithms that content may be stored under (OCFL 1.1, section 3.5.1: the two it recommends)."""
+
+    SHA512 = "sha512"
+    SHA256 = "sha256"
+
+
+class CopyState(enum.StrEnum):
+    """The life of a copy.
+
+    ``planned -> writing -> written -> good`` and then ``good -> suspect -> good | damaged | missing``;
+    ``damaged | missing -> writing`` when it is repaired; ``good -> retired``. Only GOOD counts for a policy: it
+    means that every byte was read back from the medium and every digest was equal. An unreachable volume
+    changes no copy's state.
+    """
+
+    PLANNED = "planned"
+    WRITING = "writing"
+    WRITTEN = "written"
+    GOOD = "good"
+    SUSPECT = "suspect"
+    DAMAGED = "damaged"
+    MISSING = "missing"
+    RETIRED = "retired"
+
+
+ALLOWED_TRANSITIONS: Mapping[CopyState, frozenset[CopyState]] = {
+    CopyState.PLANNED: frozenset({CopyState.WRITING, CopyState.RETIRED}),
+    CopyState.WRITING: frozenset({CopyState.WRITTEN, CopyState.PLANNED, CopyState.GOOD, CopyState.DAMAGED,
+                                  CopyState.MISSING}),
+    CopyState.WRITTEN: frozenset({CopyState.GOOD, CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING}),
+    CopyState.GOOD: frozenset({CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING, CopyState.RETIRED}),
+    CopyState.SUSPECT: frozenset({CopyState.GOOD, CopyState.DAMAGED, CopyState.MISSING, CopyState.RETIRED}),
+    CopyState.DAMAGED: frozenset({CopyState.GOOD, CopyState.MISSING, CopyState.RETIRED}),
+    CopyState.MISSING: frozenset({CopyState.GOOD, CopyState.DAMAGED, CopyState.RETIRED}),
+    CopyState.RETIRED: frozenset(),
+}  # fmt: skip
+"""From which state a copy may go where. A state to itself is always allowed (a renewed proof)."""
+
+
+class MediumClass(enum.StrEnum):
+    """What policies count: copies on disk volumes and copies on tape."""
+
+    DISK = "disk"
+    TAPE = "tape"
+
+
+class VolumeMode(enum.StrEnum):
+    """What the operator wants of a volume. What can be seen of it is its :class:`Condition`."""
+
+    ACTIVE = "active"
+    READ_ONLY = "read-only"
+    EVACUATING = "evacuating"
+    RETIRED = "retired"
+
+
+class Condition(enum.StrEnum):
+    """What a probe saw. OFFLINE: it does not answer. FOREIGN: something else is mounted there."""
+
+    ONLINE = "online"
+    READ_ONLY = "read-only"
+    OFFLINE = "offline"
+    FOREIGN = "foreign"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A place that holds copies: a directory tree or a tape."""
+
+    id: int
+    uuid: UUID
+    name: str
+    kind: str
+    medium: MediumClass
+    domain: str
+    site: str
+    mode: VolumeMode
+    condition: Condition
+    condition_reason: str
+    size_bytes: int | None
+    free_bytes: int | None
+    probed_at: datetime | None
+    added_at: datetime
+
+
+class PackageKind(enum.StrEnum):
+    """What a deposit was: a complete BagIt bag, or one file kept as it is."""
+
+    BAG = "bag"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptive:
+    """What the depositor said of a package, as far as it is indexed. Empty strings where nothing was said."""
+
+    fonds: str = ""
+    agency: str = ""
+    batch: str = ""
+    title: str = ""
+    retention: str = ""
+    access: str = ""
+    priority_class: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What a repository deposits; known by its identifier."""
+
+    id: int
+    identifier: str
+    head: int
+    descriptive: Descriptive
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One immutable version of a package.
+
+    ``content_digest`` names the content whatever its packing: the digest of the canonical list of logical paths
+    with their digests. ``inventory_digest`` is that of the ``vN/inventory.json`` which, through its manifest,
+    pins every byte; two copies of a version have the same inventory to the letter. ``bytes`` and ``files``
+    count the logical files, ``part_bytes`` what this version adds on a medium (unchanged files are not stored
+    again). ``deposit_digests`` are those of the request body as it was sent, by algorithm.
+    """
+
+    id: int
+    package_id: int
+    identifier: str
+    number: int
+    kind: PackageKind
+    algorithm: DigestAlgorithm
+    content_digest: str
+    inventory_digest: str
+    files: int
+    bytes: int
+    part_bytes: int
+    deposit_digests: Mapping[str, str]
+    policy: str
+    priority_class: str
+    below_policy: bool
+    ingest_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One version on one volume.
+
+    ``proved_at`` is when its bytes were last read back, all equal; ``checked_at`` when a check last came to a
+    conclusion, good or bad; ``due_at`` when the next check should begin. ``failures`` counts the checks in a row
+    that could not read it.
+    """
+
+    id: int
+    version_id: int
+    package_id: int
+    number: int
+    volume_id: int
+    volume: str
+    state: CopyState
+    written_at: datetime | None
+    proved_at: datetime | None
+    checked_at: datetime | None
+    due_at: datetime | None
+    changed_at: datetime
+    reason: str = ""
+    failures: int = 0
+
+
+class IngestState(enum.StrEnum):
+    """The steps of a deposit. PREPARED: everything is on the volume's staging, the rename is about to happen."""
+
+    RECEIVING = "receiving"
+    PREPARED = "prepared"
+    STORED = "stored"
+    RECEIPTED = "receipted"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """One deposit on its way. ``problem`` is the problem document of a refused or failed one."""
+
+    id: str
+    identifier: str
+    state: IngestState
+    agent: str
+    volume: str
+    version: int | None
+    bytes_received: int
+    prepared: Mapping[str, Json] | None
+    problem: Mapping[str, Json] | None
+    receipt: Mapping[str, Json] | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class TaskKind(enum.StrEnum):
+    """What the planner may ask for."""
+
+    VERIFY = "verify"
+    REPLICATE = "replicate"
+    REPAIR = "repair"
+
+
+class TaskState(enum.StrEnum):
+    """READY waits for a lane, RUNNING holds a lease, the others are ended."""
+
+    READY = "ready"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A piece of work that the planner derived. Losing every task loses nothing: they are derived again.
+
+    ``key`` is unique among the open tasks, so that deriving twice makes one. ``volumes`` are the names of those
+    whose lanes it occupies.
+    """
+
+    id: int
+    key: str
+    kind: TaskKind
+    state: TaskState
+    priority: int
+    package_id: int
+    identifier: str
+    version: int | None
+    volumes: tuple[str, ...]
+    params: Mapping[str, Json]
+    attempts: int
+    not_before: datetime
+    lease_owner: str
+    lease_until: datetime | None
+    done_bytes: int
+    total_bytes: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task that the planner wants to exist."""
+
+    key: str
+    kind: TaskKind
+    priority: int
+    package_id: int
+    identifier: str
+    version: int | None
+    volumes: tuple[str, ...]
+    total_bytes: int = 0
+    params: Mapping[str, Json] = field(default_factory=dict)
+
+
+class EventType(enum.StrEnum):
+    """Types of events: PREMIS 3.0 event types (https://id.loc.gov/vocabulary/preservation/eventType) where it
+    has one, our own words for the rest."""
+
+    INGESTION = "ingestion"
+    VALIDATION = "validation"
+    VERSION_CREATED = "version-created"
+    COPY_WRITTEN = "copy-written"
+    REPLICATION = "replication"
+    FIXITY_CHECK = "fixity-check"
+    RECOVERY = "recovery"
+    EVIDENCE_KEPT = "evidence-kept"
+    EVIDENCE_RELEASED = "evidence-released"
+    RECEIPT = "receipt-issued"
+    VOLUME_ADDED = "volume-added"
+    VOLUME_CHANGED = "volume-changed"
+    POLICY_CHANGED = "policy-changed"
+    VERIFICATION_REQUESTED = "verification-requested"
+    VERIFICATION_ENDED = "verification-ended"
+    TOKEN_CREATED = "token-created"
+    TOKEN_REVOKED = "token-revoked"
+    NODE_STARTED = "node-started"
+    NODE_STOPPED = "node-stopped"
+    CHECKPOINT = "ledger-checkpoint"
+
+
+class Outcome(enum.StrEnum):
+    """How an event ended (PREMIS eventOutcome)."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something that happened, before the ledger has given it a place in the chain.
+
+    ``agent`` is who did it: ``node:NAME`` for the daemon itself, ``token:NAME`` or ``user:LOGIN`` for people
+    and programs. ``detail`` holds nothing secret and no content.
+    """
+
+    type: EventType
+    outcome: Outcome
+    agent: str
+    identifier: str = ""
+    version: int | None = None
+    volume: str = ""
+    detail: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event in the chain. ``hash`` is the SHA-256 of its canonical JSON (RFC 8785), ``previous`` included."""
+
+    seq: int
+    type: str
+    time: datetime
+    outcome: Outcome
+    agent: str
+    identifier: str
+    version: int | None
+    volume: str
+    detail: Mapping[str, Json]
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Damaged bytes that were set aside on a volume, until an operator releases them."""
+
+    id: int
+    copy_id: int
+    identifier: str
+    version: int
+    volume: str
+    path: str
+    event_seq: int
+    kept_at: datetime
+    released_at: datetime | None
+
+
+class Scope(enum.StrEnum):
+    """What a token may do."""
+
+    DEPOSIT = "deposit"
+    READ = "read"
+    OPERATE = "operate"
+    APPROVE = "approve"
+    AUDIT = "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential, without its secret: only a hash of that is ever stored."""
+
+    id: int
+    name: str
+    scopes: frozenset[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class VerificationState(enum.StrEnum):
+    """Whether an ordered verification still has copies to check."""
+
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """An order to check copies now: all copies in its scope that were not checked since ``requested_at``.
+
+    The scope is a volume's name, an identifier, or both empty for everything. It needs no list of copies: what is
+    still to do follows from the time of each copy's last check, so it survives any restart.
+    """
+
+    id: str
+    volume: str
+    identifier: str
+    agent: str
+    state: VerificationState
+    requested_at: datetime
+    finished_at: datetime | None
+    total: int
+    checked: int
+    good: int
+    bad: int
+    skipped: int
