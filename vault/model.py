@@ -145,7 +145,9 @@ class Version:
     with their digests. ``inventory_digest`` is that of the ``vN/inventory.json`` which, through its manifest,
     pins every byte; two copies of a version have the same inventory to the letter. ``bytes`` and ``files``
     count the logical files, ``part_bytes`` what this version adds on a medium (unchanged files are not stored
-    again). ``deposit_digests`` are those of the request body as it was sent, by algorithm.
+    again). ``deposit_digests`` are those of the request body as it was sent, by algorithm. ``priority`` orders the
+    versions that are below their policy, lower first. ``policy_fingerprint`` names the wording of the policies under
+    which ``policy`` and ``below_policy`` were last worked out.
     """
 
     id: int
@@ -165,6 +167,8 @@ class Version:
     below_policy: bool
     ingest_id: str
     created_at: datetime
+    priority: int = 100
+    policy_fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,3 +420,13 @@ class Verification:
     good: int
     bad: int
     skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a kind of scheduled work last began and last succeeded; what its last failure said, "" after a success."""
+
+    kind: str
+    last_started: datetime | None
+    last_success: datetime | None
+    last_error: str
