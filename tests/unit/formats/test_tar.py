@@ -428,8 +428,8 @@ def test_broken_gzip_is_refused(spoil, code):
 
 def test_a_gzip_bomb_is_stopped_early():
     squeezer = zlib.compressobj(9, wbits=31)
-    bomb = b"".join([*(squeezer.compress(bytes(1024**2)) for _ in range(256)), squeezer.flush()])
-    assert len(bomb) < 300_000
+    bomb = b"".join([*(squeezer.compress(bytes(1024**2)) for _ in range(64)), squeezer.flush()])
+    assert len(bomb) < 100_000
     stream = gunzip(io.BytesIO(bomb), LIMITS)
     tracemalloc.start()
     with pytest.raises(Invalid) as caught:
@@ -484,7 +484,7 @@ NAMES = st.text(
 
 @given(st.dictionaries(NAMES, st.tuples(st.binary(max_size=2000), st.integers(-(2**40), 2**40)), max_size=6))
 def test_round_trip(files):
-    files = {f"{number}/{name.replace('/', '-')}"[:250]: value for number, (name, value) in enumerate(files.items())}
+    files = {f"{number}/n{name.replace('/', '-')}"[:250]: value for number, (name, value) in enumerate(files.items())}
     out = io.BytesIO()
     writer = TarWriter(out.write)
     offsets = {}
