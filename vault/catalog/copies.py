@@ -1,0 +1,243 @@
+"""Copies: versions on volumes, and the states they go through."""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import itertools
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, Literal
+
+import sqlalchemy as sa
+
+from vault.catalog.engine import Tx
+from vault.catalog.schema import (
+    IS_DUE_SOME_TIME,
+    IS_HELD,
+    IS_PROVED,
+    IS_UNHEALTHY,
+    UNHEALTHY,
+    copies,
+    copy_counts,
+    versions,
+    volumes,
+)
+from vault.errors import Conflict, NotFound, Refused
+from vault.model import ALLOWED_TRANSITIONS, Copy, CopyState
+
+
+class Keep(enum.Enum):
+    """Says that a value stays as it is, where None means something."""
+
+    KEEP = enum.auto()
+
+
+KEEP: Final = Keep.KEEP
+
+_INTENTIONS = frozenset({CopyState.PLANNED, CopyState.WRITING})
+_COPIES = (
+    sa.select(copies, versions.c.package_id, versions.c.number, volumes.c.name.label("volume"))
+    .join(versions, copies.c.version_id == versions.c.id)
+    .join(volumes, copies.c.volume_id == volumes.c.id)
+)
+
+
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Copy]:
+    return [Copy(**row) for row in tx.connection.execute(query).mappings()]
+
+
+def get(tx: Tx, copy_id: int) -> Copy | None:
+    """Return the copy with that number, or None."""
+    found = _several(tx, _COPIES.where(copies.c.id == copy_id))
+    return found[0] if found else None
+
+
+def of_version(tx: Tx, version_id: int) -> list[Copy]:
+    """Return every copy of a version, retired ones too, in the order in which they were planned."""
+    return _several(tx, _COPIES.where(copies.c.version_id == version_id).order_by(copies.c.id))
+
+
+def of_package(tx: Tx, package_id: int) -> list[Copy]:
+    """Return every copy of every version of a package, v1's first."""
+    return _several(tx, _COPIES.where(versions.c.package_id == package_id).order_by(versions.c.number, copies.c.id))
+
+
+def plan(tx: Tx, version_id: int, volume_id: int, state: CopyState = CopyState.PLANNED) -> Copy:
+    """Note that a version is to be on a volume, or (``state=WRITTEN``) that it was just written there.
+
+    A retired copy there is begun anew. Owes an event unless it is only an intention (PLANNED, WRITING). Raises
+    :class:`Conflict` when the volume holds one already and :class:`Refused` (code ``bad-transition``) for a state
+    in which no copy begins.
+    """
+    if state not in (CopyState.PLANNED, CopyState.WRITING, CopyState.WRITTEN):
+        raise _bad_transition("A copy", "nothing", state, "it begins as planned, writing or written")
+    place = sa.and_(copies.c.version_id == version_id, copies.c.volume_id == volume_id)
+    present = _several(tx, _COPIES.where(place))
+    if present and present[0].state is not CopyState.RETIRED:
+        raise Conflict(
+            f"Volume {present[0].volume} has a copy of that version already; it is {present[0].state}.",
+            remedy="Change the state of the one that is there.",
+            code="copy-exists",
+        )
+    if state not in _INTENTIONS:
+        tx.owe()
+    values = {
+        "state": state,
+        "written_at": tx.now if state is CopyState.WRITTEN else None,
+        "proved_at": None,
+        "checked_at": None,
+        "due_at": None,
+        "changed_at": tx.now,
+        "reason": "",
+        "failures": 0,
+    }
+    if present:
+        tx.connection.execute(copies.update().where(place).values(**values))
+        _count(tx, volume_id, CopyState.RETIRED, -1)
+    else:
+        tx.connection.execute(copies.insert().values(version_id=version_id, volume_id=volume_id, **values))
+    _count(tx, volume_id, state, +1)
+    return _several(tx, _COPIES.where(place))[0]
+
+
+def change(
+    tx: Tx,
+    copy_id: int,
+    to: CopyState,
+    *,
+    written: bool = False,
+    proved: bool = False,
+    checked: bool = False,
+    due_at: datetime | Literal[Keep.KEEP] | None = KEEP,
+    reason: str = "",
+    failures: int | None = None,
+) -> Copy:
+    """Take a copy to a state, or renew what is known of it in the same one; return it as it is then.
+
+    ``written``, ``proved`` and ``checked`` say what has just happened and set the times; a proof is also a check.
+    A check begins ``failures`` (unreadable checks in a row) at 0 again, unless a number is given. ``due_at`` and
+    ``reason`` stay when they are not given, but a new state begins without the old one's reason.
+
+    Owes an event, except where nothing but an intention (between PLANNED and WRITING), the date of the next check,
+    the reason or the failures change. Raises :class:`NotFound`, and :class:`Refused` (code ``bad-transition``) for
+    what ``ALLOWED_TRANSITIONS`` does not have, and for becoming GOOD without a proof.
+    """
+    before = _present(tx, copy_id)
+    moved = to is not before.state
+    what = f"The copy of version {before.number} on {before.volume}"
+    if moved and to not in ALLOWED_TRANSITIONS[before.state]:
+        raise _bad_transition(what, before.state, to, "there is no such step in the life of a copy")
+    if moved and to is CopyState.GOOD and not proved:
+        raise _bad_transition(what, before.state, to, "good means that every byte was read back and proved")
+    if written or proved or checked or (moved and not {before.state, to} <= _INTENTIONS):
+        tx.owe()
+    values: dict[str, object] = {}
+    if moved:
+        values.update(state=to, changed_at=tx.now, reason=reason)
+    elif reason:
+        values.update(reason=reason)
+    if written:
+        values.update(written_at=tx.now)
+    if proved:
+        values.update(proved_at=tx.now)
+    if proved or checked:
+        values.update(checked_at=tx.now, failures=0)
+    if failures is not None:
+        values.update(failures=failures)
+    if due_at is not KEEP:
+        values.update(due_at=due_at)
+    if values:
+        tx.connection.execute(copies.update().where(copies.c.id == copy_id).values(**values))
+    if moved:
+        _count(tx, before.volume_id, before.state, -1)
+        _count(tx, before.volume_id, to, +1)
+    return _present(tx, copy_id)
+
+
+def due(tx: Tx, volume_id: int, before: datetime, limit: int) -> list[Copy]:
+    """Return the copies on a volume (good, suspect or written) whose check is due by ``before``, longest due first."""
+    query = _COPIES.where(copies.c.volume_id == volume_id, IS_DUE_SOME_TIME, copies.c.due_at <= before)
+    return _several(tx, query.order_by(copies.c.due_at, copies.c.id).limit(limit))
+
+
+def in_states(
+    tx: Tx, states: Iterable[CopyState], limit: int, volume_id: int | None = None, after: int = 0
+) -> list[Copy]:
+    """Return the copies in any of ``states`` (on one volume), by id, beginning after the id ``after``."""
+    places: list[int | None] = [volume_id]
+    parts: list[list[Copy]] = []
+    # One range of an index for each state; asking for several at once would sort them all.
+    for state in sorted(set(states)):
+        if volume_id is None:
+            places = [None] if state in UNHEALTHY else list(tx.connection.scalars(sa.select(volumes.c.id)))
+        for place in places:
+            query = _COPIES.where(copies.c.state == state, copies.c.id > after)
+            query = query.where(IS_UNHEALTHY if place is None else copies.c.volume_id == place)
+            parts.append(_several(tx, query.order_by(copies.c.id).limit(limit)))
+    return list(itertools.islice(heapq.merge(*parts, key=lambda copy: copy.id), limit))
+
+
+def unchecked(
+    tx: Tx, *, before: datetime, volume_id: int | None = None, package_id: int | None = None, limit: int
+) -> list[Copy]:
+    """Return the copies in a scope that no check has concluded on since ``before``, never checked ones first.
+
+    Those that were never wholly written, and retired ones, are not among them; damaged and missing ones are.
+    """
+    query = _COPIES.where(IS_HELD)
+    if package_id is not None:
+        query = query.where(versions.c.package_id == package_id)
+    places = [volume_id] if volume_id is not None else list(tx.connection.scalars(sa.select(volumes.c.id)))
+    found: list[Copy] = []
+    # Never first, then oldest: two ranges of the index, in which databases place NULL differently.
+    for condition in (copies.c.checked_at.is_(None), copies.c.checked_at < before):
+        for place in places:
+            if len(found) < limit:
+                chosen = query.where(copies.c.volume_id == place, condition)
+                found += _several(tx, chosen.order_by(copies.c.checked_at, copies.c.id).limit(limit - len(found)))
+    return found
+
+
+def counts(tx: Tx) -> dict[tuple[str, CopyState], int]:
+    """Return how many copies are in which state, by name of volume and state. Zeros are absent.
+
+    Read from counters that every change keeps in its own transaction, so it takes no time however many there are.
+    """
+    query = sa.select(volumes.c.name, copy_counts.c.state, copy_counts.c.number).join(volumes)
+    rows = tx.connection.execute(query.where(copy_counts.c.number != 0))
+    return {(name, state): number for name, state, number in rows}
+
+
+def oldest_proof(tx: Tx) -> dict[str, datetime]:
+    """Return for each volume the time of the proof that is longest ago among its good and suspect copies."""
+    oldest = (
+        sa.select(sa.func.min(copies.c.proved_at))
+        .where(copies.c.volume_id == volumes.c.id, IS_PROVED)
+        .correlate(volumes)
+        .scalar_subquery()
+    )
+    rows = tx.connection.execute(sa.select(volumes.c.name, oldest))
+    return {name: moment for name, moment in rows if moment is not None}
+
+
+def _present(tx: Tx, copy_id: int) -> Copy:
+    found = get(tx, copy_id)
+    if found is None:
+        raise NotFound(f"There is no copy number {copy_id}.")
+    return found
+
+
+def _count(tx: Tx, volume_id: int, state: CopyState, difference: int) -> None:
+    row = sa.and_(copy_counts.c.volume_id == volume_id, copy_counts.c.state == state)
+    updated = tx.connection.execute(copy_counts.update().where(row).values(number=copy_counts.c.number + difference))
+    if updated.rowcount == 0:
+        tx.connection.execute(copy_counts.insert().values(volume_id=volume_id, state=state, number=difference))
+
+
+def _bad_transition(what: str, before: str, to: str, why: str) -> Refused:
+    return Refused(
+        f"{what} cannot go from {before} to {to}: {why}.",
+        remedy="This is a mistake in the program; nothing was changed. Report it.",
+        code="bad-transition",
+    )

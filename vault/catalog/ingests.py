@@ -1,0 +1,120 @@
+"""Deposits on their way, step by step, so that each can be finished or undone after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from vault.catalog.engine import Tx
+from vault.catalog.schema import IS_AWAITING_RECEIPT, IS_UNFINISHED, ingests
+from vault.errors import Conflict, NotFound, Refused
+from vault.model import Ingest, IngestState, Json
+
+
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Ingest]:
+    return [Ingest(**row) for row in tx.connection.execute(query).mappings()]
+
+
+def get(tx: Tx, ingest_id: str) -> Ingest | None:
+    """Return the deposit of that id, or None."""
+    found = _several(tx, sa.select(ingests).where(ingests.c.id == ingest_id))
+    return found[0] if found else None
+
+
+def begin(tx: Tx, ingest_id: str, identifier: str, agent: str) -> Ingest:
+    """Note that a deposit has begun (RECEIVING). Owes no event yet. Raises :class:`Conflict` for an id in use."""
+    if get(tx, ingest_id) is not None:
+        raise Conflict(f"There is already a deposit {ingest_id}.", remedy="Begin a new one.", code="ingest-exists")
+    tx.connection.execute(
+        ingests.insert().values(
+            id=ingest_id,
+            identifier=identifier,
+            state=IngestState.RECEIVING,
+            agent=agent,
+            volume="",
+            bytes_received=0,
+            created_at=tx.now,
+            updated_at=tx.now,
+        )
+    )
+    return _present(tx, ingest_id)
+
+
+def progress(tx: Tx, ingest_id: str, bytes_received: int) -> Ingest:
+    """Note how many bytes of the body have come. Owes no event."""
+    return _step(tx, ingest_id, {IngestState.RECEIVING}, IngestState.RECEIVING, bytes_received=bytes_received)
+
+
+def prepare(tx: Tx, ingest_id: str, *, volume: str, version: int, prepared: Mapping[str, Json]) -> Ingest:
+    """Note that all is staged and durable and the rename comes next (PREPARED). Owes no event.
+
+    ``prepared`` is what finishing it after a crash needs. May be repeated with other values before it is stored.
+    """
+    before = {IngestState.RECEIVING, IngestState.PREPARED}
+    values = {"volume": volume, "version": version, "prepared": dict(prepared)}
+    return _step(tx, ingest_id, before, IngestState.PREPARED, **values)
+
+
+def store(tx: Tx, ingest_id: str) -> Ingest:
+    """Note that the version is in place and in the catalogue (STORED). Owes an event."""
+    tx.owe()
+    return _step(tx, ingest_id, {IngestState.PREPARED}, IngestState.STORED)
+
+
+def receipt(tx: Tx, ingest_id: str, receipt: Mapping[str, Json]) -> Ingest:
+    """Keep the signed receipt (RECEIPTED). Owes an event."""
+    tx.owe()
+    return _step(tx, ingest_id, {IngestState.STORED}, IngestState.RECEIPTED, receipt=dict(receipt))
+
+
+def refuse(tx: Tx, ingest_id: str, problem: Mapping[str, Json]) -> Ingest:
+    """Note that what was sent is not taken in (REFUSED). Owes no event: nothing that the archive holds changed."""
+    before = {IngestState.RECEIVING, IngestState.PREPARED}
+    return _step(tx, ingest_id, before, IngestState.REFUSED, problem=dict(problem))
+
+
+def fail(tx: Tx, ingest_id: str, problem: Mapping[str, Json]) -> Ingest:
+    """Note that it ended for a reason of ours (FAILED). Owes no event: nothing that the archive holds changed."""
+    before = {IngestState.RECEIVING, IngestState.PREPARED}
+    return _step(tx, ingest_id, before, IngestState.FAILED, problem=dict(problem))
+
+
+def unfinished(tx: Tx) -> list[Ingest]:
+    """Return the deposits that were being received or are prepared, the oldest first."""
+    return _several(tx, sa.select(ingests).where(IS_UNFINISHED).order_by(ingests.c.created_at, ingests.c.id))
+
+
+def awaiting_receipt(tx: Tx, limit: int) -> list[Ingest]:
+    """Return the stored deposits that have no receipt yet, the oldest first."""
+    query = sa.select(ingests).where(IS_AWAITING_RECEIPT).order_by(ingests.c.created_at, ingests.c.id)
+    return _several(tx, query.limit(limit))
+
+
+def by_version(tx: Tx, identifier: str, number: int) -> Ingest | None:
+    """Return the deposit that made that version, or was the last that meant to; None when none is known."""
+    kept = sa.case((ingests.c.state.in_([IngestState.STORED, IngestState.RECEIPTED]), 0), else_=1)
+    query = sa.select(ingests).where(ingests.c.identifier == identifier, ingests.c.version == number)
+    found = _several(tx, query.order_by(kept, ingests.c.created_at.desc(), ingests.c.id).limit(1))
+    return found[0] if found else None
+
+
+def _present(tx: Tx, ingest_id: str) -> Ingest:
+    found = get(tx, ingest_id)
+    if found is None:
+        raise NotFound(f"There is no deposit {ingest_id}.", remedy="Look at the address that the deposit answered.")
+    return found
+
+
+def _step(tx: Tx, ingest_id: str, before: set[IngestState], to: IngestState, **values: object) -> Ingest:
+    present = _present(tx, ingest_id)
+    if present.state not in before:
+        raise Refused(
+            f"The deposit {ingest_id} is {present.state} and cannot become {to}.",
+            remedy="Begin a new deposit.",
+            code="bad-transition",
+        )
+    tx.connection.execute(
+        ingests.update().where(ingests.c.id == ingest_id).values(state=to, updated_at=tx.now, **values)
+    )
+    return _present(tx, ingest_id)

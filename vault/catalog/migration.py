@@ -1,0 +1,67 @@
+"""Bringing a database's schema to this program's, with Alembic and without its command line."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Final
+
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from vault.errors import ConfigError
+
+_LOCK_KEY: Final = 0x6B686F736F
+"""Number of the advisory lock in PostgreSQL: "khoso" in ASCII."""
+
+_alembic_lock: Final = threading.Lock()  # Alembic keeps the migration at work in a global.
+
+
+def current_revision(connection: sa.Connection) -> str | None:
+    """Return the revision that the database is at, None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_revision() -> str | None:
+    """Return the revision that this program works with."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def upgrade(connection: sa.Connection) -> None:
+    """Create or upgrade the schema within the transaction that ``connection`` is in, which must hold off others.
+
+    Raises :class:`ConfigError` for a schema of a newer program, and for a PostgreSQL database not in UTF-8.
+    """
+    from alembic import command
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
+        encoding = connection.scalar(sa.text("SHOW server_encoding"))
+        if encoding != "UTF8":
+            raise ConfigError(
+                f"The catalogue's database is encoded in {encoding}.",
+                remedy="Create it with: createdb --encoding=UTF8 --template=template0 NAME",
+            )
+    config = _config()
+    script = ScriptDirectory.from_config(config)
+    present = current_revision(connection)
+    if present == script.get_current_head():
+        return
+    if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+        raise ConfigError(
+            f"The catalogue's schema is at revision {present}, which this program does not know: it is newer.",
+            remedy="Install the newer khoso again, or restore a backup of the catalogue from before its upgrade.",
+            code="catalogue-newer",
+        )
+    config.attributes["connection"] = connection
+    with _alembic_lock:
+        command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", os.path.join(os.path.dirname(__file__), "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

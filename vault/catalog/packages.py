@@ -1,0 +1,274 @@
+"""Packages and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import sqlalchemy as sa
+
+from vault.catalog.engine import Tx
+from vault.catalog.schema import IS_BELOW_POLICY, packages, versions
+from vault.errors import Conflict, NotFound
+from vault.identifiers import package_reference
+from vault.model import Descriptive, DigestAlgorithm, Json, Package, PackageKind, Version
+
+_DESCRIPTIVE = ("fonds", "agency", "batch", "title", "retention", "access", "priority_class")
+_VERSION_COLUMNS = [column for column in versions.c if column.name not in ("metadata", "receipt")]
+_VERSIONS = sa.select(*_VERSION_COLUMNS, packages.c.identifier).join(packages)
+
+
+def _package(row: sa.RowMapping) -> Package:
+    return Package(
+        id=row["id"],
+        identifier=row["identifier"],
+        head=row["head"],
+        descriptive=Descriptive(**{name: row[name] for name in _DESCRIPTIVE}),
+        created_at=row["created_at"],
+    )
+
+
+def _version(row: sa.RowMapping) -> Version:
+    return Version(**row)
+
+
+def _one_version(tx: Tx, *conditions: sa.ColumnElement[bool]) -> Version | None:
+    row = tx.connection.execute(_VERSIONS.where(*conditions)).mappings().first()
+    return None if row is None else _version(row)
+
+
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Version]:
+    return [_version(row) for row in tx.connection.execute(query).mappings()]
+
+
+def get(tx: Tx, identifier: str) -> Package | None:
+    """Return the package of that identifier (in NFC, as ``parse_identifier`` returns it), or None."""
+    row = tx.connection.execute(sa.select(packages).where(packages.c.identifier == identifier)).mappings().first()
+    return None if row is None else _package(row)
+
+
+def create(tx: Tx, identifier: str, descriptive: Descriptive) -> Package:
+    """Create a package without a version. Owes an event. Raises :class:`Conflict` when there is one already."""
+    if get(tx, identifier) is not None:
+        raise Conflict(
+            f"There is already a package {identifier}.", remedy="Add a version to it.", code="package-exists"
+        )
+    tx.owe()
+    values = {name: getattr(descriptive, name) for name in _DESCRIPTIVE}
+    tx.connection.execute(packages.insert().values(identifier=identifier, head=0, created_at=tx.now, **values))
+    created = get(tx, identifier)
+    assert created is not None  # noqa: S101 - it was inserted in this transaction
+    return created
+
+
+def describe(tx: Tx, package_id: int, descriptive: Descriptive) -> None:
+    """Replace what the depositor said of a package, as a new version may. Owes an event."""
+    tx.owe()
+    values = {name: getattr(descriptive, name) for name in _DESCRIPTIVE}
+    tx.connection.execute(packages.update().where(packages.c.id == package_id).values(**values))
+
+
+def add_version(
+    tx: Tx,
+    *,
+    package_id: int,
+    number: int,
+    kind: PackageKind,
+    algorithm: DigestAlgorithm,
+    content_digest: str,
+    inventory_digest: str,
+    files: int,
+    bytes: int,  # noqa: A002 - the fact's name in the model
+    part_bytes: int,
+    deposit_digests: Mapping[str, str],
+    policy: str,
+    priority_class: str,
+    ingest_id: str,
+    metadata: Mapping[str, Json],
+    priority: int = 100,
+    policy_fingerprint: str = "",
+    below_policy: bool = True,
+) -> Version:
+    """Add the next version of a package and make it its head. Owes an event.
+
+    It is below its policy until :func:`set_standing` says otherwise. Raises :class:`NotFound` for an unknown
+    package and :class:`Conflict` when ``number`` is not the one after the head's.
+    """
+    found = tx.connection.execute(sa.select(packages).where(packages.c.id == package_id)).mappings().first()
+    if found is None:
+        raise NotFound(f"There is no package number {package_id}.")
+    package = _package(found)
+    if number != package.head + 1:
+        raise Conflict(
+            f"{package_reference(package.identifier, number)} cannot be added: the newest is v{package.head}.",
+            remedy="Fetch the newest version and deposit on top of it.",
+            code="not-next-version",
+        )
+    tx.owe()
+    tx.connection.execute(
+        versions.insert().values(
+            package_id=package_id,
+            number=number,
+            kind=kind,
+            algorithm=algorithm,
+            content_digest=content_digest,
+            inventory_digest=inventory_digest,
+            files=files,
+            bytes=bytes,
+            part_bytes=part_bytes,
+            deposit_digests=dict(deposit_digests),
+            policy=policy,
+            policy_fingerprint=policy_fingerprint,
+            priority_class=priority_class,
+            priority=priority,
+            below_policy=below_policy,
+            ingest_id=ingest_id,
+            created_at=tx.now,
+            metadata=dict(metadata),
+        )
+    )
+    tx.connection.execute(packages.update().where(packages.c.id == package_id).values(head=number))
+    added = _one_version(tx, versions.c.package_id == package_id, versions.c.number == number)
+    assert added is not None  # noqa: S101 - it was inserted in this transaction
+    return added
+
+
+def version(tx: Tx, identifier: str, number: int) -> Version | None:
+    """Return one version of a package, or None."""
+    return _one_version(tx, packages.c.identifier == identifier, versions.c.number == number)
+
+
+def version_by_id(tx: Tx, version_id: int) -> Version | None:
+    """Return the version with that number of its row, or None."""
+    return _one_version(tx, versions.c.id == version_id)
+
+
+def head(tx: Tx, identifier: str) -> Version | None:
+    """Return the newest version of a package; None when there is no such package or it has none yet."""
+    return _one_version(tx, packages.c.identifier == identifier, versions.c.number == packages.c.head)
+
+
+def versions_of(tx: Tx, package_id: int) -> list[Version]:
+    """Return every version of a package, v1 first."""
+    return _several(tx, _VERSIONS.where(versions.c.package_id == package_id).order_by(versions.c.number))
+
+
+def set_standing(
+    tx: Tx,
+    version_id: int,
+    *,
+    below_policy: bool,
+    policy: str,
+    priority: int,
+    policy_fingerprint: str | None = None,
+) -> None:
+    """Record how a version stands with its policy, and the wording under which that was found (None: as before).
+
+    Owes no event: it follows from the copies and the configuration, whose changes have theirs.
+    """
+    values: dict[str, object] = {"below_policy": below_policy, "policy": policy, "priority": priority}
+    if policy_fingerprint is not None:
+        values["policy_fingerprint"] = policy_fingerprint
+    tx.connection.execute(versions.update().where(versions.c.id == version_id).values(**values))
+
+
+def below_policy(tx: Tx, limit: int, after: Version | None = None) -> list[Version]:
+    """Return versions below their policy, the most urgent first: by priority, then age, then id.
+
+    ``after`` is the last one of the page before, as it was then.
+    """
+    order = (versions.c.priority, versions.c.created_at, versions.c.id)
+    query = _VERSIONS.where(IS_BELOW_POLICY).order_by(*order).limit(limit)
+    if after is not None:
+        query = query.where(sa.tuple_(*order) > sa.tuple_(after.priority, after.created_at, after.id))
+    return _several(tx, query)
+
+
+def versions_with_other_policy(tx: Tx, fingerprint: str, limit: int) -> list[Version]:
+    """Return versions whose standing was found under another wording of the policies than ``fingerprint``."""
+    column = versions.c.policy_fingerprint
+    found: list[Version] = []
+    # Two ranges of the index; "not equal" would be a scan of the whole table.
+    for condition in (column < fingerprint, column > fingerprint):
+        query = _VERSIONS.where(condition).order_by(column, versions.c.id).limit(limit - len(found))
+        found += _several(tx, query) if len(found) < limit else []
+    return found
+
+
+def listing(
+    tx: Tx,
+    *,
+    fonds: str | None = None,
+    agency: str | None = None,
+    batch: str | None = None,
+    below_policy: bool | None = None,
+    prefix: str | None = None,
+    after: str | None = None,
+    limit: int,
+) -> list[Package]:
+    """Return packages by identifier, in the order of its code points.
+
+    Each condition that is not None must hold. ``below_policy`` asks whether any version is. ``after`` is the last
+    identifier of the page before.
+    """
+    column = packages.c.identifier
+    query = sa.select(packages).order_by(column).limit(limit)
+    for filtered, wanted in ((packages.c.fonds, fonds), (packages.c.agency, agency), (packages.c.batch, batch)):
+        if wanted is not None:
+            query = query.where(filtered == wanted)
+    if below_policy is not None:
+        those = sa.select(versions.c.package_id).where(IS_BELOW_POLICY)
+        query = query.where(packages.c.id.in_(those) if below_policy else packages.c.id.not_in(those))
+    if prefix:
+        query = query.where(column >= prefix)
+        beyond = _successor(prefix)
+        query = query.where(column < beyond) if beyond else query
+    if after is not None:
+        query = query.where(column > after)
+    return [_package(row) for row in tx.connection.execute(query).mappings()]
+
+
+def _successor(prefix: str) -> str:
+    """Return the first text after everything that begins with ``prefix``, "" when there is none."""
+    stripped = prefix.rstrip("\U0010ffff")
+    if not stripped:
+        return ""
+    following = ord(stripped[-1]) + 1
+    if 0xD800 <= following <= 0xDFFF:
+        following = 0xE000
+    return stripped[:-1] + chr(following)
+
+
+def count(tx: Tx) -> int:
+    """Return how many packages there are."""
+    return tx.connection.execute(sa.select(sa.func.count()).select_from(packages)).scalar_one()
+
+
+def count_below_policy_by_class(tx: Tx) -> dict[str, int]:
+    """Return how many versions are below their policy, by class; classes with none are absent."""
+    query = (
+        sa.select(versions.c.priority_class, sa.func.count()).where(IS_BELOW_POLICY).group_by(versions.c.priority_class)
+    )
+    return dict(tx.connection.execute(query).all())
+
+
+def set_receipt(tx: Tx, version_id: int, receipt: Mapping[str, Json]) -> None:
+    """Keep the signed receipt of a version. Owes an event. Raises :class:`NotFound`."""
+    tx.owe()
+    updated = tx.connection.execute(versions.update().where(versions.c.id == version_id).values(receipt=dict(receipt)))
+    if updated.rowcount != 1:
+        raise NotFound(f"There is no version number {version_id}.")
+
+
+def receipt(tx: Tx, version_id: int) -> dict[str, Json] | None:
+    """Return the signed receipt of a version, None while there is none."""
+    found = tx.connection.scalar(sa.select(versions.c.receipt).where(versions.c.id == version_id))
+    return cast("dict[str, Json] | None", found)
+
+
+def metadata(tx: Tx, version_id: int) -> dict[str, Json]:
+    """Return what the depositor said of a version. Raises :class:`NotFound`."""
+    found = tx.connection.scalar(sa.select(versions.c.metadata).where(versions.c.id == version_id))
+    if found is None:
+        raise NotFound(f"There is no version number {version_id}.")
+    return cast("dict[str, Json]", found)

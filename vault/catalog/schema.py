@@ -1,0 +1,317 @@
+"""The tables. Each table and column says in its comment what it holds (PostgreSQL keeps the comments).
+
+Conditions of partial indexes are expressions with their values written out, shared with the queries that rely on
+them: a database uses such an index only where it can see that the query's condition implies the index's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from vault.catalog.types import EnumText, Flag, JsonText, KeyText, ProseText, TimeText, UuidText, big_key
+from vault.model import (
+    Condition,
+    CopyState,
+    DigestAlgorithm,
+    IngestState,
+    MediumClass,
+    PackageKind,
+    TaskKind,
+    TaskState,
+    VerificationState,
+    VolumeMode,
+)
+
+metadata = sa.MetaData()
+
+
+def _is_one_of(column: sa.Column[object], values: Iterable[str]) -> sa.ColumnElement[bool]:
+    return column.in_([sa.literal_column(f"'{value}'") for value in values])
+
+
+def _is(column: sa.Column[object], value: str) -> sa.ColumnElement[bool]:
+    return column == sa.literal_column(value)
+
+
+def _partial_index(name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool], unique: bool = False) -> None:
+    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+node = sa.Table(
+    "node",
+    metadata,
+    sa.Column("key", KeyText, primary_key=True, comment="Name of the fact."),
+    sa.Column("value", JsonText, nullable=False, comment="The fact, as JSON."),
+    comment="Facts about this node that must outlive a restart.",
+)
+
+volumes = sa.Table(
+    "volumes",
+    metadata,
+    sa.Column("id", big_key(), primary_key=True, comment="Number of the row."),
+    sa.Column("uuid", UuidText, nullable=False, unique=True, comment="Identity that the volume itself carries."),
+    sa.Column("name", KeyText, nullable=False, unique=True, comment="Name in the configuration; a tape's barcode."),
+    sa.Column("kind", KeyText, nullable=False, comment="Kind of volume: directory, tape."),
+    sa.Column("medium", EnumText(MediumClass), nullable=False, comment="What policies count it as: disk, tape."),
+    sa.Column("domain", KeyText, nullable=False, comment="Failure domain: what fails together."),
+    sa.Column("site", KeyText, nullable=False, comment="Site: what burns together."),
+    sa.Column("mode", EnumText(VolumeMode), nullable=False, comment="What the operator wants of it."),
+    sa.Column("condition", EnumText(Condition), nullable=False, comment="What the last probe saw."),
+    sa.Column("condition_reason", ProseText, nullable=False, comment="Why the probe came to that, for people."),
+    sa.Column("size_bytes", sa.BigInteger, comment="Size in bytes, where known."),
+    sa.Column("free_bytes", sa.BigInteger, comment="Free bytes, where known."),
+    sa.Column("probed_at", TimeText, comment="When it was last probed."),
+    sa.Column("added_at", TimeText, nullable=False, comment="When the catalogue first met it."),
+    comment="Places that hold copies: directory trees and tapes.",
+)
+
+packages = sa.Table(
+    "packages",
+    metadata,
+    sa.Column("id", big_key(), primary_key=True, comment="Number of the row."),
+    sa.Column("identifier", KeyText, nullable=False, unique=True, comment="The repository's name for it, in NFC."),
+    sa.Column("head", sa.Integer, nullable=False, comment="Number of the newest version; 0 before the first."),
+    sa.Column("fonds", ProseText, nullable=False, comment="Fonds (phông)."),
+    sa.Column("agency", ProseText, nullable=False, comment="Agency that delivered it."),
+    sa.Column("batch", ProseText, nullable=False, comment="Delivery that it came with."),
+    sa.Column("title", ProseText, nullable=False, comment="Title."),
+    sa.Column("retention", ProseText, nullable=False, comment="Retention period as the depositor gave it."),
+    sa.Column("access", ProseText, nullable=False, comment="Access level as the depositor gave it."),
+    sa.Column("priority_class", ProseText, nullable=False, comment="Class that policies match."),
+    sa.Column("created_at", TimeText, nullable=False, comment="When the first version was taken in."),
+    comment="What repositories deposit, one row per identifier.",
+)
+sa.Index("ix_packages_fonds", packages.c.fonds, packages.c.identifier)
+sa.Index("ix_packages_agency", packages.c.agency, packages.c.identifier)
+sa.Index("ix_packages_batch", packages.c.batch, packages.c.identifier)
+
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("id", big_key(), primary_key=True, comment="Number of the row."),
+    sa.Column("package_id", sa.ForeignKey("packages.id"), nullable=False, comment="The package."),
+    sa.Column("number", sa.Integer, nullable=False, comment="1, 2, … within the package."),
+    sa.Column("kind", EnumText(PackageKind), nullable=False, comment="What the deposit was: bag, file."),
+    sa.Column("algorithm", EnumText(DigestAlgorithm), nullable=False, comment="Algorithm of the digests below."),
+    sa.Column("content_digest", KeyText, nullable=False, comment="Digest of the content, whatever its packing."),
+    sa.Column("inventory_digest", KeyText, nullable=False, comment="Digest of vN/inventory.json; pins every byte."),
+    sa.Column("files", sa.BigInteger, nullable=False, comment="Logical files."),
+    sa.Column("bytes", sa.BigInteger, nullable=False, comment="Bytes of the logical files."),
+    sa.Column("part_bytes", sa.BigInteger, nullable=False, comment="Bytes that this version adds on a medium."),
+    sa.Column("deposit_digests", JsonText, nullable=False, comment="Digests of the request body, by algorithm."),
+    sa.Column("policy", KeyText, nullable=False, comment="Policy that holds for it."),
+    sa.Column("policy_fingerprint", KeyText, nullable=False, comment="Wording of the policies when last judged."),
+    sa.Column("priority_class", KeyText, nullable=False, comment="Class for metrics and order."),
+    sa.Column("priority", sa.Integer, nullable=False, comment="Order among those below policy, lower first."),
+    sa.Column("below_policy", Flag, nullable=False, comment="1 while it has fewer good copies than it should."),
+    sa.Column("ingest_id", KeyText, nullable=False, comment="Deposit that made it; empty after a rebuild."),
+    sa.Column("created_at", TimeText, nullable=False, comment="When it was taken in."),
+    sa.Column("metadata", JsonText, nullable=False, comment="What the depositor said of it, as JSON."),
+    sa.Column("receipt", JsonText, comment="The signed receipt, once there is one."),
+    sa.UniqueConstraint("package_id", "number"),
+    comment="Immutable versions of packages.",
+)
+IS_BELOW_POLICY = _is(versions.c.below_policy, "1")
+_partial_index(
+    "ix_versions_below_policy",
+    versions.c.priority,
+    versions.c.created_at,
+    versions.c.id,
+    where=IS_BELOW_POLICY,
+)
+_partial_index("ix_versions_below_policy_class", versions.c.priority_class, where=IS_BELOW_POLICY)
+_partial_index("ix_versions_below_policy_package", versions.c.package_id, where=IS_BELOW_POLICY)
+sa.Index("ix_versions_policy_fingerprint", versions.c.policy_fingerprint, versions.c.id)
+
+copies = sa.Table(
+    "copies",
+    metadata,
+    sa.Column("id", big_key(), primary_key=True, comment="Number of the row."),
+    sa.Column("version_id", sa.ForeignKey("versions.id"), nullable=False, comment="The version."),
+    sa.Column("volume_id", sa.ForeignKey("volumes.id"), nullable=False, comment="The volume it is on."),
+    sa.Column("state", EnumText(CopyState), nullable=False, comment="Where it is in its life."),
+    sa.Column("written_at", TimeText, comment="When it was last written."),
+    sa.Column("proved_at", TimeText, comment="When every byte was last read back and found equal."),
+    sa.Column("checked_at", TimeText, comment="When a check last came to a conclusion, good or bad."),
+    sa.Column("due_at", TimeText, comment="When the next check should begin."),
+    sa.Column("changed_at", TimeText, nullable=False, comment="When the state last changed."),
+    sa.Column("reason", ProseText, nullable=False, comment="Why it is in this state, for people."),
+    sa.Column("failures", sa.Integer, nullable=False, comment="Checks in a row that could not read it."),
+    sa.UniqueConstraint("version_id", "volume_id"),
+    comment="One version on one volume.",
+)
+IS_DUE_SOME_TIME = sa.and_(
+    _is_one_of(copies.c.state, (CopyState.GOOD, CopyState.SUSPECT, CopyState.WRITTEN)), copies.c.due_at.is_not(None)
+)
+IS_PROVED = sa.and_(_is_one_of(copies.c.state, (CopyState.GOOD, CopyState.SUSPECT)), copies.c.proved_at.is_not(None))
+HELD = (CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING)
+IS_HELD = _is_one_of(copies.c.state, HELD)
+UNHEALTHY = (
+    CopyState.PLANNED, CopyState.WRITING, CopyState.WRITTEN, CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING,
+)  # fmt: skip
+IS_UNHEALTHY = _is_one_of(copies.c.state, UNHEALTHY)
+sa.Index("ix_copies_volume_state", copies.c.volume_id, copies.c.state, copies.c.id)
+_partial_index("ix_copies_due", copies.c.volume_id, copies.c.due_at, copies.c.id, where=IS_DUE_SOME_TIME)
+_partial_index("ix_copies_proved", copies.c.volume_id, copies.c.proved_at, where=IS_PROVED)
+_partial_index("ix_copies_checked", copies.c.volume_id, copies.c.checked_at, copies.c.id, where=IS_HELD)
+_partial_index("ix_copies_unhealthy", copies.c.state, copies.c.id, where=IS_UNHEALTHY)
+
+copy_counts = sa.Table(
+    "copy_counts",
+    metadata,
+    sa.Column("volume_id", sa.ForeignKey("volumes.id"), primary_key=True, comment="The volume."),
+    sa.Column("state", EnumText(CopyState), primary_key=True, comment="The state."),
+    sa.Column("number", sa.BigInteger, nullable=False, comment="How many copies are in it there."),
+    comment="Numbers of copies by volume and state, kept in the transactions that change copies.",
+)
+
+ingests = sa.Table(
+    "ingests",
+    metadata,
+    sa.Column("id", KeyText, primary_key=True, comment="Identifier of the deposit, as in the API."),
+    sa.Column("identifier", KeyText, nullable=False, comment="Identifier of the package."),
+    sa.Column("state", EnumText(IngestState), nullable=False, comment="Step that it has reached."),
+    sa.Column("agent", KeyText, nullable=False, comment="Who deposits."),
+    sa.Column("volume", KeyText, nullable=False, comment="Volume of the first copy; empty until prepared."),
+    sa.Column("version", sa.Integer, comment="Number that the version gets; null until prepared."),
+    sa.Column("bytes_received", sa.BigInteger, nullable=False, comment="Bytes of the body so far."),
+    sa.Column("prepared", JsonText, comment="All that is needed to finish it after a crash."),
+    sa.Column("problem", JsonText, comment="Problem document of a refused or failed one."),
+    sa.Column("receipt", JsonText, comment="The signed receipt."),
+    sa.Column("created_at", TimeText, nullable=False, comment="When it began."),
+    sa.Column("updated_at", TimeText, nullable=False, comment="When it last changed."),
+    comment="Deposits on their way, and how they ended.",
+)
+IS_UNFINISHED = _is_one_of(ingests.c.state, (IngestState.RECEIVING, IngestState.PREPARED))
+IS_AWAITING_RECEIPT = _is(ingests.c.state, f"'{IngestState.STORED}'")
+_partial_index("ix_ingests_unfinished", ingests.c.created_at, where=IS_UNFINISHED)
+_partial_index("ix_ingests_awaiting_receipt", ingests.c.created_at, where=IS_AWAITING_RECEIPT)
+sa.Index("ix_ingests_version", ingests.c.identifier, ingests.c.version)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", big_key(), primary_key=True, comment="Number of the row."),
+    sa.Column("key", KeyText, nullable=False, comment="What it is; unique among the open ones."),
+    sa.Column("kind", EnumText(TaskKind), nullable=False, comment="Kind of work."),
+    sa.Column("state", EnumText(TaskState), nullable=False, comment="Where it is in its life."),
+    sa.Column("waiting", Flag, nullable=False, comment="1 while not_before lay ahead when last looked at."),
+    sa.Column("priority", sa.Integer, nullable=False, comment="Lower first."),
+    sa.Column("package_id", sa.BigInteger, nullable=False, comment="The package."),
+    sa.Column("identifier", KeyText, nullable=False, comment="The package's identifier."),
+    sa.Column("version", sa.Integer, comment="Number of the version, where one is meant."),
+    sa.Column("volumes", KeyText, nullable=False, comment="Volumes whose lanes it occupies: JSON list of names."),
+    sa.Column("params", JsonText, nullable=False, comment="What else the work needs to know."),
+    sa.Column("attempts", sa.Integer, nullable=False, comment="How often it was begun."),
+    sa.Column("not_before", TimeText, nullable=False, comment="When it may begin."),
+    sa.Column("lease_owner", KeyText, nullable=False, comment="Who works on it; empty when nobody does."),
+    sa.Column("lease_until", TimeText, comment="Until when the owner need not be doubted."),
+    sa.Column("done_bytes", sa.BigInteger, nullable=False, comment="Bytes done."),
+    sa.Column("total_bytes", sa.BigInteger, nullable=False, comment="Bytes to do."),
+    sa.Column("created_at", TimeText, nullable=False, comment="When it was derived."),
+    sa.Column("started_at", TimeText, comment="When it was last begun."),
+    sa.Column("finished_at", TimeText, comment="When it ended."),
+    sa.Column("message", ProseText, nullable=False, comment="How it went, for people."),
+    comment="Work that the planner derived. Losing this table loses nothing.",
+)
+IS_OPEN = _is_one_of(tasks.c.state, (TaskState.READY, TaskState.RUNNING))
+IS_RUNNING = _is(tasks.c.state, f"'{TaskState.RUNNING}'")
+IS_CLAIMABLE = sa.and_(_is(tasks.c.state, f"'{TaskState.READY}'"), _is(tasks.c.waiting, "0"))
+IS_WAITING = sa.and_(_is(tasks.c.state, f"'{TaskState.READY}'"), _is(tasks.c.waiting, "1"))
+IS_ENDED = tasks.c.finished_at.is_not(None)
+_partial_index("ux_tasks_open_key", tasks.c.key, where=IS_OPEN, unique=True)
+_partial_index("ix_tasks_claimable", tasks.c.volumes, tasks.c.priority, tasks.c.id, where=IS_CLAIMABLE)
+_partial_index("ix_tasks_waiting", tasks.c.not_before, where=IS_WAITING)
+_partial_index("ix_tasks_running", tasks.c.lease_until, where=IS_RUNNING)
+_partial_index("ix_tasks_ended", tasks.c.finished_at, where=IS_ENDED)
+sa.Index("ix_tasks_state", tasks.c.state, tasks.c.priority, tasks.c.not_before)
+sa.Index("ix_tasks_kind_state", tasks.c.kind, tasks.c.state)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", big_key(), primary_key=True, autoincrement=False, comment="Place in the chain: 1, 2, 3, …"),
+    sa.Column("type", KeyText, nullable=False, comment="Type (PREMIS event types where there is one)."),
+    sa.Column("time", TimeText, nullable=False, comment="When it happened."),
+    sa.Column("outcome", KeyText, nullable=False, comment="success, warning or failure."),
+    sa.Column("agent", KeyText, nullable=False, comment="Who did it."),
+    sa.Column("identifier", KeyText, nullable=False, comment="Package concerned; may be empty."),
+    sa.Column("version", sa.Integer, comment="Number of the version concerned."),
+    sa.Column("volume", KeyText, nullable=False, comment="Volume concerned; may be empty."),
+    sa.Column("detail", sa.Text, nullable=False, comment="Everything else, as canonical JSON (RFC 8785)."),
+    sa.Column("previous", KeyText, nullable=False, comment="Hash of the event before; 64 zeros for the first."),
+    sa.Column("hash", KeyText, nullable=False, comment="SHA-256 of the canonical JSON of all the others."),
+    comment="The ledger: a chain of events. Rows are only ever added.",
+)
+HAS_IDENTIFIER = events.c.identifier != sa.literal_column("''")
+_partial_index("ix_events_identifier", events.c.identifier, events.c.seq, where=HAS_IDENTIFIER)
+sa.Index("ix_events_type", events.c.type, events.c.seq)
+
+ledger_head = sa.Table(
+    "ledger_head",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False, comment="Always 1."),
+    sa.Column("seq", sa.BigInteger, nullable=False, comment="Number of the newest event; 0 before the first."),
+    sa.Column("hash", KeyText, nullable=False, comment="Hash of the newest event."),
+    sa.CheckConstraint("id = 1", name="ck_ledger_head_one_row"),
+    comment="Where the chain ends. Whoever writes locks this row first.",
+)
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("id", big_key(), primary_key=True, comment="Number of the row."),
+    sa.Column("copy_id", sa.ForeignKey("copies.id"), nullable=False, index=True, comment="Copy that was damaged."),
+    sa.Column("path", KeyText, nullable=False, comment="Where the bytes are, within the volume's evidence folder."),
+    sa.Column("event_seq", sa.ForeignKey("events.seq"), nullable=False, comment="Event that tells of it."),
+    sa.Column("kept_at", TimeText, nullable=False, comment="When they were set aside."),
+    sa.Column("released_at", TimeText, comment="When an operator let them go."),
+    comment="Damaged bytes that were set aside.",
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("id", big_key(), primary_key=True, comment="Number of the row."),
+    sa.Column("name", KeyText, nullable=False, comment="Name; unique among those not revoked."),
+    sa.Column("scopes", JsonText, nullable=False, comment="What it may do: JSON list."),
+    sa.Column("secret_hash", KeyText, nullable=False, unique=True, comment="SHA-256 of the secret, hexadecimal."),
+    sa.Column("created_at", TimeText, nullable=False, comment="When it was made."),
+    sa.Column("expires_at", TimeText, comment="When it ends by itself."),
+    sa.Column("revoked_at", TimeText, comment="When it was revoked."),
+    comment="Credentials of the API, without their secrets.",
+)
+IS_NOT_REVOKED = tokens.c.revoked_at.is_(None)
+_partial_index("ux_tokens_name", tokens.c.name, where=IS_NOT_REVOKED, unique=True)
+
+verifications = sa.Table(
+    "verifications",
+    metadata,
+    sa.Column("id", KeyText, primary_key=True, comment="Identifier of the order, as in the API."),
+    sa.Column("volume", KeyText, nullable=False, comment="Volume in its scope; empty for all."),
+    sa.Column("identifier", KeyText, nullable=False, comment="Package in its scope; empty for all."),
+    sa.Column("agent", KeyText, nullable=False, comment="Who ordered it."),
+    sa.Column("state", EnumText(VerificationState), nullable=False, comment="running or done."),
+    sa.Column("requested_at", TimeText, nullable=False, comment="Copies last checked before this are to be checked."),
+    sa.Column("finished_at", TimeText, comment="When the last one was."),
+    sa.Column("total", sa.BigInteger, nullable=False, comment="Copies in its scope when it was ordered."),
+    sa.Column("checked", sa.BigInteger, nullable=False, comment="Copies checked."),
+    sa.Column("good", sa.BigInteger, nullable=False, comment="Copies found good."),
+    sa.Column("bad", sa.BigInteger, nullable=False, comment="Copies found damaged or missing."),
+    sa.Column("skipped", sa.BigInteger, nullable=False, comment="Copies that could not be reached."),
+    comment="Orders to check copies now.",
+)
+IS_VERIFYING = _is(verifications.c.state, f"'{VerificationState.RUNNING}'")
+_partial_index("ix_verifications_running", verifications.c.requested_at, where=IS_VERIFYING)
+
+schedules = sa.Table(
+    "schedules",
+    metadata,
+    sa.Column("kind", KeyText, primary_key=True, comment="Kind of scheduled work."),
+    sa.Column("last_started", TimeText, comment="When it last began."),
+    sa.Column("last_success", TimeText, comment="When it last succeeded."),
+    sa.Column("last_error", ProseText, nullable=False, comment="What the last failure said; empty after a success."),
+    comment="When scheduled work last ran.",
+)

@@ -1,0 +1,201 @@
+"""Tasks: the work that the planner derived, and who has taken it up. Their changes owe no event.
+
+A task occupies a lane of each of its volumes. There are few different sets of volumes and there may be a great many
+tasks, so a claim asks each set whose volumes have lanes left for its most urgent task; tasks of a blocked volume are
+never looked at, nor are those whose time has not come (``waiting``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import cast
+
+import sqlalchemy as sa
+
+from vault.catalog.engine import Tx
+from vault.catalog.schema import IS_CLAIMABLE, IS_ENDED, IS_OPEN, IS_RUNNING, IS_WAITING, tasks
+from vault.model import NewTask, Task, TaskKind, TaskState
+
+_ENDED = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED})
+_WAKE_AT_ONCE = 10_000
+
+
+def _task(row: sa.RowMapping) -> Task:
+    facts = {name: value for name, value in row.items() if name not in ("waiting", "volumes")}
+    return Task(**facts, volumes=_volumes(row["volumes"]))
+
+
+def _volumes(text: str) -> tuple[str, ...]:
+    return tuple(cast("list[str]", json.loads(text)))
+
+
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Task]:
+    return [_task(row) for row in tx.connection.execute(query).mappings()]
+
+
+def get(tx: Tx, task_id: int) -> Task | None:
+    """Return the task with that number, or None."""
+    found = _several(tx, sa.select(tasks).where(tasks.c.id == task_id))
+    return found[0] if found else None
+
+
+def derive(tx: Tx, task: NewTask, not_before: datetime | None = None) -> bool:
+    """Make ``task`` unless an open one has its key; return whether it was made. It waits until ``not_before``."""
+    if tx.connection.execute(sa.select(tasks.c.id).where(tasks.c.key == task.key, IS_OPEN)).first() is not None:
+        return False
+    begin = tx.now if not_before is None else not_before
+    tx.connection.execute(
+        tasks.insert().values(
+            key=task.key,
+            kind=task.kind,
+            state=TaskState.READY,
+            waiting=begin > tx.now,
+            priority=task.priority,
+            package_id=task.package_id,
+            identifier=task.identifier,
+            version=task.version,
+            volumes=json.dumps(list(task.volumes), ensure_ascii=False),
+            params=dict(task.params),
+            attempts=0,
+            not_before=begin,
+            lease_owner="",
+            done_bytes=0,
+            total_bytes=task.total_bytes,
+            created_at=tx.now,
+            message="",
+        )
+    )
+    return True
+
+
+def claim(tx: Tx, *, owner: str, lease: timedelta, free_lanes: Mapping[str, int], limit: int = 1) -> list[Task]:
+    """Take up to ``limit`` tasks for ``owner`` and return them as they are then: running, one attempt more.
+
+    Taken are those that are ready, whose time has come, and for each of whose volumes ``free_lanes`` has a lane left
+    (a volume that it does not name has none), the lowest priority first, then the oldest. Each that is taken
+    occupies a lane. They are the owner's for ``lease``, and longer where it calls :func:`renew`.
+    """
+    _wake(tx)
+    free = Counter(dict(free_lanes))
+    candidates: list[Task] = []
+    for volumes in _sets_of_volumes(tx):
+        if _fits(_volumes(volumes), free):
+            query = sa.select(tasks).where(IS_CLAIMABLE, tasks.c.volumes == volumes)
+            candidates += _several(tx, query.order_by(tasks.c.priority, tasks.c.id).limit(limit))
+    taken: list[Task] = []
+    for task in sorted(candidates, key=lambda task: (task.priority, task.id)):
+        if len(taken) < limit and _fits(task.volumes, free):
+            free.subtract(task.volumes)
+            values = {
+                "state": TaskState.RUNNING,
+                "attempts": task.attempts + 1,
+                "lease_owner": owner,
+                "lease_until": tx.now + lease,
+                "started_at": tx.now,
+                "done_bytes": 0,
+            }
+            tx.connection.execute(tasks.update().where(tasks.c.id == task.id).values(**values))
+            taken += _several(tx, sa.select(tasks).where(tasks.c.id == task.id))
+    return taken
+
+
+def _wake(tx: Tx) -> None:
+    come = sa.select(tasks.c.id).where(IS_WAITING, tasks.c.not_before <= tx.now)
+    come = come.order_by(tasks.c.not_before).limit(_WAKE_AT_ONCE)
+    tx.connection.execute(tasks.update().where(tasks.c.id.in_(come)).values(waiting=False))
+
+
+def _sets_of_volumes(tx: Tx) -> list[str]:
+    """Hop through the index from one set of volumes to the next, whatever lies between."""
+    found: list[str] = []
+    following = tx.connection.scalar(sa.select(sa.func.min(tasks.c.volumes)).where(IS_CLAIMABLE))
+    while following is not None:
+        found.append(following)
+        query = sa.select(sa.func.min(tasks.c.volumes)).where(IS_CLAIMABLE, tasks.c.volumes > following)
+        following = tx.connection.scalar(query)
+    return found
+
+
+def _fits(volumes: Iterable[str], free: Mapping[str, int]) -> bool:
+    return all(free.get(name, 0) >= wanted for name, wanted in Counter(volumes).items())
+
+
+def renew(tx: Tx, task_id: int, owner: str, lease: timedelta, done_bytes: int) -> bool:
+    """Prolong a lease and record progress. False when the task is no longer the owner's: it must stop then."""
+    return _change(tx, task_id, (IS_RUNNING, tasks.c.lease_owner == owner),
+                   lease_until=tx.now + lease, done_bytes=done_bytes)  # fmt: skip
+
+
+def finish(tx: Tx, task_id: int, state: TaskState, message: str = "", owner: str | None = None) -> bool:
+    """End an open task as DONE, FAILED or CANCELLED. False when it is no longer open (or not ``owner``'s, if given)."""
+    if state not in _ENDED:
+        raise ValueError(f"a task does not end as {state}")
+    mine = () if owner is None else (tasks.c.lease_owner == owner,)
+    return _change(tx, task_id, (IS_OPEN, *mine), state=state, message=message, finished_at=tx.now,
+                   waiting=False, lease_owner="", lease_until=None)  # fmt: skip
+
+
+def postpone(tx: Tx, task_id: int, until: datetime, message: str, owner: str | None = None) -> bool:
+    """Put an open task back, not to begin before ``until``. False as with :func:`finish`."""
+    mine = () if owner is None else (tasks.c.lease_owner == owner,)
+    return _change(tx, task_id, (IS_OPEN, *mine), state=TaskState.READY, message=message, not_before=until,
+                   waiting=until > tx.now, lease_owner="", lease_until=None)  # fmt: skip
+
+
+def _change(tx: Tx, task_id: int, conditions: Iterable[sa.ColumnElement[bool]], **values: object) -> bool:
+    updated = tx.connection.execute(tasks.update().where(tasks.c.id == task_id, *conditions).values(**values))
+    return updated.rowcount == 1
+
+
+def expired(tx: Tx) -> list[Task]:
+    """Return the running tasks whose lease is over, the oldest first."""
+    query = sa.select(tasks).where(IS_RUNNING, tasks.c.lease_until < tx.now)
+    return _several(tx, query.order_by(tasks.c.lease_until, tasks.c.id))
+
+
+def release_expired(tx: Tx) -> list[Task]:
+    """Put the tasks whose lease is over back, ready at once; return them as they were."""
+    released = expired(tx)
+    for task in released:
+        _release(tx, tasks.c.id == task.id)
+    return released
+
+
+def release_owner(tx: Tx, owner: str) -> int:
+    """Put every running task of ``owner`` back, as a program does for its former self when it starts; return how
+    many there were."""
+    return _release(tx, tasks.c.lease_owner == owner)
+
+
+def _release(tx: Tx, condition: sa.ColumnElement[bool]) -> int:
+    updated = tx.connection.execute(
+        tasks.update()
+        .where(IS_RUNNING, condition)
+        .values(state=TaskState.READY, waiting=False, lease_owner="", lease_until=None)
+    )
+    return updated.rowcount
+
+
+def open_tasks(tx: Tx, limit: int | None = None) -> list[Task]:
+    """Return the tasks that are ready or running, in the order in which they are taken up."""
+    return _several(tx, sa.select(tasks).where(IS_OPEN).order_by(tasks.c.priority, tasks.c.id).limit(limit))
+
+
+def listing(tx: Tx, states: Iterable[TaskState] | None = None, *, limit: int) -> list[Task]:
+    """Return tasks (in any of ``states``), the newest first."""
+    query = sa.select(tasks).order_by(tasks.c.id.desc()).limit(limit)
+    return _several(tx, query if states is None else query.where(tasks.c.state.in_(list(states))))
+
+
+def counts(tx: Tx) -> dict[tuple[TaskKind, TaskState], int]:
+    """Return how many tasks there are of which kind in which state. Zeros are absent."""
+    query = sa.select(tasks.c.kind, tasks.c.state, sa.func.count()).group_by(tasks.c.kind, tasks.c.state)
+    return {(kind, state): number for kind, state, number in tx.connection.execute(query)}
+
+
+def purge(tx: Tx, before: datetime) -> int:
+    """Forget the tasks that ended before ``before``; return how many there were."""
+    return tx.connection.execute(tasks.delete().where(IS_ENDED, tasks.c.finished_at < before)).rowcount

@@ -1,0 +1,97 @@
+"""Volumes as the catalogue knows them; what they are on the machine is :mod:`vault.volumes`."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from vault.catalog.engine import Tx
+from vault.catalog.schema import volumes
+from vault.errors import Conflict, NotFound
+from vault.model import Condition, MediumClass, Volume, VolumeMode
+
+
+def register(tx: Tx, *, uuid: UUID, name: str, kind: str, medium: MediumClass, domain: str, site: str) -> Volume:
+    """Make a volume known: active, its condition unknown. Owes an event.
+
+    Raises :class:`Conflict` when the name or the identity is already that of another one.
+    """
+    taken = tx.connection.execute(
+        sa.select(volumes.c.name, volumes.c.uuid).where(sa.or_(volumes.c.name == name, volumes.c.uuid == uuid))
+    ).first()
+    if taken is not None:
+        raise Conflict(
+            f"Volume {name} ({uuid}) cannot be added: {taken[0]} ({taken[1]}) is known already.",
+            remedy="Give it a name of its own, or look whether one medium is configured twice.",
+            code="volume-exists",
+        )
+    tx.owe()
+    tx.connection.execute(
+        volumes.insert().values(
+            uuid=uuid,
+            name=name,
+            kind=kind,
+            medium=medium,
+            domain=domain,
+            site=site,
+            mode=VolumeMode.ACTIVE,
+            condition=Condition.UNKNOWN,
+            condition_reason="",
+            added_at=tx.now,
+        )
+    )
+    added = get(tx, name)
+    assert added is not None  # noqa: S101 - it was inserted in this transaction
+    return added
+
+
+def get(tx: Tx, name: str) -> Volume | None:
+    """Return the volume of that name, or None."""
+    row = tx.connection.execute(sa.select(volumes).where(volumes.c.name == name)).mappings().first()
+    return None if row is None else Volume(**row)
+
+
+def all(tx: Tx) -> list[Volume]:  # noqa: A001 - read as volumes.all
+    """Return every volume, by name."""
+    return [Volume(**row) for row in tx.connection.execute(sa.select(volumes).order_by(volumes.c.name)).mappings()]
+
+
+def set_condition(  # noqa: PLR0917 - in the order in which a probe reports them
+    tx: Tx, volume_id: int, condition: Condition, reason: str, size_bytes: int | None, free_bytes: int | None
+) -> bool:
+    """Record what a probe saw, and when. Return whether the condition is another one; only then an event is owed."""
+    before = tx.connection.scalar(sa.select(volumes.c.condition).where(volumes.c.id == volume_id))
+    if before is None:
+        raise NotFound(f"There is no volume number {volume_id}.")
+    changed = before is not condition
+    if changed:
+        tx.owe()
+    _update(
+        tx,
+        volume_id,
+        condition=condition,
+        condition_reason=reason,
+        size_bytes=size_bytes,
+        free_bytes=free_bytes,
+        probed_at=tx.now,
+    )
+    return changed
+
+
+def set_mode(tx: Tx, volume_id: int, mode: VolumeMode) -> None:
+    """Record what the operator wants of a volume. Owes an event. Raises :class:`NotFound`."""
+    tx.owe()
+    _update(tx, volume_id, mode=mode)
+
+
+def describe(tx: Tx, volume_id: int, *, domain: str, site: str) -> None:
+    """Record the failure domain and site that a volume is in now. Owes an event. Raises :class:`NotFound`."""
+    tx.owe()
+    _update(tx, volume_id, domain=domain, site=site)
+
+
+def _update(tx: Tx, volume_id: int, **values: object) -> None:
+    updated = tx.connection.execute(volumes.update().where(volumes.c.id == volume_id).values(**values))
+    if updated.rowcount != 1:
+        raise NotFound(f"There is no volume number {volume_id}.")
