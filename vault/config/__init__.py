@@ -1,0 +1,42 @@
+"""The configuration: ``vault.toml``, read once, checked whole, and handed on as typed facts that cannot change.
+
+``settings`` holds the keys with their types and defaults, ``locate`` finds the line of a key in the text, ``load``
+reads a file and names everything that is wrong with it, ``rules`` holds what several keys must agree on, and
+``machine`` compares the settings with the machine. Nothing here opens a volume, a socket or a database, and
+nothing here writes.
+"""
+
+from vault.config.load import examine, find_config, load_settings, parse_settings
+from vault.config.machine import check_machine
+from vault.config.problem import Problem
+from vault.config.settings import (
+    Address,
+    ApiSettings,
+    CatalogSettings,
+    CustodySettings,
+    IntakeSettings,
+    LogSettings,
+    NodeSettings,
+    Settings,
+    VolumeSettings,
+    policy_fingerprint,
+)
+
+__all__ = [
+    "Address",
+    "ApiSettings",
+    "CatalogSettings",
+    "CustodySettings",
+    "IntakeSettings",
+    "LogSettings",
+    "NodeSettings",
+    "Problem",
+    "Settings",
+    "VolumeSettings",
+    "check_machine",
+    "examine",
+    "find_config",
+    "load_settings",
+    "parse_settings",
+    "policy_fingerprint",
+]
