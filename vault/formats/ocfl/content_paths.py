@@ -22,6 +22,8 @@ MAX_PATH_BYTES = 800
 """Of a whole content path. With root and layout before it, it stays below the 1,024 of the narrowest systems."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_\-+=,@#()\[\]{}!&'^~$%;. ]+")
+# The same with the letters of Latin scripts, Vietnamese among them: all of these code points are assigned letters.
+_LATIN = re.compile(r"[A-Za-z0-9_\-+=,@#()\[\]{}!&'^~$%;. \u00C0-\u024F\u1E00-\u1EFF]+")
 _FORBIDDEN = frozenset('<>:"|?*\\')
 # Control, format (zero width, reading direction), surrogate, private, unassigned, line and paragraph separators:
 # not portable, or not visible.
@@ -170,9 +172,11 @@ def _name(part: str, logical: str, taken: set[str], *, marked: bool = False) -> 
 
 def _portable(part: str) -> str:
     if not _PLAIN.fullmatch(part):
-        text = unicodedata.normalize("NFC", part)
-        # Once more, as an escape may end in a letter that a following accent would join.
-        part = unicodedata.normalize("NFC", "".join(c if _is_portable(c) else _percent(c) for c in text))
+        part = unicodedata.normalize("NFC", part)
+        if not _LATIN.fullmatch(part):
+            # Once more NFC, as an escape may end in a letter that a following accent would join.
+            encoded = "".join(c if _is_portable(c) else _percent(c) for c in part)
+            part = unicodedata.normalize("NFC", encoded)
     if part[-1] in ". ":
         part = part[:-1] + _percent(part[-1])
     if _DEVICE.fullmatch(part) or _NAS.fullmatch(part):

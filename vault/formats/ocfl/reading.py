@@ -33,7 +33,7 @@ _Block = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Codes:
-    """What to say of a block that maps digests to paths; ``any_case``: digests that differ by case only are repeated."""
+    """What to say of a block that maps digests to paths; ``any_case``: repeated also if case differs."""
 
     digest: str
     listed: str
@@ -114,8 +114,8 @@ class _Reader:
         head = self._head(document, names)
         spec_1_0 = "/1.0/" in kind
         manifest = self._manifest(document, set(names), content_directory or "content")
-        versions = self._versions(document, names, manifest)
-        if "manifest" in document and versions:
+        versions = self._versions(document, names)
+        if versions:
             used = {digest for version in versions.values() for digest in version.state}
             lower = {digest.lower() for digest in used}
             for digest in manifest:
@@ -267,7 +267,10 @@ class _Reader:
         return manifest
 
     def _is_content_path(self, path: str, names: set[str] | None, content: str) -> bool:
-        """Check one content path; ``names`` None leaves out what only a manifest must fulfil."""
+        """Check one content path; ``names`` None leaves out what only a manifest must fulfil.
+
+        Without any name nothing is said of the version directory, as the versions have their own faults.
+        """
         if path.startswith("/") or path.endswith("/") or not path:
             self._error("E100", "The content path begins or ends with a slash, or is empty.", path)
         elif not {"", ".", ".."}.isdisjoint(path.split("/")):
@@ -275,20 +278,18 @@ class _Reader:
         elif "\0" in path or not is_text(path):
             self._error("E098", "The content path is not a path.", path)
         elif names is not None and (
-            (match := _CONTENT_PATH.fullmatch(path)) is None or match[1] not in names or match[2] != content
+            (match := _CONTENT_PATH.fullmatch(path)) is None or (names and match[1] not in names) or match[2] != content
         ):
             self._error("E042", f"The content path is not in the {content!r} directory of a version.", path)
         else:
             return True
         return False
 
-    def _versions(self, document: JsonObject, names: list[str], manifest: _Block) -> dict[str, Version]:
+    def _versions(self, document: JsonObject, names: list[str]) -> dict[str, Version]:
         value = document.get("versions")
         versions: dict[str, Version] = {}
         if not isinstance(value, JsonObject):
             return versions
-        in_manifest = document.get("manifest")
-        digests_of_manifest = in_manifest if isinstance(in_manifest, JsonObject) else manifest
         for name in names:
             block = value[name]
             if not isinstance(block, JsonObject):
@@ -303,7 +304,7 @@ class _Reader:
                 created if isinstance(created, str) else "",
                 message if isinstance(message, str) else None,
                 self._user(block, name),
-                self._state(block, name, digests_of_manifest),
+                self._state(block, name, document.get("manifest")),
             )
         return versions
 
@@ -350,9 +351,9 @@ class _Reader:
         if not isinstance(value, JsonObject):
             return state
         name = f"state of version {version}"
-        known = manifest if isinstance(manifest, dict) else {}
+        known = manifest if isinstance(manifest, dict) else None
         for digest, listed in self._entries(value, name, self._form, _STATE):
-            if digest not in known:
+            if known is not None and digest not in known:
                 self._error("E050", f"The {name} has the digest {digest}, which the manifest does not have.")
             state[digest] = tuple(path for path in listed if self._is_logical_path(path, name))
         self._unique((path for paths in state.values() for path in paths), "E095", "logical path", name)

@@ -265,12 +265,11 @@ class _ObjectCheck:
             self._findings.error("E037", message, path)
         if prior.head and prior.head != name:
             self._findings.error("E040", f"The head is {prior.head!r} in the inventory of {name}.", path)
-        same = prior.content_name == root.content_name
-        if prior.content_directory is None and root.content_directory is not None:
-            self._findings.error("E019", f"The contentDirectory was not set in {name}.", path)
-        elif root.content_directory is None and not same:
-            self._findings.error("E019", f"The contentDirectory was set in {name}, and later is not.", path)
-        if not same:
+        first = name == next(iter(root.versions))
+        differs = prior.content_name != root.content_name
+        if (prior.content_directory is None and root.content_directory is not None) or (first and differs):
+            self._findings.error("E019", f"The contentDirectory was not set so in {name}.", path)
+        if differs:
             self._findings.error("E020", "The contentDirectory is not that of the object root.", path)
         compare_with_prior(root, prior, path, self._findings)
         return reading
