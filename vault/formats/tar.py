@@ -37,6 +37,14 @@ _REFUSED = {
     b"S": ("tar-sparse", "is stored as a GNU sparse file; pack without --sparse."),
     b"M": ("tar-multi-volume", "continues from another volume; multi-volume archives are not accepted."),
 }
+_NUMBERS = (
+    ("mode", 100, 108),
+    ("uid", 108, 116),
+    ("gid", 116, 124),
+    ("mtime", 136, 148),
+    ("device", 329, 337),
+    ("device", 337, 345),
+)
 _PAX_MTIME = re.compile(r"(-?)([0-9]{1,18})(?:\.([0-9]{0,18}))?")
 _PAX_SIZE = re.compile(r"[0-9]{1,19}")
 
@@ -145,6 +153,9 @@ class _Reader:
             return None
         if not tar_checksum_holds(header):
             refuse("tar-bad-checksum", f"the header of member {self._members + 1} is damaged, or is no tar header.")
+        # Not needed here, but a reader that stumbles over one of them would see an archive that ends before it.
+        for what, start, end in _NUMBERS:
+            _number(header[start:end], what, "", signed=True)
         return header
 
     def _member(self, header: bytes, flag: bytes, overrides: _Overrides) -> Member | None:
@@ -303,10 +314,8 @@ def _number(field: bytes, what: str, name: str, *, signed: bool = False) -> int:
             return int(digits, 8)
         except ValueError:
             refuse("tar-bad-number", f"the field {what} is not octal.", name)
-    if digits and field[0] & 0x80:
-        value = int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
-        if field[0] & 0x40:
-            value -= 1 << (8 * len(field) - 1)
+    if digits and field[0] in {0x80, 0xFF}:
+        value = int.from_bytes(field[1:], "big", signed=field[0] == 0xFF)
         if (value >= 0 or signed) and abs(value) <= _MAX_NUMBER:
             return value
         refuse("tar-bad-number", f"the field {what} is negative or absurdly large.", name)

@@ -34,6 +34,7 @@ _READ = 256 * 1024
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 0x0001 | 0x0040 | 0x2000  # traditional, strong, masked directory
 _DESCRIPTOR, _PATCHED, _UTF8 = 0x0008, 0x0020, 0x0800
+_NEWEST = 63  # version 6.3, the newest that 4.4.3 gives a meaning
 _DESCRIPTOR_SIZES = frozenset({12, 16, 20, 24})  # with or without signature, 32 or 64 bits (4.3.9)
 
 
@@ -196,6 +197,8 @@ def _entry(fields: tuple[int, ...], raw: bytes, extra: bytes, limits: ArchiveLim
         refuse("zip-encrypted", "is encrypted; nobody could read it in thirty years.", name)
     if method not in {_STORED, _DEFLATED}:
         refuse("zip-method", f"uses compression method {method}; only stored and deflate are accepted.", name)
+    if fields[3] & 0xFF > _NEWEST:
+        refuse("zip-method", "needs a newer version of the format than this node reads.", name)
     if flags & _PATCHED:
         refuse("zip-method", "holds a patch to another file (flag bit 5).", name)
     wide = extras.get(0x0001)

@@ -229,6 +229,7 @@ def test_types_other_than_files_and_directories(flag, code):
         (header(size=b"0_000000001\0") + TAR_END, "tar-bad-number"),
         (header(size=b"00000000009\0") + TAR_END, "tar-bad-number"),
         (header(size=b"\x80" + bytes(3) + b"\x7f" + bytes(7)) + TAR_END, "member-too-large"),
+        (header(mode=b"garbage\0") + TAR_END, "tar-bad-number"),
         (header() + TAR_END + b"x", "tar-trailing-data"),
         (header() + TAR_END + bytes(10_000) + b"\1", "tar-trailing-data"),
         (header() + bytes(512) + header(b"hidden") + TAR_END, "tar-trailing-data"),
@@ -576,13 +577,21 @@ def _fix(data: bytearray) -> None:
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 255)), min_size=1, max_size=4), st.booleans())
-def test_mutated_archives_raise_nothing_else(changes, repair):
+def test_mutated_archives_raise_nothing_else_and_what_passes_is_what_tarfile_reads(changes, repair):
     data = bytearray(SEED)
     for place, value in changes:
         data[place] = value
     if repair:
         _fix(data)
     _drain(bytes(data))
+    try:
+        seen = unpack(bytes(data))
+    except Invalid:
+        return
+    with tarfile.open(fileobj=io.BytesIO(data)) as other:
+        assert {name: content for name, (_, content) in seen.items()} == {
+            m.name.removeprefix("./"): other.extractfile(m).read() if m.isfile() else b"" for m in other.getmembers()
+        }
 
 
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=3), st.integers(0, 400))

@@ -274,6 +274,7 @@ def test_overlapping_entries_are_refused():
         (changed(SEED, central(SEED) + 28, b"\xff\xff"), "zip-malformed"),
         (changed(SEED, central(SEED) + 8, b"\1\0"), "zip-encrypted"),
         (changed(SEED, central(SEED) + 10, b"\x63\0"), "zip-method"),
+        (changed(SEED, central(SEED) + 6, b"\x40"), "zip-method"),  # needs version 6.4
         (changed(SEED, central(SEED) + 42, b"\xff\xff\0\0"), "zip-hidden-data"),
         (changed(SEED, len(SEED) - 10, b"\1"), "zip-hidden-data"),  # directory's size
         (changed(SEED, len(SEED) - 14, b"\2\0\2\0"), "zip-malformed"),  # counts fewer
