@@ -12,6 +12,11 @@ from collections import Counter
 from vault.formats.ocfl.findings import Findings
 
 
+MANY = 1_000_000
+"""JSON values that any inventory may have. Beyond that there must be eight bytes for each, as a path with its quotes
+has; else small values in a file of the allowed size would fill the memory forty times over."""
+
+
 class JsonObject(dict[str, object]):
     """A JSON object, with the keys that it holds more than once."""
 
@@ -38,6 +43,9 @@ def load_json(data: bytes, findings: Findings, where: str) -> object:
 
     The depth of nesting is bounded by the interpreter's recursion limit, which the JSON scanner keeps to.
     """
+    if sum(map(data.count, (b"[", b"{", b","))) > MANY + len(data) // 8:
+        findings.error("too-large", "The inventory has more values than paths can have.", where)
+        return None
     try:
         # No number has a place in an inventory: as bytes they are of no valid type, and huge ones are cheap.
         document: object = json.loads(

@@ -259,6 +259,16 @@ def test_an_inventory_above_the_limit_is_refused_unread():
     assert [fault.code for fault in refused.value.faults] == ["too-large"]
 
 
+def test_many_small_values_do_not_fill_the_memory():
+    reading = read_inventory(b'{"manifest": [' + b"{}," * 2_000_000 + b"{}]}")
+    assert [fault.code for fault in reading.errors] == ["too-large"]
+    many = {f"{number}": A for number in range(200_000)}
+    assert (
+        len(parse_inventory(first(state=many, content={A: "v1/content/a"}).to_bytes()).versions["v1"].state[A])
+        == 200_000
+    )
+
+
 def test_faults_are_bounded_in_number_and_length():
     states = {A: ["/" + "a" * 10_000 + str(number) for number in range(5000)], B: ["b"]}
     reading = read_inventory(json.dumps(document(versions={"v1": {**VERSION, "state": states}})).encode())
