@@ -11,7 +11,6 @@ from collections import Counter
 
 from vault.formats.ocfl.findings import Findings
 
-
 MANY = 1_000_000
 """JSON values that any inventory may have. Beyond that there must be eight bytes for each, as a path with its quotes
 has; else small values in a file of the allowed size would fill the memory forty times over."""
