@@ -1,0 +1,111 @@
+"""What every piece of custody work is given: the catalogue, the volumes, the settings and the clock."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import vault.catalog.volumes
+from vault.catalog.engine import Catalogue, Tx
+from vault.config import Settings, policy_fingerprint
+from vault.errors import NotFound
+from vault.formats.ocfl.object_ids import object_id
+from vault.model import Copy, CopyState, Version
+from vault.policy import Holding, Policy
+from vault.volumes.base import Part, Volume
+
+
+class KeyedLocks:
+    """A lock per package, made when it is first asked for and forgotten when nobody holds it.
+
+    Held for moments only: while a part is put in place and the catalogue told of it, and while an object's root is
+    checked against the catalogue. Never while content is read or written.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._locks: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def hold(self, key: str) -> Iterator[None]:
+        """Hold the lock of this key for the block."""
+        with self._guard:
+            lock, users = self._locks.get(key, (threading.Lock(), 0))
+            self._locks[key] = (lock, users + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                lock, users = self._locks[key]
+                if users == 1:
+                    del self._locks[key]
+                else:
+                    self._locks[key] = (lock, users - 1)
+
+
+def _nobody(_version: Version) -> None:
+    """The default listener."""
+
+
+@dataclass(frozen=True)
+class Custodian:
+    """The parts that custody works with. One per daemon; everything in it may be used from any thread."""
+
+    catalogue: Catalogue
+    settings: Settings
+    volumes: Mapping[str, Volume]
+    agent: str
+    process: str = field(default_factory=lambda: secrets.token_hex(4))
+    locks: KeyedLocks = field(default_factory=KeyedLocks)
+    wake: Callable[[], None] = lambda: None
+    on_proved: Callable[[Version], None] = _nobody
+
+    def volume(self, name: str) -> Volume:
+        """The volume of this name. Raises NotFound when the configuration no longer has it."""
+        try:
+            return self.volumes[name]
+        except KeyError:
+            raise NotFound(
+                f"The volume {name!r} is not in the configuration.",
+                remedy="Put it back there, or retire it.",
+                code="no-such-volume",
+            ) from None
+
+    def token(self, purpose: str, name: object) -> str:
+        """A name for a staging that is unique, and tells this process's stagings from those of before it."""
+        return f"{self.process}.{purpose}-{name}-{secrets.token_hex(3)}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all in the configuration that decides a version's standing."""
+        return policy_fingerprint(self.settings)
+
+    def policy(self, name: str) -> Policy:
+        """The policy of this name, or the last one, which matches everything, when it was removed."""
+        for policy in self.settings.policies:
+            if policy.name == name:
+                return policy
+        return self.settings.policies[-1]
+
+    def holdings(self, tx: Tx, copies: list[Copy]) -> list[Holding]:
+        """The copies with the volumes that they are on."""
+        by_id = {volume.id: volume for volume in vault.catalog.volumes.all(tx)}
+        return [Holding(copy.state, by_id[copy.volume_id]) for copy in copies]
+
+
+STORED_STATES = frozenset({CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING})
+"""States of a copy that was put in place once, whatever became of it."""
+
+
+SOURCE_STATES = (CopyState.GOOD, CopyState.WRITTEN, CopyState.SUSPECT, CopyState.DAMAGED)
+"""States of a copy that bytes may be read from, the most trusted first; every digest is checked on the way."""
+
+
+def part_of(version: Version) -> Part:
+    """What names this version's bytes on any volume."""
+    return Part(object_id(version.identifier), version.number, version.algorithm, version.inventory_digest)

@@ -1,0 +1,242 @@
+"""Runs the tasks: claims them with leases, keeps each volume's lanes busy and no busier, and renews what works.
+
+A lane is a place for one piece of work on one volume; a volume has as many as its ``lanes`` says. A task occupies a
+lane of every volume that it writes or verifies. Each runs in a thread of its own, so that one stuck in a dead server's
+read holds its own volume's lane and nothing else; nobody waits for it, not even the shutdown.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from vault.catalog import schedules, tasks
+from vault.catalog import volumes as catalog_volumes
+from vault.custody.context import Custodian
+from vault.custody.planner import READABLE, Planner, backoff
+from vault.custody.work import Ending, Handlers, Progress, Result, Work, later
+from vault.errors import Full, Interrupted, Unreachable, VaultError
+from vault.model import Condition, Task, TaskKind, TaskState
+
+log = structlog.get_logger(__name__)
+
+LEAST_PAUSE_SECONDS = 0.05
+"""Between two ticks, so that a storm of deposits does not become a storm of planning."""
+
+TURN_SECONDS = 1.0
+"""The loop comes round at least so often, to claim work whose waiting time is over and to renew leases."""
+
+NOTE_PLANNING_SECONDS = 10.0
+
+FULL_PAUSE = timedelta(minutes=5)
+
+
+@dataclass
+class _Running:
+    task: Task
+    progress: Progress
+    thread: threading.Thread
+    seen_bytes: int = 0
+    moved_at: float = field(default_factory=time.monotonic)
+
+
+class Dispatcher:
+    """The one thread that plans and hands out work, and the threads that do it."""
+
+    def __init__(self, custodian: Custodian, planner: Planner, handlers: Handlers, owner: str) -> None:
+        self._custodian = custodian
+        self._planner = planner
+        self._handlers = handlers
+        self._owner = owner
+        self._condition = threading.Condition()
+        self._woken = True
+        self._stopping = False
+        self._running: dict[int, _Running] = {}
+        self._thread = threading.Thread(target=self._loop, name="dispatcher", daemon=True)
+        self._noted_at = float("-inf")
+        self.last_turn = time.monotonic()
+        """When the loop last came round, by the monotonic clock; the watchdog looks at it."""
+
+    def start(self) -> None:
+        """Begin. Tasks that a former process of this node was running are free at once: it is dead, or we would not
+        have got its lock."""
+        with self._custodian.catalogue.write() as tx:
+            tasks.release_all(tx)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something changed: plan and claim soon."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
+    def stop(self, patience: timedelta) -> bool:
+        """Ask all work to stop at its next read, wait so long, and tell whether all of it did."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+        until = time.monotonic() + patience.total_seconds()
+        for thread in [self._thread, *[running.thread for running in list(self._running.values())]]:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
+        with self._condition:
+            return not self._running and not self._thread.is_alive()
+
+    def stalled(self, longer_than: timedelta) -> list[Task]:
+        """Tasks that have read or written nothing for so long."""
+        limit = time.monotonic() - longer_than.total_seconds()
+        with self._condition:
+            return [running.task for running in self._running.values() if running.moved_at < limit]
+
+    # --- the dispatcher's thread
+
+    def _loop(self) -> None:
+        renew_every = self._custodian.settings.custody.lease.total_seconds() / 3
+        next_renew = 0.0
+        while not self._stopping:
+            self.last_turn = now = time.monotonic()
+            try:
+                if self._take_wake():
+                    self._planner.tick()
+                    self._note_planned(now)
+                if now >= next_renew:
+                    next_renew = now + renew_every
+                    self._renew()
+                self._claim()
+            except VaultError as error:
+                # The catalogue is locked, full or away. Nothing is lost: the next turn derives it all again.
+                log.error("planning-failed", code=error.code, reason=str(error))
+            with self._condition:
+                self._condition.wait(LEAST_PAUSE_SECONDS)
+                if not self._woken and not self._stopping:
+                    self._condition.wait(TURN_SECONDS)
+
+    def _take_wake(self) -> bool:
+        with self._condition:
+            woken, self._woken = self._woken, False
+            return woken
+
+    def _note_planned(self, now: float) -> None:
+        """Once in a while, that planning works: silence must be seen from outside."""
+        if now - self._noted_at >= NOTE_PLANNING_SECONDS:
+            self._noted_at = now
+            with self._custodian.catalogue.write() as tx:
+                schedules.succeeded(tx, "plan")
+
+    def _renew(self) -> None:
+        now = time.monotonic()
+        with self._condition:
+            running = list(self._running.values())
+        if not running:
+            return
+        with self._custodian.catalogue.write() as tx:
+            for work in running:
+                if work.progress.done != work.seen_bytes:
+                    work.seen_bytes, work.moved_at = work.progress.done, now
+                tasks.renew(tx, work.task.id, self._owner, self._custodian.settings.custody.lease, work.seen_bytes)
+
+    def _claim(self) -> None:
+        free = self._free_lanes()
+        if not any(count > 0 for count in free.values()):
+            return
+        with self._custodian.catalogue.write() as tx:
+            claimed = tasks.claim(
+                tx, owner=self._owner, lease=self._custodian.settings.custody.lease, free_lanes=free,
+                limit=sum(free.values()),
+            )  # fmt: skip
+        for task in claimed:
+            progress = Progress()
+            thread = threading.Thread(
+                target=self._run, args=(task, progress), name=f"{task.kind}-{task.id}", daemon=True
+            )
+            with self._condition:
+                self._running[task.id] = _Running(task, progress, thread)
+            thread.start()
+
+    def _free_lanes(self) -> dict[str, int]:
+        with self._custodian.catalogue.read() as tx:
+            conditions = {v.name: v.condition for v in catalog_volumes.all(tx)}
+        free = {
+            name: self._custodian.settings.volume(name).lanes
+            for name in self._custodian.volumes
+            if conditions.get(name, Condition.UNKNOWN) in READABLE
+        }
+        with self._condition:
+            for running in self._running.values():
+                for name in running.task.volumes:
+                    if name in free:
+                        free[name] -= 1
+        return free
+
+    # --- the workers' threads
+
+    def _run(self, task: Task, progress: Progress) -> None:
+        started = time.monotonic()
+        work = Work(task, self._custodian, progress, lambda: self._stopping)
+        logger = log.bind(task=task.id, kind=str(task.kind), identifier=task.identifier, volumes=list(task.volumes))
+        try:
+            result = self._attempt(work, logger)
+            self._finish(task, result, progress)
+            logger.info(
+                "task-ended",
+                ending=result.ending.value if result else "stopped",
+                message=result.message if result else "",
+                bytes=progress.done,
+                seconds=round(time.monotonic() - started, 3),
+            )
+        except VaultError as error:
+            # The catalogue would not take the ending: the lease runs out and the work is derived again.
+            logger.error("task-ending-not-recorded", code=error.code, reason=str(error))
+        finally:
+            with self._condition:
+                self._running.pop(task.id, None)
+                self._woken = True
+                self._condition.notify_all()
+
+    def _attempt(self, work: Work, logger: structlog.stdlib.BoundLogger) -> Result | None:
+        try:
+            return self._handlers[work.task.kind](work)
+        except Interrupted:
+            return None
+        except Full as error:
+            return later(str(error), FULL_PAUSE)
+        except Unreachable as error:
+            logger.warning("task-postponed", code=error.code, reason=str(error))
+            return later(str(error))
+        except VaultError as error:
+            logger.error("task-failed", code=error.code, reason=str(error))
+            return later(str(error))
+        except Exception as error:
+            # A fault of ours. It must not end the thread in silence, nor be taken for an outcome: the work is not
+            # done, says so in `vaultctl tasks`, and is tried again.
+            logger.exception("task-crashed")
+            return later(f"It failed in a way that was not foreseen ({type(error).__name__}: {error}).")
+
+    def _finish(self, task: Task, result: Result | None, progress: Progress) -> None:
+        custody = self._custodian.settings.custody
+        with self._custodian.catalogue.write() as tx:
+            tasks.renew(tx, task.id, self._owner, custody.lease, progress.done)
+            if result is None:
+                tasks.postpone(tx, task.id, tx.now, "stopped; goes on when the daemon runs again")
+            elif result.ending is Ending.DONE:
+                tasks.finish(tx, task.id, TaskState.DONE, result.message)
+            else:
+                wait = result.after or backoff(task.attempts, custody.retry_min, custody.retry_max)
+                tasks.postpone(tx, task.id, tx.now + wait, result.message)
+
+
+def handlers() -> Handlers:
+    """Which function does which kind of work."""
+    from vault.custody import repair, replicate, verify
+
+    table: dict[TaskKind, Callable[[Work], Result]] = {
+        TaskKind.VERIFY: verify.run,
+        TaskKind.REPLICATE: replicate.run,
+        TaskKind.REPAIR: repair.run,
+    }
+    return table

@@ -1,0 +1,181 @@
+"""The only place where a copy changes its state.
+
+Each function makes, in the transaction that it is given, the change, the event that tells of it, and the version's new
+standing under its policy. So state, event and standing are never at odds, whatever is killed when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from vault import policy as policies
+from vault.catalog import copies, packages, verifications
+from vault.catalog.engine import Tx
+from vault.custody.context import Custodian
+from vault.ledger import append
+from vault.model import Copy, CopyState, EventType, Json, NewEvent, Outcome, Version
+from vault.volumes.base import CheckReport, Verdict
+
+LISTED_FINDINGS = 100
+"""So many findings stand in an event; the rest are counted. The catalogue must not swell with a dying disk."""
+
+UNREADABLE_LIMIT = 3
+"""After so many checks in a row that could not read a copy on a volume that answers, it counts as damaged."""
+
+
+def refresh_standing(custodian: Custodian, tx: Tx, version: Version) -> policies.Standing:
+    """Decide anew what the version's copies amount to, and write it down."""
+    policy = custodian.policy(version.policy)
+    standing = policies.standing(policy, custodian.holdings(tx, copies.of_version(tx, version.id)))
+    packages.set_standing(
+        tx,
+        version.id,
+        below_policy=not standing.satisfied or bool(standing.leaving),
+        policy=policy.name,
+        priority=policy.priority,
+        policy_fingerprint=custodian.fingerprint,
+    )
+    return standing
+
+
+def planned(tx: Tx, version: Version, volume_id: int) -> Copy:
+    """A copy shall be made there. Nothing happened yet, so no event tells of it."""
+    return copies.plan(tx, version.id, volume_id)
+
+
+def writing(tx: Tx, copy: Copy) -> Copy:
+    """Its bytes are about to be written. No event: if it comes to nothing, nothing happened."""
+    return copies.change(tx, copy.id, CopyState.WRITING)
+
+
+def written(
+    custodian: Custodian, tx: Tx, version: Version, copy: Copy, source: str, detail: Mapping[str, Json]
+) -> Copy:
+    """It was put in place, durably. It counts for nothing before it was read back, which is due at once."""
+    changed = copies.change(tx, copy.id, CopyState.WRITTEN, written=True, due_at=tx.now)
+    append(
+        tx,
+        NewEvent(
+            EventType.REPLICATION if source else EventType.COPY_WRITTEN,
+            Outcome.SUCCESS,
+            custodian.agent,
+            version.identifier,
+            version.number,
+            copy.volume,
+            {"source": source, **detail} if source else dict(detail),
+        ),
+    )
+    refresh_standing(custodian, tx, version)
+    return changed
+
+
+def checked(
+    custodian: Custodian,
+    tx: Tx,
+    version: Version,
+    copy: Copy,
+    report: CheckReport,
+    *,
+    event_type: EventType = EventType.FIXITY_CHECK,
+    detail: Mapping[str, Json] | None = None,
+) -> Copy:
+    """A check came to a conclusion. Only INTACT makes a copy good, and only a check makes it anything else."""
+    verdict = report.verdict
+    now = tx.now
+    failures = 0
+    due_at: datetime | None = None
+    if verdict is Verdict.INTACT:
+        state = CopyState.GOOD
+        due_at = now + _interval(custodian, tx, version, copy)
+    elif verdict is Verdict.MISSING:
+        state = CopyState.MISSING
+    elif verdict is Verdict.DAMAGED:
+        state = CopyState.DAMAGED
+    else:
+        failures = copy.failures + 1
+        state = CopyState.SUSPECT
+        due_at = now + custodian.settings.custody.reread_after * 2 ** min(failures - 1, 10)
+        if verdict is Verdict.UNREADABLE and failures >= UNREADABLE_LIMIT:
+            state, due_at = CopyState.DAMAGED, None
+        elif copy.state in (CopyState.DAMAGED, CopyState.MISSING):
+            # What was found damaged stays so until it reads well: doubt does not acquit it.
+            state, due_at = copy.state, None
+    if event_type is EventType.FIXITY_CHECK:
+        verifications.note(tx, copy, version.identifier, good=verdict is Verdict.INTACT)
+    changed = copies.change(
+        tx,
+        copy.id,
+        state,
+        proved=verdict is Verdict.INTACT,
+        checked=True,
+        due_at=due_at,
+        reason="" if verdict is Verdict.INTACT else _reason(report),
+        failures=failures,
+    )
+    append(
+        tx,
+        NewEvent(
+            event_type,
+            Outcome.SUCCESS if verdict is Verdict.INTACT else Outcome.FAILURE,
+            custodian.agent,
+            version.identifier,
+            version.number,
+            copy.volume,
+            {
+                "verdict": str(verdict),
+                "was": str(copy.state),
+                "is": str(changed.state),
+                "files": report.files,
+                "bytes": report.bytes,
+                **findings_detail(report),
+                **(detail or {}),
+            },
+        ),
+    )
+    refresh_standing(custodian, tx, version)
+    return changed
+
+
+def doubted(custodian: Custodian, tx: Tx, version: Version, copy: Copy, reason: str) -> Copy:
+    """Something read from it in passing was wrong. It no longer counts, and a full check is due at once."""
+    if copy.state not in (CopyState.GOOD, CopyState.WRITTEN, CopyState.SUSPECT):
+        return copy
+    changed = copies.change(tx, copy.id, CopyState.SUSPECT, due_at=tx.now, reason=reason, failures=copy.failures)
+    append(
+        tx,
+        NewEvent(
+            EventType.FIXITY_CHECK,
+            Outcome.WARNING,
+            custodian.agent,
+            version.identifier,
+            version.number,
+            copy.volume,
+            {"verdict": str(Verdict.DOUBTFUL), "was": str(copy.state), "is": str(changed.state), "reason": reason},
+        ),
+    )
+    refresh_standing(custodian, tx, version)
+    return changed
+
+
+def findings_detail(report: CheckReport) -> dict[str, Json]:
+    """What was wrong, for an event: the first findings, and how many there were."""
+    if not report.findings:
+        return {}
+    return {
+        "findings": [finding.as_json() for finding in report.findings[:LISTED_FINDINGS]],
+        "findings_count": len(report.findings),
+    }
+
+
+def _reason(report: CheckReport) -> str:
+    if report.absent:
+        return "nothing of it is there"
+    first = report.findings[0]
+    more = f" and {len(report.findings) - 1} more" if len(report.findings) > 1 else ""
+    return f"{first.kind}: {first.path}{f' ({first.error})' if first.error else ''}{more}"
+
+
+def _interval(custodian: Custodian, tx: Tx, version: Version, copy: Copy) -> timedelta:
+    holding = custodian.holdings(tx, [copy])[0]
+    return custodian.policy(version.policy).fixity.interval(holding.volume.medium)

@@ -1,0 +1,168 @@
+"""Making the copies of one version that are missing, all at once, from one reading of the best source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vault.catalog import copies, packages
+from vault.catalog import volumes as catalog_volumes
+from vault.custody import record, verify
+from vault.custody.context import SOURCE_STATES, Custodian, part_of
+from vault.custody.transfer import Target, Transfer, transfer
+from vault.custody.work import Result, Work, done, later
+from vault.errors import Conflict, Full, Unreachable, VaultError
+from vault.model import Condition, Copy, CopyState, Json, Version
+from vault.volumes.base import Part, Volume
+
+READABLE = (Condition.ONLINE, Condition.READ_ONLY)
+
+
+@dataclass(frozen=True)
+class _Placing:
+    """One copy that is being made."""
+
+    copy: Copy
+    volume: Volume
+
+
+def run(work: Work) -> Result:
+    """Make every planned copy of the task's version whose volume answers, and prove each by reading it back."""
+    custodian, task = work.custodian, work.task
+    with custodian.catalogue.read() as tx:
+        version = packages.version(tx, task.identifier, task.version or 0)
+        if version is None:
+            return done("the version is not in the catalogue")
+        of_version = copies.of_version(tx, version.id)
+        condition = {volume.name: volume.condition for volume in catalog_volumes.all(tx)}
+    placings = [
+        _Placing(copy, custodian.volume(copy.volume))
+        for copy in of_version
+        if copy.state in (CopyState.PLANNED, CopyState.WRITING)
+        and copy.volume in task.volumes
+        and condition[copy.volume] is Condition.ONLINE
+    ]
+    if not placings:
+        return done("no copy is planned any more")
+    sources = best_sources(custodian, of_version, condition)
+    if not sources:
+        return later("no volume that holds a copy answers")
+    fresh = []
+    for placing in placings:
+        with custodian.locks.hold(version.identifier):
+            if placing.volume.settle(part_of(version)):
+                _record_written(custodian, version, placing, "before a restart", None)
+                continue
+        with custodian.catalogue.write() as tx:
+            fresh.append(_Placing(record.writing(tx, placing.copy), placing.volume))
+    failures = _copy(work, version, fresh, sources) if fresh else []
+    for placing in placings:
+        if placing.volume.name not in {name for name, _ in failures}:
+            with custodian.catalogue.read() as tx:
+                copy = copies.need(tx, placing.copy.id)
+            verify.prove(custodian, version, copy, work.progress, work.cancelled)
+    _prove_source(work, version, of_version, sources)
+    if failures:
+        return later("; ".join(f"{name}: {error}" for name, error in failures))
+    return done(", ".join(f"copied to {placing.volume.name}" for placing in placings))
+
+
+def best_sources(custodian: Custodian, of_version: list[Copy], condition: dict[str, Condition]) -> list[Volume]:
+    """The volumes to read a version from, the most trusted first. Even a damaged copy may have the file that counts."""
+    usable = [c for c in of_version if c.state in SOURCE_STATES and condition.get(c.volume) in READABLE]
+    usable.sort(key=lambda c: (SOURCE_STATES.index(c.state), c.volume))
+    return [custodian.volume(c.volume) for c in usable if c.volume in custodian.volumes]
+
+
+def _copy(
+    work: Work, version: Version, placings: list[_Placing], sources: list[Volume]
+) -> list[tuple[str, VaultError]]:
+    """Stage, transfer, put in place; returns the volumes on which it failed, with the reason."""
+    custodian, part = work.custodian, part_of(version)
+    failures: list[tuple[str, VaultError]] = []
+    targets: list[tuple[_Placing, Target]] = []
+    try:
+        for placing in placings:
+            try:
+                staging = placing.volume.stage(custodian.token("copy", placing.copy.id), version.number)
+                targets.append((placing, Target(placing.volume, staging)))
+            except (Full, Unreachable) as error:
+                failures.append((placing.volume.name, error))
+        if targets:
+            result = transfer(part, sources, [target for _, target in targets], work.progress.add, work.cancelled)
+            doubt_sources(custodian, version, result)
+            for placing, target in targets:
+                if target.failure is None and not result.lost:
+                    _put(custodian, version, part, placing, target, result)
+                if target.failure is not None:
+                    failures.append((placing.volume.name, target.failure))
+            if result.lost:
+                failures += [(p.volume.name, no_source_has(version, result)) for p, t in targets if t.failure is None]
+    finally:
+        for _, target in targets:
+            target.staging.discard()
+    return failures
+
+
+def _put(
+    custodian: Custodian, version: Version, part: Part, placing: _Placing, target: Target, result: Transfer
+) -> None:
+    with custodian.locks.hold(version.identifier):
+        with custodian.catalogue.read() as tx:
+            newest = verify.newest_here(copies.of_package(tx, version.package_id), placing.copy)
+        head = newest < version.number
+        try:
+            placing.volume.put(target.staging, part, head=head)
+        except Conflict as error:
+            if error.code != "occupied":
+                target.failure = error
+                return
+            # A stranger stands there. It is no copy of ours, but nobody's bytes are thrown away: it becomes evidence.
+            label = f"{custodian.catalogue.clock():%Y%m%dT%H%M%SZ}-stranger-{placing.copy.id}"
+            about: dict[str, Json] = {
+                "identifier": version.identifier,
+                "version": version.number,
+                "why": "stood where a copy was put",
+            }
+            placing.volume.replace(target.staging, part, head=head, label=label, about=about)
+        except (Full, Unreachable) as error:
+            target.failure = error
+            return
+        _record_written(custodian, version, placing, ", ".join(result.used), result)
+
+
+def _record_written(
+    custodian: Custodian, version: Version, placing: _Placing, source: str, result: Transfer | None
+) -> None:
+    with custodian.catalogue.write() as tx:
+        copy = copies.need(tx, placing.copy.id)
+        if copy.state is CopyState.PLANNED:
+            copy = record.writing(tx, copy)
+        detail = {} if result is None else {"files": result.files, "bytes": result.bytes}
+        record.written(custodian, tx, version, copy, source, detail)
+
+
+def _prove_source(work: Work, version: Version, of_version: list[Copy], sources: list[Volume]) -> None:
+    """A first copy that was never proved is proved here, so that the depositor's receipt waits for one task only."""
+    for copy in of_version:
+        if copy.state is CopyState.WRITTEN and copy.volume in {source.name for source in sources}:
+            verify.prove(work.custodian, version, copy, work.progress, work.cancelled)
+
+
+def doubt_sources(custodian: Custodian, version: Version, result: Transfer) -> None:
+    """Whatever was wrong with a source is written down; a full check of it is due at once."""
+    for volume_name, reason in result.wrong.items():
+        with custodian.catalogue.write() as tx:
+            for copy in copies.of_version(tx, version.id):
+                if copy.volume == volume_name:
+                    record.doubted(custodian, tx, version, copy, reason)
+
+
+def no_source_has(version: Version, result: Transfer) -> VaultError:
+    """The loudest message that there is."""
+    listed = ", ".join(result.lost[:5]) + (" and more" if len(result.lost) > 5 else "")
+    return VaultError(
+        f"{len(result.lost)} file(s) of {version.identifier} v{version.number} are right in no copy that can be read:"
+        f" {listed}.",
+        remedy="Bring every volume and tape that holds a copy on-line; if none has them, ask the depositor.",
+        code="unrepairable",
+    )

@@ -1,0 +1,174 @@
+"""Copying one version's part: read once, every digest checked on the way, written to all targets at once.
+
+Each file is taken from the first source whose bytes are right. So a part can be put together from several copies that
+are each damaged elsewhere, and no wrong byte is ever passed on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vault.errors import Conflict, Corrupted, Full, Interrupted, NotFound, Unreachable, VaultError
+from vault.formats.ocfl.reading import parse_inventory
+from vault.model import Condition
+from vault.volumes.base import Cancelled, Part, Sink, Staging, Volume
+from vault.volumes.medium import Progress
+
+_FAILS = (Full, Unreachable, NotFound, Conflict)
+"""How writing on a volume fails for reasons of that volume; the other targets go on."""
+
+
+@dataclass
+class Target:
+    """One volume that is being written, with what stopped it, if anything did."""
+
+    volume: Volume
+    staging: Staging
+    failure: VaultError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What came of it. ``wrong`` names the sources from which something wrong was read, and what; ``lost`` the files
+    of which no source has the right bytes: with any of these nothing was sealed."""
+
+    bytes: int
+    files: int
+    wrong: dict[str, str] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
+
+
+def find_inventory(part: Part, sources: Sequence[Volume], wrong: dict[str, str]) -> bytes:
+    """The part's inventory from the first source that has it right. Raises Corrupted, Unreachable."""
+    unreachable: VaultError | None = None
+    for source in sources:
+        try:
+            return source.inventory(part)
+        except (Corrupted, NotFound) as error:
+            wrong[source.name] = error.message
+        except Unreachable as error:
+            unreachable = error
+    if unreachable is not None:
+        raise unreachable
+    raise Corrupted(
+        f"No copy that can be read has the inventory of {part.object_id} v{part.number}.",
+        remedy="Bring volumes or tapes that are off-line back; without a good copy this version cannot be restored.",
+        code="no-good-source",
+    )
+
+
+def transfer(
+    part: Part, sources: Sequence[Volume], targets: Sequence[Target], progress: Progress, cancelled: Cancelled
+) -> Transfer:
+    """Fill and seal the targets' stagings from the sources.
+
+    A target that fails is left out from then on and carries its failure; the others go on. Raises Unreachable when no
+    source answers, Corrupted when none has the inventory, Interrupted when cancelled.
+    """
+    wrong: dict[str, str] = {}
+    inventory_bytes = find_inventory(part, sources, wrong)
+    inventory = parse_inventory(inventory_bytes)
+    total = files = 0
+    lost: list[str] = []
+    used: set[str] = set()
+    for path, digest in sorted(inventory.content_of_version_part(part.number).items()):
+        size, source = _one_file(part, path, digest, sources, targets, wrong, progress, cancelled)
+        if source is None:
+            lost.append(path)
+            continue
+        used.add(source)
+        total += size
+        files += 1
+        if all(target.failure for target in targets):
+            break
+    if not lost:
+        for target in targets:
+            if target.failure is None:
+                try:
+                    target.staging.seal(part, inventory_bytes)
+                except _FAILS as error:
+                    target.failure = error
+    return Transfer(total, files, wrong, tuple(lost), tuple(sorted(used)))
+
+
+def _one_file(
+    part: Part,
+    path: str,
+    expected: str,
+    sources: Sequence[Volume],
+    targets: Sequence[Target],
+    wrong: dict[str, str],
+    progress: Progress,
+    cancelled: Cancelled,
+) -> tuple[int, str | None]:
+    """Copy one file from the first source that has it right: its size and that source, or (0, None) if none has."""
+    unreachable: Unreachable | None = None
+    for source in sources:
+        sinks = _begin(targets, path)
+        digest = hashlib.new(str(part.algorithm), usedforsecurity=False)
+        size = 0
+        try:
+            for chunk in source.read(part.object_id, path):
+                digest.update(chunk)
+                for target, sink in sinks:
+                    _write(target, sink, chunk)
+                size += len(chunk)
+                progress(len(chunk))
+                if cancelled():
+                    raise Interrupted(f"Copying {part.object_id} v{part.number} was stopped.")
+            if digest.hexdigest() == expected:
+                return size, source.name
+            wrong.setdefault(source.name, f"{path} has another digest")
+        except NotFound:
+            wrong.setdefault(source.name, f"{path} is missing")
+        except Unreachable as error:
+            # One file that cannot be read is a fault of that copy; a volume that does not answer is an outage.
+            if source.probe().condition in (Condition.ONLINE, Condition.READ_ONLY):
+                wrong.setdefault(source.name, f"{path} cannot be read")
+            else:
+                unreachable = error
+        finally:
+            _end(sinks)
+        _drop(targets, path)
+    if unreachable is not None:
+        raise unreachable
+    return 0, None
+
+
+def _begin(targets: Sequence[Target], path: str) -> list[tuple[Target, Sink]]:
+    sinks = []
+    for target in targets:
+        if target.failure is None:
+            try:
+                sinks.append((target, target.staging.create(path)))
+            except _FAILS as error:
+                target.failure = error
+    return sinks
+
+
+def _write(target: Target, sink: Sink, chunk: memoryview) -> None:
+    if target.failure is None:
+        try:
+            sink.write(chunk)
+        except _FAILS as error:
+            target.failure = error
+
+
+def _end(sinks: Sequence[tuple[Target, Sink]]) -> None:
+    for target, sink in sinks:
+        try:
+            sink.close()
+        except _FAILS as error:
+            target.failure = target.failure or error
+
+
+def _drop(targets: Sequence[Target], path: str) -> None:
+    for target in targets:
+        if target.failure is None:
+            try:
+                target.staging.drop(path)
+            except _FAILS as error:
+                target.failure = error

@@ -1,0 +1,93 @@
+"""Proving the copies of one package on one volume, by reading them back from the medium."""
+
+from __future__ import annotations
+
+from vault.catalog import copies, packages, verifications
+from vault.custody import record
+from vault.custody.context import STORED_STATES, Custodian, part_of
+from vault.custody.work import Progress, Result, Work, done
+from vault.model import Copy, CopyState, EventType, Version
+from vault.volumes.base import Cancelled, CheckReport, Verdict
+
+_CHECKED_WHEN_ORDERED = STORED_STATES
+
+
+def run(work: Work) -> Result:
+    """The task's package on the task's volume: every copy that is due, or not checked since an order was given."""
+    custodian, task = work.custodian, work.task
+    volume_name = task.volumes[0]
+    with custodian.catalogue.read() as tx:
+        here = [c for c in copies.of_package(tx, task.package_id) if c.volume == volume_name]
+        versions = {v.id: v for v in packages.versions_of(tx, task.package_id)}
+        ordered_at = verifications.latest_order(tx, volume=volume_name, identifier=task.identifier)
+    wanted = [
+        copy
+        for copy in here
+        if (
+            copy.state in (CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT)
+            and copy.due_at
+            and copy.due_at <= tx.now
+        )
+        or (
+            ordered_at is not None
+            and copy.state in _CHECKED_WHEN_ORDERED
+            and (copy.checked_at is None or copy.checked_at < ordered_at)
+        )
+    ]
+    if not wanted:
+        return done("nothing was due any more")
+    outcomes = []
+    for copy in sorted(wanted, key=lambda c: c.number):
+        changed = prove(custodian, versions[copy.version_id], copy, work.progress, work.cancelled)
+        outcomes.append(f"v{copy.number} {changed.state}")
+    return done(", ".join(outcomes))
+
+
+def prove(
+    custodian: Custodian,
+    version: Version,
+    copy: Copy,
+    progress: Progress,
+    cancelled: Cancelled,
+    *,
+    event_type: EventType = EventType.FIXITY_CHECK,
+) -> Copy:
+    """Read one copy back and record what was found. Raises Unreachable, Interrupted: then nothing is recorded."""
+    volume = custodian.volume(copy.volume)
+    report = volume.check(part_of(version), progress.add, cancelled)
+    return conclude(custodian, version, copy, report, event_type=event_type)
+
+
+def conclude(
+    custodian: Custodian,
+    version: Version,
+    copy: Copy,
+    report: CheckReport,
+    *,
+    event_type: EventType = EventType.FIXITY_CHECK,
+) -> Copy:
+    """Add the object's root to the report, if it is this version's to answer for, and record the outcome.
+
+    The root is compared with the catalogue under the package's lock, for a new version changes both.
+    """
+    with custodian.locks.hold(version.identifier):
+        with custodian.catalogue.read() as tx:
+            newest = newest_here(copies.of_package(tx, version.package_id), copy)
+        if newest == version.number and not report.absent:
+            report = report.joined(custodian.volume(copy.volume).check_root(part_of(version)))
+        with custodian.catalogue.write() as tx:
+            current = copies.need(tx, copy.id)
+            if current.state is CopyState.RETIRED:
+                return current
+            changed = record.checked(custodian, tx, version, current, report, event_type=event_type)
+    if report.verdict is Verdict.INTACT:
+        custodian.on_proved(version)
+    custodian.wake()
+    return changed
+
+
+def newest_here(all_copies: list[Copy], beside: Copy) -> int:
+    """The number of the newest version that was ever put in place on the volume of ``beside``."""
+    return max(
+        (c.number for c in all_copies if c.volume_id == beside.volume_id and c.state in STORED_STATES), default=0
+    )

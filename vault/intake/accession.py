@@ -1,0 +1,176 @@
+"""Entering a deposit that is in place on its first volume into the catalogue, and settling those a crash cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import structlog
+
+from vault.catalog import copies, ingests, packages
+from vault.catalog import volumes as catalog_volumes
+from vault.custody import record
+from vault.custody.context import Custodian
+from vault.errors import NotFound
+from vault.ledger import append
+from vault.model import (
+    CopyState,
+    Descriptive,
+    DigestAlgorithm,
+    EventType,
+    Ingest,
+    IngestState,
+    Json,
+    NewEvent,
+    Outcome,
+    PackageKind,
+    Version,
+)
+from vault.volumes.base import Part, Volume
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that the catalogue must learn of a deposit; kept with the ingest before the rename, so that a crash after
+    it loses nothing."""
+
+    part: Part
+    identifier: str
+    kind: PackageKind
+    content_digest: str
+    files: int
+    bytes: int
+    part_bytes: int
+    deposit_digests: Mapping[str, str]
+    descriptive: Descriptive
+    metadata: Mapping[str, Json]
+    agent: str
+    validation: Mapping[str, Json]
+
+    def as_json(self) -> dict[str, Json]:
+        """For the ingest's row."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Json]) -> Prepared:
+        """The reverse of :meth:`as_json`; KeyError or TypeError for what it did not make."""
+        part, said = document["part"], document["descriptive"]
+        if not isinstance(part, dict) or not isinstance(said, dict):
+            raise TypeError("not a prepared deposit")
+        plain = {f.name: document[f.name] for f in fields(cls)}
+        plain["part"] = Part(
+            str(part["object_id"]),
+            int(str(part["number"])),
+            DigestAlgorithm(str(part["algorithm"])),
+            str(part["inventory_digest"]),
+        )  # type: ignore[assignment]
+        plain["descriptive"] = Descriptive(**{key: str(value) for key, value in said.items()})  # type: ignore[assignment]
+        plain["kind"] = PackageKind(str(document["kind"]))
+        return cls(**plain)  # type: ignore[arg-type]
+
+
+def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name: str) -> Version:
+    """One transaction: package, version, copy (written), the ingest's new state, and the events of it all."""
+    policy = custodian.settings.policy_for(prepared.descriptive)
+    with custodian.catalogue.write() as tx:
+        volume = catalog_volumes.get(tx, volume_name)
+        if volume is None:
+            raise NotFound(f"The volume {volume_name!r} is not in the catalogue.", code="no-such-volume")
+        package = packages.get(tx, prepared.identifier)
+        if package is None:
+            package = packages.create(tx, prepared.identifier, prepared.descriptive)
+        else:
+            packages.describe(tx, package.id, _merged(package.descriptive, prepared.descriptive))
+        version = packages.add_version(
+            tx,
+            package_id=package.id,
+            number=prepared.part.number,
+            kind=prepared.kind,
+            algorithm=prepared.part.algorithm,
+            content_digest=prepared.content_digest,
+            inventory_digest=prepared.part.inventory_digest,
+            files=prepared.files,
+            bytes=prepared.bytes,
+            part_bytes=prepared.part_bytes,
+            deposit_digests=prepared.deposit_digests,
+            policy=policy.name,
+            priority=policy.priority,
+            policy_fingerprint=custodian.fingerprint,
+            priority_class=prepared.descriptive.priority_class,
+            ingest_id=ingest_id,
+            metadata=prepared.metadata,
+        )
+        who = (prepared.agent, prepared.identifier, prepared.part.number)
+        detail: dict[str, Json] = {
+            "ingest": ingest_id,
+            "content_digest": prepared.content_digest,
+            "inventory_digest": prepared.part.inventory_digest,
+            "deposit_digests": dict(prepared.deposit_digests),
+            "files": prepared.files,
+            "bytes": prepared.bytes,
+        }
+        append(tx, NewEvent(EventType.INGESTION, Outcome.SUCCESS, *who, detail=detail))
+        if prepared.validation:
+            outcome = Outcome.WARNING if prepared.validation.get("warnings_count") else Outcome.SUCCESS
+            append(tx, NewEvent(EventType.VALIDATION, outcome, *who, detail=prepared.validation))
+        copy = copies.plan(tx, version.id, volume.id, CopyState.WRITING)
+        ingests.store(tx, ingest_id)
+        record.written(custodian, tx, version, copy, "", {"bytes": prepared.part_bytes})
+    return version
+
+
+def settle(custodian: Custodian, ingest: Ingest) -> None:
+    """A PREPARED deposit that nobody is working on: look whether its rename happened, and enter or end it.
+
+    Raises Unreachable while its volume is away; it stays PREPARED then.
+    """
+    prepared = Prepared.from_json(ingest.prepared or {})
+    if custodian.volume(ingest.volume).settle(prepared.part):
+        enter(custodian, ingest.id, prepared, ingest.volume)
+        log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="stored")
+        custodian.wake()
+    else:
+        _interrupted(custodian, ingest)
+
+
+def settle_all(custodian: Custodian, volume: Volume) -> None:
+    """When a volume comes on-line: every PREPARED deposit of before this process that was going there."""
+    with custodian.catalogue.read() as tx:
+        waiting = [i for i in ingests.unfinished(tx) if i.state is IngestState.PREPARED and i.volume == volume.name]
+    for ingest in waiting:
+        with custodian.locks.hold(ingest.identifier):
+            with custodian.catalogue.read() as tx:
+                current = ingests.get(tx, ingest.id)
+            if current is not None and current.state is IngestState.PREPARED:
+                settle(custodian, current)
+
+
+def end_interrupted(custodian: Custodian) -> int:
+    """At start: deposits that were being received when the process died. Nothing of them was promised or kept."""
+    with custodian.catalogue.read() as tx:
+        cut = [ingest for ingest in ingests.unfinished(tx) if ingest.state is IngestState.RECEIVING]
+    for ingest in cut:
+        _interrupted(custodian, ingest)
+    return len(cut)
+
+
+def _interrupted(custodian: Custodian, ingest: Ingest) -> None:
+    problem: dict[str, Json] = {
+        "code": "interrupted",
+        "detail": "The node was stopped before the deposit was stored; nothing of it was kept.",
+        "remedy": "Send it again.",
+        "faults": [],
+    }
+    with custodian.catalogue.write() as tx:
+        ingests.fail(tx, ingest.id, problem)
+        detail: dict[str, Json] = {"ingest": ingest.id, "code": "interrupted"}
+        append(tx, NewEvent(EventType.INGESTION, Outcome.FAILURE, custodian.agent, ingest.identifier, detail=detail))
+    log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="interrupted")
+
+
+def _merged(before: Descriptive, said: Descriptive) -> Descriptive:
+    """What a later deposit does not say stays as it was."""
+    told = {key: value for key, value in asdict(said).items() if value and value != getattr(Descriptive(), key)}
+    return Descriptive(**{**asdict(before), **told})

@@ -1,0 +1,482 @@
+"""Taking in one deposit: receive, validate, put in place, enter into the catalogue.
+
+The steps, and what a kill after each leaves behind::
+
+    receiving   bytes in staging                           cleared when the volume next comes on-line
+    prepared    a sealed, durable part in staging, and     settled: if the rename had happened, it is entered as below;
+                the catalogue knows where it shall go      else nothing of it remains
+    stored      in place and in the catalogue, with        the planner sees a copy to prove and copies to make
+                its events, in one transaction
+
+Nothing was promised to the depositor before "stored", and nothing after it can be lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import structlog
+
+from vault import policy as policies
+from vault.catalog import copies, ingests, packages
+from vault.catalog import volumes as catalog_volumes
+from vault.clock import to_text
+from vault.custody.context import Custodian, part_of
+from vault.custody.transfer import find_inventory
+from vault.errors import Conflict, Fault, Full, Invalid, Refused, Unreachable, VaultError
+from vault.formats.archive import ArchiveLimits, ReadableStream
+from vault.formats.ocfl.building import first_version, next_version
+from vault.formats.ocfl.inventory import Inventory, User
+from vault.formats.ocfl.object_ids import object_id
+from vault.formats.ocfl.reading import parse_inventory
+from vault.intake import accession
+from vault.intake.accession import Prepared
+from vault.intake.body import HashedBody
+from vault.intake.unpack import RESERVED, Kind, StoredFile, Unpacked, Unpacker
+from vault.ledger import append
+from vault.model import (
+    CopyState,
+    Descriptive,
+    DigestAlgorithm,
+    EventType,
+    IngestState,
+    Json,
+    NewEvent,
+    Outcome,
+    Version,
+    Volume,
+)
+from vault.signing import canonical_json
+from vault.volumes import directory_check
+from vault.volumes.base import Part, Staging
+
+log = structlog.get_logger(__name__)
+
+HASHLIB_NAMES = {"sha-256": "sha256", "sha-512": "sha512"}
+"""Digest names of RFC 9530 that are checked, and what hashlib calls them."""
+
+_STANDING = (CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT)
+
+
+@dataclass(frozen=True)
+class DepositRequest:
+    """What a depositor asks for. ``digests`` are those declared for the body: "sha-256" -> hexadecimal.
+
+    ``if_match`` is the number of the version that the deposit follows, "*" for whichever it is, None where the
+    package must be new; ``must_be_new`` refuses even the same content under a known identifier.
+    """
+
+    identifier: str
+    ingest_id: str
+    agent: str
+    kind: Kind = "auto"
+    filename: str = ""
+    content_length: int | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    if_match: int | Literal["*"] | None = None
+    must_be_new: bool = False
+    descriptive: Descriptive = field(default_factory=Descriptive)
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What became of it. ``created``: a version was made; else the same content was here already."""
+
+    ingest_id: str
+    identifier: str
+    version: int
+    created: bool
+    receipt: Mapping[str, Json] | None
+
+
+class Intake:
+    """Receives deposits; any number of threads at once."""
+
+    def __init__(self, custodian: Custodian) -> None:
+        self._custodian = custodian
+
+    def receive(self, request: DepositRequest, body: ReadableStream) -> Accepted:
+        """Take in one deposit, in the caller's thread, reading the body to its end.
+
+        Raises Invalid (with every fault), Conflict, Full, Unreachable, Interrupted; then nothing of it is stored, its
+        staging is empty, and the ingest says why.
+        """
+        custodian = self._custodian
+        with custodian.catalogue.write() as tx:
+            ingests.begin(tx, request.ingest_id, request.identifier, request.agent)
+        try:
+            return self._receive(request, body)
+        except VaultError as error:
+            self._refuse(request, error)
+            raise
+        except Exception as error:
+            self._refuse(request, VaultError(f"An unforeseen fault ended the deposit ({type(error).__name__})."))
+            raise
+
+    def _receive(self, request: DepositRequest, body: ReadableStream) -> Accepted:
+        with self._custodian.catalogue.read() as tx:
+            head = packages.head(tx, request.identifier)
+        _check_precondition(request, head)
+        number = 1 if head is None else head.number + 1
+        volume, previous = self._choose(request, head)
+        algorithm = DigestAlgorithm(previous.digest_algorithm) if previous else self._custodian.settings.intake.digest
+        staging = self._custodian.volume(volume.name).stage(self._custodian.token("ingest", request.ingest_id), number)
+        try:
+            hashed = HashedBody(
+                body,
+                [HASHLIB_NAMES[name] for name in request.digests],
+                self._custodian.settings.intake.max_package_bytes,
+            )
+            unpacked = Unpacker(staging, str(algorithm), self._limits()).unpack(hashed, request.kind, request.filename)
+            hashed.drain()
+            digests = _check_body(request, hashed)
+            if not digests:
+                digests = {str(algorithm): next(iter(unpacked.files.values())).digest}
+            content_digest = content_digest_of(unpacked.files, algorithm)
+            known = self._known(request, content_digest)
+            if known is not None:
+                return known
+            _check_follows(request, head)
+            prepared, inventory = self._build(request, unpacked, staging, previous, algorithm, content_digest, digests)
+            staging.seal(prepared.part, inventory)
+            return self._commit(request, prepared, staging, volume, hashed.count)
+        finally:
+            staging.discard()
+
+    def _limits(self) -> ArchiveLimits:
+        intake = self._custodian.settings.intake
+        return ArchiveLimits(
+            max_members=intake.max_members,
+            max_total_bytes=intake.max_inflated_bytes,
+            max_member_bytes=intake.max_inflated_bytes,
+            max_ratio=intake.max_ratio,
+        )
+
+    # --- where it goes
+
+    def _choose(self, request: DepositRequest, head: Version | None) -> tuple[Volume, Inventory | None]:
+        """The volume for the first copy, and for a later version the inventory that it continues."""
+        custodian = self._custodian
+        with custodian.catalogue.read() as tx:
+            volumes = [v for v in catalog_volumes.all(tx) if v.name in custodian.volumes]
+            earlier = [] if head is None else copies.of_package(tx, head.package_id)
+        if head is not None:
+            counted = [c.volume_id for c in earlier if c.state in _STANDING]
+            volumes = [v for v in volumes if counted.count(v.id) == head.number]
+        found = policies.choose_targets(
+            custodian.settings.policy_for(request.descriptive),
+            [],
+            volumes,
+            [v.id for v in volumes] if head is not None else (),
+            need_bytes=request.content_length or 0,
+            reserve={v.name: custodian.settings.volume(v.name).reserve for v in volumes},
+        )
+        if not found:
+            raise _nowhere(volumes, request)
+        if head is None:
+            return found[0], None
+        inventory = find_inventory(part_of(head), [custodian.volume(found[0].name)], {})
+        return found[0], parse_inventory(inventory)
+
+    # --- what it is
+
+    def _known(self, request: DepositRequest, content_digest: str) -> Accepted | None:
+        """The same content under the same identifier, stored before: nothing new is made of a blind retry."""
+        with self._custodian.catalogue.read() as tx:
+            package = packages.get(tx, request.identifier)
+            if package is None or request.must_be_new:
+                return None
+            versions = packages.versions_of(tx, package.id)
+            if request.if_match is not None:
+                # With If-Match a retry is the version after the one named, and what equals the head adds nothing.
+                follows = versions[-1].number if request.if_match == "*" else request.if_match + 1
+                versions = [v for v in versions if v.number in (follows, package.head)]
+            same = [v for v in versions if v.content_digest == content_digest]
+            if not same:
+                return None
+            receipt = packages.receipt(tx, same[-1].id)
+        with self._custodian.catalogue.write() as tx:
+            ingests.repeat(tx, request.ingest_id, version=same[-1].number, receipt=receipt, of=same[-1].ingest_id)
+        return Accepted(same[-1].ingest_id, request.identifier, same[-1].number, created=False, receipt=receipt)
+
+    def _build(
+        self,
+        request: DepositRequest,
+        unpacked: Unpacked,
+        staging: Staging,
+        previous: Inventory | None,
+        algorithm: DigestAlgorithm,
+        content_digest: str,
+        digests: Mapping[str, str],
+    ) -> tuple[Prepared, bytes]:
+        """The version's inventory, with the node's note beside the depositor's files. What is stored already goes."""
+        now = self._custodian.catalogue.clock()
+        note_path = f"v{staging.number}/content/{RESERVED}"
+        note = _deposit_note(request, unpacked, staging.number, digests, to_text(now), self._custodian)
+        sink = staging.create(note_path)
+        try:
+            sink.write(note)
+        finally:
+            sink.close()
+        files = {
+            **unpacked.files,
+            RESERVED: StoredFile(note_path, len(note), directory_check.digest_of(note, algorithm)),
+        }
+        known = previous.content_by_digest() if previous else {}
+        content: dict[str, str] = {}
+        for file in files.values():
+            if file.digest in known or file.digest in content:
+                staging.drop(file.content_path)
+            else:
+                content[file.digest] = file.content_path
+        state = {logical: file.digest for logical, file in files.items()}
+        message = f"Deposit {request.ingest_id}"
+        user = User(request.agent, f"urn:khoso-node:{self._custodian.settings.node.name}")
+        if previous is None:
+            inventory = first_version(
+                object_id=object_id(request.identifier),
+                state=state,
+                content=content,
+                created=now,
+                message=message,
+                user=user,
+                digest_algorithm=str(algorithm),
+            )
+        else:
+            inventory = next_version(previous, state=state, content=content, created=now, message=message, user=user)
+        data = inventory.to_bytes()
+        inventory_digest = directory_check.digest_of(data, algorithm)
+        sizes = {file.digest: file.size for file in files.values()}
+        bag = unpacked.bag
+        prepared = Prepared(
+            part=Part(inventory.id, staging.number, algorithm, inventory_digest),
+            identifier=request.identifier,
+            kind=unpacked.kind,
+            content_digest=content_digest,
+            files=len(unpacked.files),
+            bytes=unpacked.bytes,
+            part_bytes=sum(sizes[digest] for digest in content) + 2 * len(data),
+            deposit_digests=dict(digests),
+            descriptive=request.descriptive,
+            metadata={**request.metadata, **({"bag_info": [list(pair) for pair in bag.bag_info]} if bag else {})},
+            agent=request.agent,
+            validation={} if bag is None else _validation(unpacked),
+        )
+        return prepared, data
+
+    # --- making it so
+
+    def _commit(
+        self, request: DepositRequest, prepared: Prepared, staging: Staging, volume: Volume, received: int
+    ) -> Accepted:
+        custodian = self._custodian
+        with custodian.locks.hold(request.identifier):
+            self._settle_others(request)
+            with custodian.catalogue.read() as tx:
+                head = packages.head(tx, request.identifier)
+            if (head.number if head else 0) != prepared.part.number - 1:
+                # Another deposit of the same identifier was quicker. If it brought the same, all is well.
+                known = self._known(request, prepared.content_digest)
+                if known is not None:
+                    return known
+                _check_follows(request, head)
+                raise Conflict(
+                    f"{request.identifier} got another version at the same moment.",
+                    remedy="Look at the newest version, and deposit again on top of it if that is still right.",
+                    code="different-content",
+                )
+            with custodian.catalogue.write() as tx:
+                ingests.progress(tx, request.ingest_id, received)
+                ingests.prepare(
+                    tx,
+                    request.ingest_id,
+                    volume=volume.name,
+                    version=prepared.part.number,
+                    prepared=prepared.as_json(),
+                )
+            custodian.volume(volume.name).put(staging, prepared.part, head=True)
+            version = accession.enter(custodian, request.ingest_id, prepared, volume.name)
+        custodian.wake()
+        return Accepted(request.ingest_id, request.identifier, version.number, created=True, receipt=None)
+
+    def _settle_others(self, request: DepositRequest) -> None:
+        """An earlier deposit of this identifier whose entry failed between the rename and the catalogue."""
+        with self._custodian.catalogue.read() as tx:
+            others = [
+                ingest
+                for ingest in ingests.unfinished(tx)
+                if ingest.identifier == request.identifier
+                and ingest.id != request.ingest_id
+                and ingest.state is IngestState.PREPARED
+            ]
+        for ingest in others:
+            accession.settle(self._custodian, ingest)
+
+    def _refuse(self, request: DepositRequest, error: VaultError) -> None:
+        """Write down why; if even that fails, the ingest is settled as interrupted later on."""
+        refused = isinstance(error, Refused)
+        with contextlib.suppress(VaultError), self._custodian.catalogue.write() as tx:
+            ingest = ingests.get(tx, request.ingest_id)
+            if ingest is None or ingest.state is not IngestState.RECEIVING:
+                # PREPARED: the rename may have happened. That is settled by looking, not by guessing.
+                return
+            (ingests.refuse if refused else ingests.fail)(tx, request.ingest_id, problem_of(error))
+            faults = list(error.faults) if isinstance(error, Invalid) else []
+            detail: dict[str, Json] = {
+                "ingest": request.ingest_id,
+                "code": error.code,
+                "reason": error.message[:1000],
+                "faults_count": len(faults),
+            }
+            append(
+                tx,
+                NewEvent(EventType.INGESTION, Outcome.FAILURE, request.agent, request.identifier, detail=detail),
+            )
+        log.warning(
+            "deposit-refused" if refused else "deposit-failed",
+            ingest=request.ingest_id,
+            identifier=request.identifier,
+            code=error.code,
+            reason=error.message,
+        )
+
+
+def problem_of(error: VaultError) -> dict[str, Json]:
+    """What an ingest remembers of the error that ended it."""
+    faults = error.faults if isinstance(error, Invalid) else ()
+    return {
+        "code": error.code,
+        "detail": error.message,
+        "remedy": error.remedy,
+        "faults": [{"code": f.code, "message": f.message, "path": f.path} for f in faults],
+    }
+
+
+def content_digest_of(files: Mapping[str, StoredFile], algorithm: DigestAlgorithm) -> str:
+    """The digest that names a content whatever its packing: over the sorted logical paths with their digests."""
+    listed: list[Json] = [[logical, files[logical].digest] for logical in sorted(files) if logical != RESERVED]
+    return directory_check.digest_of(canonical_json(listed), algorithm)
+
+
+def _check_precondition(request: DepositRequest, head: Version | None) -> None:
+    """Refuse before the body what cannot become a version whatever the body holds."""
+    if request.must_be_new and head is not None:
+        raise Conflict(
+            f"{request.identifier} is stored already, and If-None-Match says that it must not be.",
+            remedy="Fetch its receipt, or deposit without If-None-Match.",
+            code="precondition-failed",
+        )
+    if request.if_match is not None and head is None:
+        raise Conflict(
+            f"{request.identifier} is not stored yet, so there is no version that this deposit could follow.",
+            remedy="Deposit it without If-Match.",
+            code="precondition-failed",
+        )
+
+
+def _check_follows(request: DepositRequest, head: Version | None) -> None:
+    """Content that is not stored yet must say that it follows the newest version, or be the first."""
+    _check_precondition(request, head)
+    if head is None or request.if_match == "*":
+        return
+    if request.if_match is None:
+        raise Conflict(
+            f"{request.identifier} is stored already (v{head.number}), with other content.",
+            remedy=f'If this is a new version of it, deposit it again with If-Match: "v{head.number}"; if it is another'
+            " package, give it an identifier of its own.",
+            code="different-content",
+        )
+    if request.if_match != head.number:
+        raise Conflict(
+            f"The newest version of {request.identifier} is v{head.number}, and If-Match names v{request.if_match}.",
+            remedy="Look at the newest version, and deposit again on top of it if that is still right.",
+            code="precondition-failed",
+        )
+
+
+def _check_body(request: DepositRequest, body: HashedBody) -> dict[str, str]:
+    """Compare length and declared digests with what came; return the digests by hashlib's names."""
+    if request.content_length is not None and body.count != request.content_length:
+        raise Invalid(
+            f"The body has {body.count} bytes, and {request.content_length} were announced.",
+            faults=[Fault("incomplete-body", "the body's length is not Content-Length")],
+            remedy="Send it again.",
+            code="incomplete-body",
+        )
+    found = body.digests()
+    for name, expected in request.digests.items():
+        if found[HASHLIB_NAMES[name]] != expected:
+            raise Invalid(
+                f"The body's {name} is {found[HASHLIB_NAMES[name]]}, and Repr-Digest says {expected}.",
+                faults=[Fault("digest-mismatch", f"{name} of the body is not what Repr-Digest says")],
+                remedy="It was altered on its way, or the digest is of something else. Compute it anew and send again.",
+                code="digest-mismatch",
+            )
+    return found
+
+
+def _validation(unpacked: Unpacked) -> dict[str, Json]:
+    report = unpacked.bag
+    if report is None:
+        return {}
+    return {
+        "bagit": report.version,
+        "encoding": report.encoding,
+        "payload_files": report.payload_files,
+        "payload_bytes": report.payload_bytes,
+        "manifests": list(report.payload_algorithms),
+        "tag_manifests": list(report.tag_algorithms),
+        "warnings": [f"{w.path}: {w.message}" if w.path else w.message for w in report.warnings[:20]],
+        "warnings_count": len(report.warnings) + report.more_warnings,
+    }
+
+
+def _deposit_note(
+    request: DepositRequest,
+    unpacked: Unpacked,
+    number: int,
+    digests: Mapping[str, str],
+    time: str,
+    custodian: Custodian,
+) -> bytes:
+    said = request.descriptive
+    note: dict[str, Json] = {
+        "format": "khoso-deposit/1",
+        "identifier": request.identifier,
+        "version": number,
+        "kind": str(unpacked.kind),
+        "deposited": time,
+        "agent": request.agent,
+        "node": custodian.settings.node.name,
+        "ingest": request.ingest_id,
+        "filename": request.filename,
+        "digests": dict(digests),
+        "fonds": said.fonds,
+        "agency": said.agency,
+        "batch": said.batch,
+        "title": said.title,
+        "retention": said.retention,
+        "access": said.access,
+        "class": said.priority_class,
+        "metadata": dict(request.metadata),
+    }
+    return (json.dumps(note, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _nowhere(volumes: list[Volume], request: DepositRequest) -> VaultError:
+    listed = ", ".join(f"{v.name} {v.mode}, {v.condition}" for v in volumes) or "none"
+    if any(v.condition == "online" and v.mode == "active" for v in volumes):
+        return Full(
+            f"No volume has room for {request.identifier} ({listed}).",
+            remedy="Free or extend a volume, or add one; then send it again.",
+        )
+    return Unreachable(
+        f"No volume can be written to now ({listed}).",
+        remedy="Look at `vaultctl volumes` on the archive server; the deposit can be sent again unchanged.",
+        code="no-volume",
+    )

@@ -1,0 +1,169 @@
+"""The parts of a node, built and joined: everything but the network and the process around it.
+
+:mod:`vault.daemon` runs one of these in a process; tests run it in theirs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from vault import __version__
+from vault.catalog import ingests
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Catalogue
+from vault.clock import Clock as TimeSource
+from vault.clock import utcnow
+from vault.config import Settings, VolumeSettings
+from vault.custody import checkpoints
+from vault.custody.arrival import adopt_evidence, clear_staging
+from vault.custody.clock import Clock
+from vault.custody.context import Custodian
+from vault.custody.dispatcher import Dispatcher, handlers
+from vault.custody.planner import Planner
+from vault.custody.watch import Watch
+from vault.durable import describe_os_error
+from vault.errors import ConfigError
+from vault.intake import accession
+from vault.intake.deposit import Intake
+from vault.intake.receipts import Receipts
+from vault.ledger import append
+from vault.model import EventType, NewEvent, Outcome, Version
+from vault.signing import NodeKey
+from vault.volumes.base import Volume
+from vault.volumes.directory import DirectoryVolume
+
+log = structlog.get_logger(__name__)
+
+STOP_PATIENCE = timedelta(seconds=20)
+
+
+class Node:
+    """A storage node without its doors. ``start`` once, ``stop`` once."""
+
+    def __init__(self, settings: Settings, clock: TimeSource = utcnow) -> None:
+        """Open what must be open before anything can run. Raises ConfigError, Unreachable, Full, Corrupted."""
+        self.settings = settings
+        self._lock = _lock_state(settings.node.state)
+        self.key = NodeKey.load_or_create(Path(settings.node.state) / "node.key")
+        self.catalogue = Catalogue.open(settings.catalog.url, clock)
+        self.catalogue.migrate()
+        self.volumes: dict[str, Volume] = {v.name: build_volume(v) for v in settings.volumes}
+        self.custodian = Custodian(
+            catalogue=self.catalogue,
+            settings=settings,
+            volumes=self.volumes,
+            agent=f"node:{settings.node.name}",
+            wake=self._wake,
+            on_proved=self._on_proved,
+        )
+        self.receipts = Receipts(self.custodian, self.key)
+        self.intake = Intake(self.custodian)
+        self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
+        self.watch = Watch(self.custodian, self._arrive)
+        self.clock = Clock(self.catalogue)
+
+    def start(self) -> None:
+        """Settle what a former process left, then begin to work."""
+        with self.catalogue.read() as tx:
+            for row in catalog_volumes.all(tx):
+                if row.name in self.volumes:
+                    self.volumes[row.name].expect(row.uuid)
+        with self.catalogue.write() as tx:
+            append(
+                tx,
+                NewEvent(
+                    EventType.NODE_STARTED,
+                    Outcome.SUCCESS,
+                    self.custodian.agent,
+                    detail={"program": __version__, "process": self.custodian.process},
+                ),
+            )
+        accession.end_interrupted(self.custodian)
+        custody = self.settings.custody
+        self.clock.every(custody.planner_interval, "plan", self.dispatcher.wake, recorded=False)
+        self.clock.every(custody.planner_interval, "receipts", self.receipts.issue_all)
+        self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
+        self.watch.start()
+        self.dispatcher.start()
+        self.clock.start()
+        self.receipts.issue_all()
+
+    def stop(self, patience: timedelta = STOP_PATIENCE) -> bool:
+        """Stop all work at its next read. Returns whether everything ended; what did not hangs in a dead volume."""
+        self.clock.stop()
+        self.watch.stop()
+        ended = self.dispatcher.stop(patience)
+        with self.catalogue.write() as tx:
+            append(
+                tx,
+                NewEvent(
+                    EventType.NODE_STOPPED,
+                    Outcome.SUCCESS if ended else Outcome.WARNING,
+                    self.custodian.agent,
+                    detail={"process": self.custodian.process},
+                ),
+            )
+        self.close()
+        return ended
+
+    def close(self) -> None:
+        """Let go of catalogue and lock, without a word in the ledger."""
+        self.catalogue.close()
+        os.close(self._lock)
+
+    def keep_checkpoint(self) -> None:
+        """Sign where the ledger stands and keep that on every volume."""
+        checkpoints.keep_checkpoint(self.custodian, self.key)
+
+    def _wake(self) -> None:
+        self.dispatcher.wake()
+
+    def _on_proved(self, version: Version) -> None:
+        self.receipts.issue_ready(version)
+
+    def _arrive(self, volume: Volume) -> None:
+        """A volume came on-line: what was cut off on it is settled before any work is sent there."""
+        accession.settle_all(self.custodian, volume)
+        with self.catalogue.read() as tx:
+            prepared = any(i.volume == volume.name and i.prepared for i in ingests.unfinished(tx))
+        if not prepared:
+            clear_staging(volume, f"{self.custodian.process}.")
+        adopt_evidence(self.custodian, volume)
+
+
+def build_volume(settings: VolumeSettings) -> Volume:
+    """The volume that the configuration describes."""
+    return DirectoryVolume(
+        name=settings.name,
+        path=str(settings.path),
+        domain=settings.domain,
+        site=settings.site,
+        mount=settings.mount,
+        reserve_bytes=settings.reserve,
+        sync=settings.sync,
+    )
+
+
+def _lock_state(state: Path) -> int:
+    """One daemon per state folder: the lock goes with the process, however that ends."""
+    path = Path(state) / "vaultd.lock"
+    try:
+        Path(state).mkdir(mode=0o750, parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise describe_os_error(error, f"opening the state folder {state}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise ConfigError(
+            f"Another vaultd is running on the state folder {state}.",
+            remedy="Stop that one first (systemctl status vaultd), or give this one a state folder of its own.",
+            code="already-running",
+        ) from None
+    return fd

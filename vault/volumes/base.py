@@ -1,0 +1,277 @@
+"""What every kind of volume can do, and the facts it speaks in."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import BinaryIO, Protocol
+from uuid import UUID
+
+from vault.model import Condition, DigestAlgorithm, Json, MediumClass
+from vault.volumes.medium import Progress, never_cancelled, no_progress
+
+Cancelled = Callable[[], bool]
+"""Asked between two reads; True stops the work with :class:`~vault.errors.Interrupted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeIdentity:
+    """What ``vault-volume.json`` says: which volume this is, whoever mounts it wherever."""
+
+    uuid: UUID
+    name: str
+    domain: str
+    site: str
+    node: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a look at a volume saw, at this moment. Sizes are None where they could not be learnt."""
+
+    condition: Condition
+    reason: str = ""
+    identity: VolumeIdentity | None = None
+    size_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One version's part of its OCFL object: ``vN/`` with its inventory, which pins every byte of it.
+
+    ``inventory_digest`` is the digest of ``vN/inventory.json``. Everything else about the part follows from that
+    file, so a part is fully named by these four facts.
+    """
+
+    object_id: str
+    number: int
+    algorithm: DigestAlgorithm
+    inventory_digest: str
+
+
+class FindingKind(enum.StrEnum):
+    """What can be wrong with a file of a copy."""
+
+    MISMATCH = "mismatch"
+    INTERMITTENT = "intermittent"
+    MISSING = "missing"
+    EXTRA = "extra"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One file that is not as it must be. ``path`` is relative to the object's root.
+
+    ``expected`` and ``found`` are digests; ``error`` is the name of the errno (``EIO``) of an unreadable one.
+    INTERMITTENT: the first reading was wrong and the second right, so it is the way that cannot be trusted.
+    """
+
+    kind: FindingKind
+    path: str
+    expected: str = ""
+    found: str = ""
+    error: str = ""
+
+    def as_json(self) -> dict[str, Json]:
+        """For an event's detail."""
+        pairs = {"path": self.path, "kind": str(self.kind), "expected": self.expected, "found": self.found,
+                 "error": self.error}  # fmt: skip
+        return {key: value for key, value in pairs.items() if value}
+
+
+class Verdict(enum.StrEnum):
+    """What a check of a copy came to. There is no verdict for an outage: that raises Unreachable.
+
+    INTACT: every byte was read from the medium and every digest is equal. DAMAGED: some bytes are not what they
+    must be, or some files are missing or too many. MISSING: nothing of the copy is there. UNREADABLE: no
+    mismatch was seen, but some file could not be read. DOUBTFUL: a second reading contradicted the first.
+    """
+
+    INTACT = "intact"
+    DAMAGED = "damaged"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    DOUBTFUL = "doubtful"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The outcome of reading a copy back: how much was read, and everything that was wrong."""
+
+    findings: tuple[Finding, ...]
+    files: int
+    bytes: int
+    absent: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """The one word for it; a mismatch weighs more than a file that could not be read."""
+        kinds = {finding.kind for finding in self.findings}
+        if self.absent:
+            return Verdict.MISSING
+        if kinds & {FindingKind.MISMATCH, FindingKind.MISSING, FindingKind.EXTRA}:
+            return Verdict.DAMAGED
+        if FindingKind.UNREADABLE in kinds:
+            return Verdict.UNREADABLE
+        if FindingKind.INTERMITTENT in kinds:
+            return Verdict.DOUBTFUL
+        return Verdict.INTACT
+
+    def joined(self, other: CheckReport) -> CheckReport:
+        """Both reports as one."""
+        return CheckReport(
+            self.findings + other.findings, self.files + other.files, self.bytes + other.bytes, self.absent
+        )
+
+
+class Sink(Protocol):
+    """A file that is being written into staging."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of ``data``. Raises Full, Unreachable."""
+
+    def close(self) -> None:
+        """End the file. It is not durable before the staging is sealed."""
+
+
+class Staging(Protocol):
+    """A place on the volume where one part is built, unseen, until it is put in place by a rename.
+
+    Nothing in it counts, and after a crash all of it may be thrown away.
+    """
+
+    token: str
+    number: int
+
+    def create(self, content_path: str) -> Sink:
+        """Begin a file at ``vN/content/…``, which must not exist yet."""
+
+    def open(self, content_path: str) -> AbstractContextManager[BinaryIO]:
+        """A finished file of this staging, for reading (through the cache: this proves nothing)."""
+
+    def lift(self, folder: str) -> None:
+        """Move everything in ``vN/content/FOLDER/`` up into ``vN/content/``."""
+
+    def create_spool(self) -> Sink:
+        """Begin the one scratch file that a staging may have. It must be dropped or adopted before sealing."""
+
+    def open_spool(self) -> AbstractContextManager[BinaryIO]:
+        """The finished scratch file, for reading, seekable."""
+
+    def drop_spool(self) -> None:
+        """Remove the scratch file."""
+
+    def adopt_spool(self, content_path: str) -> None:
+        """Make the scratch file a content file, without writing it again."""
+
+    def drop(self, content_path: str) -> None:
+        """Remove a file again (its content turned out to be stored already)."""
+
+    def seal(self, part: Part, inventory: bytes) -> None:
+        """Add inventory, sidecar and declaration, and make everything durable. Nothing is written afterwards."""
+
+    def check(
+        self, part: Part, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+    ) -> CheckReport:
+        """Read the sealed part back from the medium, as :meth:`Volume.check` does in its place."""
+
+    def discard(self) -> None:
+        """Remove everything. Never raises for an outage: what remains is removed when the volume is back."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvidence:
+    """Damaged bytes that were set aside: where (relative to the volume's root) and what they belonged to."""
+
+    path: str
+    about: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Volume(Protocol):
+    """A place that holds copies.
+
+    Every method first makes sure that the right volume is there (its identity, and its mount where one is
+    required) and raises :class:`~vault.errors.WrongVolume` or :class:`~vault.errors.Unreachable` if it is not: an
+    outage is never reported as a missing or damaged copy, and nothing is ever written to something else.
+    Methods that put, replace or settle must not run at once for one object; the caller sees to that. All others may
+    run in any number of threads. Content that is in place is never opened for writing.
+    """
+
+    name: str
+    kind: str
+    medium: MediumClass
+    domain: str
+    site: str
+
+    def expect(self, uuid: UUID) -> None:
+        """From now on only the volume with this UUID is accepted."""
+
+    def initialise(self, identity: VolumeIdentity) -> None:
+        """Make an empty place into a volume. Raises Refused if it holds anything, or is not mounted."""
+
+    def probe(self) -> Probe:
+        """Look at it. Never raises for anything that the volume does."""
+
+    def stage(self, token: str, number: int) -> Staging:
+        """Begin a part ``vN`` under a name of the caller's that is unique on this volume."""
+
+    def reopen(self, token: str, number: int) -> Staging:
+        """A staging begun earlier, perhaps before a restart, to be discarded or put in place."""
+
+    def staged(self) -> list[str]:
+        """The tokens of everything in staging."""
+
+    def put(self, staging: Staging, part: Part, *, head: bool) -> None:
+        """Put a sealed part in place, durably, by renames. ``head``: it becomes the object's newest version here.
+
+        If it is in place already, only the staging goes. Raises Conflict if something else stands there.
+        """
+
+    def replace(
+        self, staging: Staging, part: Part, *, head: bool, label: str, about: Mapping[str, Json]
+    ) -> KeptEvidence | None:
+        """As :meth:`put`, where a damaged part stands: that is set aside under ``label`` and kept as evidence.
+
+        None when nothing was there that could be kept.
+
+        At each instant either the damaged or the new part is in place, where the file system can swap two names.
+        """
+
+    def settle(self, part: Part) -> bool:
+        """After a crash: finish a put of this part that had reached its point of no return, or undo it.
+
+        Returns whether the part is in place now. Only for a part that was never recorded as written.
+        """
+
+    def check(
+        self, part: Part, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+    ) -> CheckReport:
+        """Read every byte of the part from the medium and compare every digest. A mismatch is read a second time."""
+
+    def check_root(self, head: Part) -> CheckReport:
+        """Check what the object has outside its parts: declaration, newest inventory, and no strangers."""
+
+    def inventory(self, part: Part) -> bytes:
+        """The part's inventory. Raises NotFound; Corrupted if its digest is not the part's."""
+
+    def read(self, object_id: str, content_path: str) -> Iterator[memoryview]:
+        """A content file from the medium, in pieces, each valid until the next is asked for. Digests are the
+        caller's to compare. Raises NotFound, Unreachable."""
+
+    def open(self, object_id: str, content_path: str) -> int:
+        """A content file opened for reading, through the cache, for serving; the caller closes the descriptor."""
+
+    def evidence(self) -> list[KeptEvidence]:
+        """What was set aside here and not released yet."""
+
+    def release_evidence(self, path: str) -> None:
+        """Remove what was set aside, by an operator's decision."""
+
+    def write_note(self, path: str, data: bytes) -> None:
+        """Keep a small file of the node's under ``node/`` (a ledger checkpoint), durably."""

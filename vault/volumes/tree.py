@@ -1,0 +1,303 @@
+"""File operations below one directory that is held open.
+
+A volume's root is opened once for each piece of work and everything happens relative to that descriptor. If the
+file system is unmounted, or another is mounted over it, in the middle of the work, we go on speaking to the one
+whose identity was checked, or get an error; never do we write into an empty mount point. No symbolic link below the
+root is ever followed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from vault.durable import describe_os_error
+
+_SYS_OPENAT2 = 437
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _OpenHow(ctypes.Structure):
+    """``struct open_how`` of openat2(2)."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
+    """Open ``path`` below ``root_fd`` without following any symbolic link (openat2(2), Linux 5.6).
+
+    Raises OSError as open(2) does; ELOOP where a link stands in the way, EXDEV where the path would leave the root.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, mode if flags & os.O_CREAT else 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
+    encoded = os.fsencode(path)
+    while True:
+        fd = int(_libc.syscall(_SYS_OPENAT2, root_fd, ctypes.c_char_p(encoded), ctypes.byref(how), ctypes.sizeof(how)))
+        if fd >= 0:
+            return fd
+        code = ctypes.get_errno()
+        if code in (errno.EINTR, errno.EAGAIN):
+            continue
+        if code == errno.ENOSYS or (code == errno.EPERM and not _openat2_allowed()):
+            return _open_by_steps(root_fd, path, flags, mode)
+        raise OSError(code, os.strerror(code), path)
+
+
+def _openat2_allowed() -> bool:
+    """Whether openat2 works at all here; some container filters answer EPERM to system calls they do not know."""
+    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, 0)
+    fd = int(_libc.syscall(_SYS_OPENAT2, _AT_FDCWD, ctypes.c_char_p(b"/"), ctypes.byref(how), ctypes.sizeof(how)))
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def _open_by_steps(root_fd: int, path: str, flags: int, mode: int) -> int:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
+    here = os.dup(root_fd)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(parts[-1], flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a folder. ``kind`` is "file", "folder" or "other" (a link, a device, a socket)."""
+
+    name: str
+    kind: str
+    size: int
+
+
+class Tree:
+    """A directory held open, and what can be done below it. Paths are relative, with forward slashes.
+
+    Methods raise plain OSError: only the caller knows whether ENOENT means that a file is missing or that a path
+    was wrong. Where the meaning is the same everywhere (no room, device gone), use :meth:`explained`.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], fd: int | None = None) -> None:
+        self.root = os.fspath(root)
+        self.fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if fd is None else fd
+
+    def duplicate(self) -> Tree:
+        """The same directory held a second time, for work that outlives this one."""
+        return Tree(self.root, os.dup(self.fd))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    @contextmanager
+    def explained(self, doing: str) -> Iterator[None]:
+        """Turn an OSError in the block into Full, Unreachable or another error that says what was being done."""
+        try:
+            yield
+        except OSError as error:
+            raise describe_os_error(error, doing) from error
+
+    # --- reading
+
+    def open_read(self, path: str, flags: int = 0) -> int:
+        """Open a file for reading; the caller closes the descriptor."""
+        return open_beneath(self.fd, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | flags)
+
+    def read_small(self, path: str, limit: int) -> bytes:
+        """Read a whole file of at most ``limit`` bytes (EFBIG beyond)."""
+        fd = self.open_read(path)
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", path)
+            if info.st_size > limit:
+                raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
+            data = bytearray()
+            while chunk := file.read(limit + 1 - len(data)):
+                data += chunk
+            if len(data) > limit:
+                raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
+            return bytes(data)
+
+    def exists(self, path: str) -> bool:
+        """Whether something stands at ``path`` (links are not followed)."""
+        try:
+            os.close(open_beneath(self.fd, path, os.O_PATH | os.O_NOFOLLOW))
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            return False
+        return True
+
+    def entries(self, path: str = ".") -> list[Entry]:
+        """The names in a folder, sorted; links and devices are "other" and are not looked into."""
+        fd = open_beneath(self.fd, path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            found = []
+            with os.scandir(fd) as scan:
+                for item in scan:
+                    if item.is_symlink():
+                        found.append(Entry(item.name, "other", 0))
+                    elif item.is_dir(follow_symlinks=False):
+                        found.append(Entry(item.name, "folder", 0))
+                    elif item.is_file(follow_symlinks=False):
+                        found.append(Entry(item.name, "file", item.stat(follow_symlinks=False).st_size))
+                    else:
+                        found.append(Entry(item.name, "other", 0))
+        finally:
+            os.close(fd)
+        return sorted(found, key=lambda entry: entry.name)
+
+    def walk_files(self, path: str) -> Iterator[tuple[str, Entry]]:
+        """Every entry below ``path`` that is not a folder, as (path relative to ``path``, entry)."""
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            for entry in self.entries(f"{path}/{folder}" if folder else path):
+                relative = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.kind == "folder":
+                    pending.append(relative)
+                else:
+                    yield relative, entry
+
+    # --- writing
+
+    def make_folders(self, path: str) -> list[str]:
+        """Make ``path`` and the folders above it where they are missing; return those made, outermost first."""
+        made = []
+        parts = PurePosixPath(path).parts
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth])
+            with self.parent(folder) as (parent_fd, name):
+                try:
+                    os.mkdir(name, 0o755, dir_fd=parent_fd)
+                except FileExistsError:
+                    continue
+                made.append(folder)
+        return made
+
+    def create(self, path: str, mode: int = 0o644) -> int:
+        """Create a file that must not exist yet and open it for writing; the caller closes the descriptor."""
+        return open_beneath(self.fd, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+
+    def write_new(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Create a file with this content. Not durable before it is synced."""
+        fd = self.create(path, mode)
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+
+    @contextmanager
+    def parent(self, path: str) -> Iterator[tuple[int, str]]:
+        """The folder that holds ``path``, opened, and the last name of it."""
+        pure = PurePosixPath(path)
+        fd = open_beneath(self.fd, str(pure.parent), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield fd, pure.name
+        finally:
+            os.close(fd)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename, replacing a file at ``new``. Durable only after both folders were synced."""
+        with self.parent(old) as (old_fd, old_name), self.parent(new) as (new_fd, new_name):
+            os.rename(old_name, new_name, src_dir_fd=old_fd, dst_dir_fd=new_fd)
+
+    def exchange(self, one: str, other: str) -> None:
+        """Swap two names in one step (renameat2(2) RENAME_EXCHANGE). EINVAL where the file system cannot."""
+        with self.parent(one) as (one_fd, one_name), self.parent(other) as (other_fd, other_name):
+            result = _libc.renameat2(
+                one_fd,
+                ctypes.c_char_p(os.fsencode(one_name)),
+                other_fd,
+                ctypes.c_char_p(os.fsencode(other_name)),
+                _RENAME_EXCHANGE,
+            )
+        if result != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), one)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a whole folder, as far as it exists. Only for what lies in staging."""
+        try:
+            self._remove(path)
+        except FileNotFoundError:
+            return
+
+    def _remove(self, path: str) -> None:
+        with self.parent(path) as (parent_fd, name):
+            info = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+            if not stat.S_ISDIR(info.st_mode):
+                os.unlink(name, dir_fd=parent_fd)
+                return
+        for entry in self.entries(path):
+            self._remove(f"{path}/{entry.name}")
+        with self.parent(path) as (parent_fd, name):
+            os.rmdir(name, dir_fd=parent_fd)
+
+    # --- durability
+
+    def sync_file(self, path: str) -> None:
+        """fsync(2) one file."""
+        self._sync(path, os.O_RDONLY)
+
+    def sync_folder(self, path: str = ".") -> None:
+        """fsync(2) one folder: names that were made, renamed or removed in it survive a power cut."""
+        self._sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def _sync(self, path: str, flags: int) -> None:
+        fd = open_beneath(self.fd, path, flags)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def sync_filesystem(self) -> None:
+        """syncfs(2): everything on this file system, in one go. Reports write errors since Linux 5.8."""
+        if _libc.syncfs(self.fd) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), self.root)
+
+    def sync_below(self, path: str) -> None:
+        """fsync(2) every file and folder at and below ``path``, innermost first."""
+        for entry in self.entries(path):
+            below = f"{path}/{entry.name}"
+            if entry.kind == "folder":
+                self.sync_below(below)
+            else:
+                self.sync_file(below)
+        self.sync_folder(path)
+
+    def rename_durably(self, old: str, new: str) -> None:
+        """Rename, then sync both folders: when this returns, the new name survives a power cut."""
+        self.rename(old, new)
+        old_parent, new_parent = str(PurePosixPath(old).parent), str(PurePosixPath(new).parent)
+        self.sync_folder(new_parent)
+        if old_parent != new_parent:
+            self.sync_folder(old_parent)
