@@ -53,6 +53,11 @@ def get(tx: Tx, copy_id: int) -> Copy | None:
     return found[0] if found else None
 
 
+def need(tx: Tx, copy_id: int) -> Copy:
+    """Return the copy with that number. Raises :class:`NotFound`."""
+    return _present(tx, copy_id)
+
+
 def of_version(tx: Tx, version_id: int) -> list[Copy]:
     """Return every copy of a version, retired ones too, in the order in which they were planned."""
     return _several(tx, _COPIES.where(copies.c.version_id == version_id).order_by(copies.c.id))

@@ -73,6 +73,11 @@ class Catalogue:
         return cls(parsed, _postgresql_engine(parsed), clock)
 
     @property
+    def clock(self) -> Clock:
+        """The clock by which transactions are dated."""
+        return self._clock
+
+    @property
     def is_sqlite(self) -> bool:
         """Whether it is a file of our own, of which :meth:`backup` can make copies."""
         return self._engine.dialect.name == "sqlite"

@@ -39,8 +39,6 @@ def translated(place: str) -> Iterator[None]:
             code=BUSY,
         ) from error
     except sa.exc.StatementError as error:
-        if isinstance(error.orig, VaultError):
-            raise error.orig from error
         found = _explain(error.orig, place)
         if found is None:
             raise

@@ -58,14 +58,29 @@ def prepare(tx: Tx, ingest_id: str, *, volume: str, version: int, prepared: Mapp
 
 def store(tx: Tx, ingest_id: str) -> Ingest:
     """Note that the version is in place and in the catalogue (STORED). Owes an event."""
+    stored = _step(tx, ingest_id, {IngestState.PREPARED}, IngestState.STORED)
     tx.owe()
-    return _step(tx, ingest_id, {IngestState.PREPARED}, IngestState.STORED)
+    return stored
 
 
 def receipt(tx: Tx, ingest_id: str, receipt: Mapping[str, Json]) -> Ingest:
     """Keep the signed receipt (RECEIPTED). Owes an event."""
+    receipted = _step(tx, ingest_id, {IngestState.STORED}, IngestState.RECEIPTED, receipt=dict(receipt))
     tx.owe()
-    return _step(tx, ingest_id, {IngestState.STORED}, IngestState.RECEIPTED, receipt=dict(receipt))
+    return receipted
+
+
+def repeat(tx: Tx, ingest_id: str, *, version: int, receipt: Mapping[str, Json] | None, of: str) -> Ingest:
+    """Note that the same content was stored before, by the deposit ``of``. Owes no event: nothing changed.
+
+    With that one's receipt it is RECEIPTED. Without one yet it is STORED, and ``prepared`` says whose receipt it
+    waits for.
+    """
+    state = IngestState.STORED if receipt is None else IngestState.RECEIPTED
+    values: dict[str, object] = {"version": version, "prepared": {"repeats": of}}
+    if receipt is not None:
+        values["receipt"] = dict(receipt)
+    return _step(tx, ingest_id, {IngestState.RECEIVING, IngestState.PREPARED}, state, **values)
 
 
 def refuse(tx: Tx, ingest_id: str, problem: Mapping[str, Json]) -> Ingest:

@@ -143,6 +143,14 @@ def version_by_id(tx: Tx, version_id: int) -> Version | None:
     return _one_version(tx, versions.c.id == version_id)
 
 
+def need_version(tx: Tx, version_id: int) -> Version:
+    """Return the version with that number in the catalogue. Raises :class:`NotFound`."""
+    found = version_by_id(tx, version_id)
+    if found is None:
+        raise NotFound(f"There is no version with the number {version_id} in the catalogue.")
+    return found
+
+
 def head(tx: Tx, identifier: str) -> Version | None:
     """Return the newest version of a package; None when there is no such package or it has none yet."""
     return _one_version(tx, packages.c.identifier == identifier, versions.c.number == packages.c.head)
@@ -180,7 +188,11 @@ def below_policy(tx: Tx, limit: int, after: Version | None = None) -> list[Versi
     order = (versions.c.priority, versions.c.created_at, versions.c.id)
     query = _VERSIONS.where(IS_BELOW_POLICY).order_by(*order).limit(limit)
     if after is not None:
-        query = query.where(sa.tuple_(*order) > sa.tuple_(after.priority, after.created_at, after.id))
+        last = (after.priority, after.created_at, after.id)
+        query = query.where(
+            sa.tuple_(*order)
+            > sa.tuple_(*(sa.literal(value, column.type) for column, value in zip(order, last, strict=True)))
+        )
     return _several(tx, query)
 
 
@@ -254,10 +266,10 @@ def count_below_policy_by_class(tx: Tx) -> dict[str, int]:
 
 def set_receipt(tx: Tx, version_id: int, receipt: Mapping[str, Json]) -> None:
     """Keep the signed receipt of a version. Owes an event. Raises :class:`NotFound`."""
-    tx.owe()
-    updated = tx.connection.execute(versions.update().where(versions.c.id == version_id).values(receipt=dict(receipt)))
-    if updated.rowcount != 1:
+    if tx.connection.scalar(sa.select(versions.c.id).where(versions.c.id == version_id)) is None:
         raise NotFound(f"There is no version number {version_id}.")
+    tx.owe()
+    tx.connection.execute(versions.update().where(versions.c.id == version_id).values(receipt=dict(receipt)))
 
 
 def receipt(tx: Tx, version_id: int) -> dict[str, Json] | None:

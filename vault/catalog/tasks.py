@@ -170,6 +170,35 @@ def release_owner(tx: Tx, owner: str) -> int:
     return _release(tx, tasks.c.lease_owner == owner)
 
 
+def release_all(tx: Tx) -> int:
+    """Put every running task back: for a program that has just started and knows that it is alone."""
+    return _release(tx, sa.true())
+
+
+def open_on(tx: Tx, volume: str, kind: TaskKind) -> int:
+    """Return how many tasks of a kind that need this volume alone are ready or running."""
+    alone = json.dumps([volume], ensure_ascii=False)
+    query = sa.select(sa.func.count()).where(IS_OPEN, tasks.c.volumes == alone, tasks.c.kind == kind)
+    return tx.connection.scalar(query) or 0
+
+
+def cancel_ready(tx: Tx, volume: str, kind: TaskKind, message: str) -> int:
+    """End the ready tasks of a kind that need this volume, among others; return how many there were.
+
+    Their work is derived again without it.
+    """
+    cancelled = 0
+    for volumes in _sets_of_volumes(tx):
+        if volume in _volumes(volumes):
+            updated = tx.connection.execute(
+                tasks.update()
+                .where(tasks.c.state == TaskState.READY, tasks.c.volumes == volumes, tasks.c.kind == kind)
+                .values(state=TaskState.CANCELLED, message=message, finished_at=tx.now, waiting=False)
+            )
+            cancelled += updated.rowcount
+    return cancelled
+
+
 def _release(tx: Tx, condition: sa.ColumnElement[bool]) -> int:
     updated = tx.connection.execute(
         tasks.update()

@@ -24,6 +24,10 @@ def big_key() -> TypeEngine[int]:
     return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+class BadText(Invalid, sa.exc.DontWrapMixin):
+    """Invalid as it stands, which SQLAlchemy does not wrap into an error of its own."""
+
+
 class KeyText(TypeDecorator[str]):
     """Text that names something. What a database cannot hold (NUL, unpaired surrogates) is refused as Invalid."""
 
@@ -38,7 +42,7 @@ class KeyText(TypeDecorator[str]):
         """See SQLAlchemy."""
         if value is not None and readable(value) != value:
             message = f"This text cannot be stored: {value!a}"
-            raise Invalid(
+            raise BadText(
                 message,
                 faults=[Fault("bad-text", message)],
                 remedy="Send well-formed UTF-8 without NUL characters.",

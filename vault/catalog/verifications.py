@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_VERIFYING, verifications
 from vault.errors import Conflict, NotFound, Refused
-from vault.model import Verification, VerificationState
+from vault.model import Copy, Verification, VerificationState
 
 
 def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Verification]:
     return [Verification(**row) for row in tx.connection.execute(query).mappings()]
 
 
-def order(  # noqa: PLR0917 - in the order of the table
-    tx: Tx, verification_id: str, volume: str, identifier: str, agent: str, total: int
-) -> Verification:
+def order(tx: Tx, verification_id: str, volume: str, identifier: str, agent: str, total: int) -> Verification:
     """Order the check of every copy on ``volume``, of the package ``identifier``, or (both empty) of all.
 
     ``total`` is how many copies that is now. Owes an event. Raises :class:`Conflict` for an id in use.
@@ -52,6 +52,26 @@ def running(tx: Tx) -> list[Verification]:
     """Return the orders that still have copies to check, the oldest first."""
     order_by = (verifications.c.requested_at, verifications.c.id)
     return _several(tx, sa.select(verifications).where(IS_VERIFYING).order_by(*order_by))
+
+
+def latest_order(tx: Tx, *, volume: str, identifier: str) -> datetime | None:
+    """Return when the newest order was given that still runs and covers this package on this volume."""
+    covers = sa.and_(verifications.c.volume.in_(["", volume]), verifications.c.identifier.in_(["", identifier]))
+    newest: datetime | None = tx.connection.scalar(
+        sa.select(sa.func.max(verifications.c.requested_at)).where(IS_VERIFYING, covers)
+    )
+    return newest
+
+
+def note(tx: Tx, copy: Copy, identifier: str, *, good: bool) -> None:
+    """Count a check that has just concluded in every running order that covers it and has not counted it yet.
+
+    ``copy`` is the copy as it was before the check.
+    """
+    for order_ in running(tx):
+        covered = order_.volume in ("", copy.volume) and order_.identifier in ("", identifier)
+        if covered and (copy.checked_at is None or copy.checked_at < order_.requested_at):
+            count(tx, order_.id, checked=1, good=int(good), bad=int(not good))
 
 
 def listing(tx: Tx, *, limit: int) -> list[Verification]:

@@ -57,7 +57,7 @@ def all(tx: Tx) -> list[Volume]:  # noqa: A001 - read as volumes.all
     return [Volume(**row) for row in tx.connection.execute(sa.select(volumes).order_by(volumes.c.name)).mappings()]
 
 
-def set_condition(  # noqa: PLR0917 - in the order in which a probe reports them
+def set_condition(
     tx: Tx, volume_id: int, condition: Condition, reason: str, size_bytes: int | None, free_bytes: int | None
 ) -> bool:
     """Record what a probe saw, and when. Return whether the condition is another one; only then an event is owed."""
@@ -81,14 +81,14 @@ def set_condition(  # noqa: PLR0917 - in the order in which a probe reports them
 
 def set_mode(tx: Tx, volume_id: int, mode: VolumeMode) -> None:
     """Record what the operator wants of a volume. Owes an event. Raises :class:`NotFound`."""
-    tx.owe()
     _update(tx, volume_id, mode=mode)
+    tx.owe()
 
 
 def describe(tx: Tx, volume_id: int, *, domain: str, site: str) -> None:
     """Record the failure domain and site that a volume is in now. Owes an event. Raises :class:`NotFound`."""
-    tx.owe()
     _update(tx, volume_id, domain=domain, site=site)
+    tx.owe()
 
 
 def _update(tx: Tx, volume_id: int, **values: object) -> None:
