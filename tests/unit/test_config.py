@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
 from vault import config
-from vault.config import Problem, Settings, check_machine, examine, find_config, parse_settings, policy_fingerprint
-from vault.config import settings as sections
-from vault.config.locate import locate
+from vault.config import Problem, check_machine, examine, find_config, parse_settings, policy_fingerprint
 from vault.errors import ConfigError, NotFound
 from vault.model import Descriptive, DigestAlgorithm
 
-REPO = Path(__file__).parents[2]
-DOCUMENTED = REPO / "docs" / "reference" / "config.md"
 FILE = Path("/etc/vault/vault.toml")
 
 MINIMAL = """\
@@ -62,10 +52,6 @@ def only(text: str) -> str:
 def changed(old: str, new: str, text: str = MINIMAL) -> str:
     assert old in text
     return text.replace(old, new)
-
-
-def line_of(text: str, what: str) -> int:
-    return next(number for number, line in enumerate(text.splitlines(), 1) if what in line)
 
 
 # What settings mean
@@ -327,185 +313,3 @@ def test_a_mount_point_with_nothing_mounted_is_named(tmp_path):
     (problem,) = check_machine(parse_settings(text, FILE))
     assert problem.key == "volume[b].path"
     assert "nothing is mounted there" in problem.what
-
-
-# The lines of keys
-
-
-def keys_of(value: object, path: tuple = ()) -> set[tuple]:
-    """Every path into a document."""
-    found = {path} if path else set()
-    if isinstance(value, dict):
-        return found.union(*(keys_of(item, (*path, key)) for key, item in value.items()))
-    if isinstance(value, list):
-        return found.union(*(keys_of(item, (*path, index)) for index, item in enumerate(value)))
-    return found
-
-
-TRICKY = '''\
-# comment [not.a.table]
-top = 1
-"quoted key" = """
-[[not]]
-a = 1 \\""" still """"
-'single.quoted' = \'\'\'
-x = ' # no comment
-\'\'\'\'
-dotted . key = "a \\" # ] }"
-array = [ # comment ]
-  "one", # two
-  [ 2, 3 ],
-  { a = "}", b = [4] },
-]
-date = 1979-05-27 07:32:00 # a space inside
-inline = { x.y = 1, "z" = { w = 'v' } }
-[table.sub]
-key = true
-[[many]]
-name = "first"
-[many.inner]
-k = 1
-[[many.deep]]
-k = 1
-[[many.deep]]
-k = 2
-[[many]]
-[[many.deep]]
-k = 3
-'''
-
-
-def test_every_key_of_a_tricky_document_is_found_at_its_line():
-    lines = locate(TRICKY)
-    assert set(lines) == keys_of(tomllib.loads(TRICKY))
-    for path, what in {
-        ("top",): "top =",
-        ("quoted key",): '"quoted key"',
-        ("single.quoted",): "'single.quoted'",
-        ("dotted", "key"): "dotted . key",
-        ("array", 0): '"one"',
-        ("array", 1, 1): "[ 2, 3 ]",
-        ("array", 2, "b", 0): "{ a =",
-        ("inline", "z", "w"): "inline =",
-        ("table", "sub", "key"): "key = true",
-        ("many", 0, "inner"): "[many.inner]",
-        ("many", 0, "deep", 1, "k"): "k = 2",
-        ("many", 1, "deep", 0, "k"): "k = 3",
-    }.items():
-        assert lines[path] == line_of(TRICKY, what), path
-    assert locate(TRICKY.replace("\n", "\r\n")) == lines
-
-
-SCALARS = st.one_of(
-    st.integers(), st.booleans(), st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8)
-)
-KEYS = st.text(st.sampled_from("abc-_1. \"'#=[]é"), min_size=1, max_size=4)
-VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
-)
-
-
-@given(st.dictionaries(KEYS, VALUES, max_size=4), st.dictionaries(KEYS, VALUES, max_size=3))
-def test_whatever_tomllib_reads_has_a_line_for_every_key(top, table):
-    def written(value: object) -> str:
-        if isinstance(value, dict):
-            return "{ " + ", ".join(f"{quoted(key)} = {written(item)}" for key, item in value.items()) + " }"
-        if isinstance(value, list):
-            return "[\n" + ",\n".join(written(item) for item in value) + "]"
-        return quoted(value) if isinstance(value, str) else str(value).lower()
-
-    def quoted(text: str) -> str:
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-    text = "\n".join(f"{quoted(key)} = {written(value)}" for key, value in top.items())
-    text += "\n[[table-of-ours]]\n" + "\n".join(f"{quoted(key)} = {written(value)}" for key, value in table.items())
-    lines = locate(text)
-    assert set(lines) == keys_of(tomllib.loads(text))
-    assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
-
-
-# The reference
-
-TABLES = {
-    "[node]": sections.NodeSettings,
-    "[catalog]": sections.CatalogSettings,
-    "[api]": sections.ApiSettings,
-    "[intake]": sections.IntakeSettings,
-    "[custody]": sections.CustodySettings,
-    "[log]": sections.LogSettings,
-    "[[volume]]": sections.VolumeSettings,
-    "[[policy]]": sections.PolicySettings,
-}
-
-
-def documented() -> dict[str, dict[str, tuple[str, str]]]:
-    """By section and key: the default and the meaning that the reference gives."""
-    found: dict[str, dict[str, tuple[str, str]]] = {}
-    section = ""
-    for line in DOCUMENTED.read_text().splitlines():
-        heading = re.fullmatch(r"## `(.+)`", line)
-        if line.startswith("## "):
-            section = heading[1] if heading else ""
-        row = re.fullmatch(r"\| `([^`]+)` \| (.+?) \| (.+) \|", line)
-        if row:
-            found.setdefault(section, {})[row[1]] = (row[2], row[3])
-    return found
-
-
-def expected(model: type[sections.Section], prefix: str = "") -> dict[str, object]:
-    """By key: its default, or None where there is none. What is optional counts as having none."""
-    found: dict[str, object] = {}
-    for name, field in model.model_fields.items():
-        key = prefix + (field.alias or name)
-        found[key] = None if field.is_required() else field.default
-        if isinstance(field.annotation, type) and issubclass(field.annotation, sections.Section):
-            found |= expected(field.annotation, f"{key}.")
-    return found
-
-
-@pytest.mark.parametrize("section", TABLES)
-def test_every_setting_is_documented_with_its_default_and_nothing_else_is(section):
-    rows = documented()[section]
-    known = expected(TABLES[section])
-    assert set(rows) == set(known)
-    for key, (default, meaning) in rows.items():
-        assert len(meaning) > 20, key
-        if default == "—":
-            assert known[key] is None, key
-            continue
-        value = tomllib.loads("x = " + default.strip("`"))["x"]
-        model, name = TABLES[section], key
-        if "." in key:
-            outer, _, name = key.partition(".")
-            model = model.model_fields[outer].annotation
-        field = next(field for attribute, field in model.model_fields.items() if name in (attribute, field.alias))
-        adapter = TypeAdapter(Annotated[(field.annotation, *field.metadata, "")])
-        assert adapter.validate_python(value) == known[key], key
-
-
-def test_possible_values_are_documented():
-    rows = documented()
-    for section, model in TABLES.items():
-        for name, field in model.model_fields.items():
-            for value in get_args(field.annotation):
-                if isinstance(value, str) and field.annotation.__class__.__name__ == "_LiteralGenericAlias":
-                    assert f'"{value}"' in " ".join(rows[section][name]), f"{section} {name} {value}"
-
-
-def test_the_reference_has_no_other_sections():
-    assert set(documented()) == set(TABLES)
-
-
-def test_the_example_of_the_reference_has_every_key_and_works():
-    example = re.search(r"```toml\n(.*?)```", DOCUMENTED.read_text(), re.DOTALL)[1]
-    settings = parse_settings(example, FILE)
-    assert isinstance(settings, Settings)
-    document = tomllib.loads(example)
-    for section, model in TABLES.items():
-        tables = document[section.strip("[]")]
-        written = {
-            ".".join(str(part) for part in path)
-            for table in (tables if isinstance(tables, list) else [tables])
-            for path in keys_of(table)
-        }
-        assert set(expected(model)) <= written, section
