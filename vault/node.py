@@ -34,6 +34,7 @@ from vault.intake.receipts import Receipts
 from vault.ledger import append
 from vault.model import EventType, NewEvent, Outcome, Version
 from vault.signing import NodeKey
+from vault.telemetry import Telemetry
 from vault.volumes.base import Volume
 from vault.volumes.directory import DirectoryVolume
 
@@ -53,10 +54,12 @@ class Node:
         self.catalogue = Catalogue.open(settings.catalog.url, clock)
         self.catalogue.migrate()
         self.volumes: dict[str, Volume] = {v.name: build_volume(v) for v in settings.volumes}
+        self.telemetry = Telemetry(self.volumes)
         self.custodian = Custodian(
             catalogue=self.catalogue,
             settings=settings,
             volumes=self.volumes,
+            telemetry=self.telemetry,
             agent=f"node:{settings.node.name}",
             wake=self._wake,
             on_proved=self._on_proved,
@@ -110,6 +113,12 @@ class Node:
             )
         self.close()
         return ended
+
+    def abandon(self) -> None:
+        """Leave after a failure: the work is asked to stop, and nothing more is written down. The next start settles."""
+        self.clock.stop()
+        self.watch.stop()
+        self.dispatcher.stop(timedelta(seconds=1))
 
     def close(self) -> None:
         """Let go of catalogue and lock, without a word in the ledger."""

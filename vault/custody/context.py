@@ -16,6 +16,7 @@ from vault.errors import NotFound
 from vault.formats.ocfl.object_ids import object_id
 from vault.model import Copy, CopyState, Version
 from vault.policy import Holding, Policy
+from vault.telemetry import Telemetry
 from vault.volumes.base import Part, Volume
 
 
@@ -60,6 +61,7 @@ class Custodian:
     settings: Settings
     volumes: Mapping[str, Volume]
     agent: str
+    telemetry: Telemetry = field(default_factory=Telemetry)
     process: str = field(default_factory=lambda: secrets.token_hex(4))
     locks: KeyedLocks = field(default_factory=KeyedLocks)
     wake: Callable[[], None] = lambda: None

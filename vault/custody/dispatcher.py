@@ -87,6 +87,10 @@ class Dispatcher:
         with self._condition:
             return not self._running and not self._thread.is_alive()
 
+    def age(self) -> float:
+        """How many seconds ago the loop last came round."""
+        return time.monotonic() - self.last_turn
+
     def stalled(self, longer_than: timedelta) -> list[Task]:
         """Tasks that have read or written nothing for so long."""
         limit = time.monotonic() - longer_than.total_seconds()

@@ -15,6 +15,7 @@ from vault.catalog.engine import Tx
 from vault.custody.context import Custodian
 from vault.ledger import append
 from vault.model import Copy, CopyState, EventType, Json, NewEvent, Outcome, Version
+from vault.telemetry import FixityOutcome
 from vault.volumes.base import CheckReport, Verdict
 
 LISTED_FINDINGS = 100
@@ -134,6 +135,7 @@ def checked(
         ),
     )
     refresh_standing(custodian, tx, version)
+    custodian.telemetry.fixity(copy.volume, FixityOutcome(str(verdict)), files=report.files, read=report.bytes)
     return changed
 
 

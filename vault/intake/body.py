@@ -107,6 +107,20 @@ class BodyPipe:
             return
 
 
+class CountedStream:
+    """A stream that knows how many bytes were read from it."""
+
+    def __init__(self, source: ReadableStream) -> None:
+        self._source = source
+        self.count = 0
+
+    def read(self, size: int, /) -> bytes:
+        """As the source does."""
+        chunk = self._source.read(size)
+        self.count += len(chunk)
+        return chunk
+
+
 class HashedBody:
     """A stream that is hashed and counted as it is read, and bounded."""
 

@@ -27,7 +27,7 @@ from vault.catalog import volumes as catalog_volumes
 from vault.clock import to_text
 from vault.custody.context import Custodian, part_of
 from vault.custody.transfer import find_inventory
-from vault.errors import Conflict, Fault, Full, Invalid, Refused, Unreachable, VaultError
+from vault.errors import Conflict, Fault, Full, Interrupted, Invalid, Refused, Unreachable, VaultError
 from vault.formats.archive import ArchiveLimits, ReadableStream
 from vault.formats.ocfl.building import first_version, next_version
 from vault.formats.ocfl.inventory import Inventory, User
@@ -35,7 +35,7 @@ from vault.formats.ocfl.object_ids import object_id
 from vault.formats.ocfl.reading import parse_inventory
 from vault.intake import accession
 from vault.intake.accession import Prepared
-from vault.intake.body import HashedBody
+from vault.intake.body import CountedStream, HashedBody
 from vault.intake.unpack import RESERVED, Kind, StoredFile, Unpacked, Unpacker
 from vault.ledger import append
 from vault.model import (
@@ -51,6 +51,7 @@ from vault.model import (
     Volume,
 )
 from vault.signing import canonical_json
+from vault.telemetry import DepositOutcome
 from vault.volumes import directory_check
 from vault.volumes.base import Part, Staging
 
@@ -109,14 +110,24 @@ class Intake:
         custodian = self._custodian
         with custodian.catalogue.write() as tx:
             ingests.begin(tx, request.ingest_id, request.identifier, request.agent)
+        counted = CountedStream(body)
+        outcome = DepositOutcome.FAILED
         try:
-            return self._receive(request, body)
+            accepted = self._receive(request, counted)
+            outcome = DepositOutcome.STORED if accepted.created else DepositOutcome.UNCHANGED
+            return accepted
         except VaultError as error:
+            if isinstance(error, Refused):
+                outcome = DepositOutcome.REFUSED
+            elif isinstance(error, Interrupted):
+                outcome = DepositOutcome.INTERRUPTED
             self._refuse(request, error)
             raise
         except Exception as error:
             self._refuse(request, VaultError(f"An unforeseen fault ended the deposit ({type(error).__name__})."))
             raise
+        finally:
+            custodian.telemetry.deposit(outcome, counted.count)
 
     def _receive(self, request: DepositRequest, body: ReadableStream) -> Accepted:
         with self._custodian.catalogue.read() as tx:

@@ -1,0 +1,151 @@
+"""vaultd: the process around a node. It reads the configuration, opens the doors, and stops in order when asked.
+
+Exit status: 0 stopped as asked; 1 something failed that another start may cure; 78 (EX_CONFIG of sysexits.h) the
+configuration cannot work, so that systemd does not try again and again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from monitoring.collector import Collector, Exporter
+from vault import __version__, logs
+from vault.api.app import create_app
+from vault.api.parts import NodeParts
+from vault.api.server import Server
+from vault.config import Settings, check_machine, find_config, load_settings
+from vault.errors import ConfigError, VaultError
+from vault.node import Node
+from vault.notify import Beat, Notifier, RoundTrip, Watchdog, keep_beating
+
+log = structlog.get_logger(__name__)
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 78
+
+STALLED_AFTER = timedelta(minutes=10)
+"""A running task that has read and written nothing for so long is shown as stalled."""
+
+
+def main() -> None:
+    """The command ``vaultd``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run until a signal asks to stop; return the exit status."""
+    parser = argparse.ArgumentParser(prog="vaultd", description="The storage node of a digital archive.")
+    parser.add_argument("--config", type=Path, help="the configuration (default: $VAULT_CONFIG, /etc/vault/vault.toml)")
+    parser.add_argument("--check", action="store_true", help="check the configuration and exit")
+    parser.add_argument("--version", action="version", version=f"vaultd {__version__}")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings(find_config(options.config))
+        if options.check:
+            return 0
+        logs.configure(settings.log)
+        return _serve(settings)
+    except ConfigError as error:
+        print(f"vaultd: {error}", file=sys.stderr)  # noqa: T201 - for whoever typed it, and for the journal
+        return EXIT_CONFIG
+    except VaultError as error:
+        print(f"vaultd: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+
+
+def _serve(settings: Settings) -> int:
+    notifier = Notifier.from_environment()
+    node = Node(settings)
+    try:
+        for problem in check_machine(settings):
+            log.warning("configuration-and-machine", problem=str(problem))
+        node.start()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_doors(node, notifier))
+    except BaseException:
+        node.abandon()
+        raise
+    notifier.stopping("stopping the work on the volumes")
+    ended = node.stop()
+    log.info("stopped", all_work_ended=ended)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A thread that hangs in the read of a dead server would keep the interpreter from ending.
+    os._exit(0)
+
+
+async def _doors(node: Node, notifier: Notifier) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop.set)
+    loop_beat = Beat()
+    beating = asyncio.create_task(keep_beating(loop_beat))
+    watchdog = Watchdog.from_environment(
+        notifier,
+        {
+            "event loop": loop_beat.age,
+            "dispatcher": node.dispatcher.age,
+            "catalogue": RoundTrip(node.catalogue.schema_revision, "watchdog-catalogue").age,
+        },
+    )
+    server = Server(create_app(_parts(node)), node.settings)
+    serving = asyncio.create_task(server.serve())
+    started = asyncio.create_task(server.started())
+    done, _ = await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
+    if serving in done:
+        serving.result()
+        raise VaultError("The server ended before it began.", remedy="Look at the lines above in the log.")
+    if watchdog is not None:
+        watchdog.start()
+    notifier.ready(f"serving on {server.address} and {node.settings.api.socket}")
+    log.info("serving", address=server.address, socket=str(node.settings.api.socket))
+    stopping = asyncio.create_task(asked_to_stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if watchdog is not None:
+        watchdog.stop()
+    notifier.stopping("closing the doors")
+    await server.stop()
+    await serving
+    beating.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await beating
+
+
+def _parts(node: Node) -> NodeParts:
+    custody = node.settings.custody
+    exporter = Exporter(
+        Collector(
+            node.catalogue,
+            node.telemetry,
+            intervals={
+                "plan": custody.planner_interval,
+                "receipts": custody.planner_interval,
+                "checkpoint": custody.checkpoint_interval,
+            },
+            stalled=lambda: len(node.dispatcher.stalled(STALLED_AFTER)),
+        )
+    )
+    return NodeParts(
+        settings=node.settings,
+        catalogue=node.catalogue,
+        custodian=node.custodian,
+        intake=node.intake,
+        receipts=node.receipts,
+        dispatcher=node.dispatcher,
+        watch=node.watch,
+        key=node.key,
+        metrics=exporter.render,
+        clock=node.catalogue.clock,
+    )
