@@ -36,7 +36,7 @@ class KeyText(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
         """See SQLAlchemy."""
-        return dialect.type_descriptor(sa.Text(collation="C" if dialect.name == "postgresql" else None))
+        return sa.Text(collation="C" if dialect.name == "postgresql" else None)
 
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
         """See SQLAlchemy."""
@@ -75,7 +75,7 @@ class TimeText(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
         """See SQLAlchemy."""
-        return dialect.type_descriptor(sa.Text(collation="C" if dialect.name == "postgresql" else None))
+        return sa.Text(collation="C" if dialect.name == "postgresql" else None)
 
     def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> str | None:
         """See SQLAlchemy."""

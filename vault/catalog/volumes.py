@@ -61,10 +61,7 @@ def set_condition(
     tx: Tx, volume_id: int, condition: Condition, reason: str, size_bytes: int | None, free_bytes: int | None
 ) -> bool:
     """Record what a probe saw, and when. Return whether the condition is another one; only then an event is owed."""
-    before = tx.connection.scalar(sa.select(volumes.c.condition).where(volumes.c.id == volume_id))
-    if before is None:
-        raise NotFound(f"There is no volume number {volume_id}.")
-    changed = before is not condition
+    changed = _require(tx, volume_id).condition is not condition
     if changed:
         tx.owe()
     _update(
@@ -81,17 +78,24 @@ def set_condition(
 
 def set_mode(tx: Tx, volume_id: int, mode: VolumeMode) -> None:
     """Record what the operator wants of a volume. Owes an event. Raises :class:`NotFound`."""
-    _update(tx, volume_id, mode=mode)
+    _require(tx, volume_id)
     tx.owe()
+    _update(tx, volume_id, mode=mode)
 
 
 def describe(tx: Tx, volume_id: int, *, domain: str, site: str) -> None:
     """Record the failure domain and site that a volume is in now. Owes an event. Raises :class:`NotFound`."""
-    _update(tx, volume_id, domain=domain, site=site)
+    _require(tx, volume_id)
     tx.owe()
+    _update(tx, volume_id, domain=domain, site=site)
+
+
+def _require(tx: Tx, volume_id: int) -> Volume:
+    row = tx.connection.execute(sa.select(volumes).where(volumes.c.id == volume_id)).mappings().first()
+    if row is None:
+        raise NotFound(f"There is no volume number {volume_id}.")
+    return Volume(**row)
 
 
 def _update(tx: Tx, volume_id: int, **values: object) -> None:
-    updated = tx.connection.execute(volumes.update().where(volumes.c.id == volume_id).values(**values))
-    if updated.rowcount != 1:
-        raise NotFound(f"There is no volume number {volume_id}.")
+    tx.connection.execute(volumes.update().where(volumes.c.id == volume_id).values(**values))
