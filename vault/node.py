@@ -115,7 +115,7 @@ class Node:
         return ended
 
     def abandon(self) -> None:
-        """Leave after a failure: the work is asked to stop, and nothing more is written down. The next start settles."""
+        """Leave after a failure: the work is asked to stop, nothing more is written down, and the next start settles."""
         self.clock.stop()
         self.watch.stop()
         self.dispatcher.stop(timedelta(seconds=1))

@@ -66,7 +66,8 @@ class Clock:
         except VaultError as error:
             log.error("schedule-failed", kind=kind, code=error.code, reason=str(error))
             self._failed(kind, str(error))
-        except Exception as error:  # noqa: BLE001 - a fault of ours must be seen in metrics, not end the clock's thread
+        except Exception as error:
+            # A fault of ours must be seen in the metrics, and not end the clock's thread.
             log.exception("schedule-crashed", kind=kind)
             self._failed(kind, f"{type(error).__name__}: {error}")
 
