@@ -1,0 +1,101 @@
+"""How long a scrape takes when the catalogue is large: python benchmarks/scrape.py [versions, default 1,000,000].
+
+Makes an SQLite catalogue of that many packages with one version and two copies each, a deposit and three events for
+each, and a tenth as many ended tasks, in a temporary folder; then renders /metrics and prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from monitoring.collector import Collector, Exporter
+from vault.catalog import Catalogue
+from vault.telemetry import Telemetry
+
+ROUNDS = 20
+COUNT = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {n}) "
+TIME = "strftime('%Y-%m-%dT%H:%M:%f', 'now', '-' || (i % 90) || ' days', '-' || (i % 86400) || ' seconds') || '000Z'"
+FILL = (
+    "INSERT INTO volumes SELECT i, '00000000-0000-4000-8000-00000000000' || i, 'nas-' || i, 'directory', 'disk',"
+    f" 'nas-' || i, 'site', 'active', 'online', '', 1000000, 500000, {TIME}, {TIME} FROM c WHERE i <= 2",
+    "INSERT INTO packages SELECT i, printf('G09.%08d/2026', i), 1, 'UBND', 'So Noi vu', 'b' || (i % 500), 'Ho so',"
+    f" 'vinh vien', 'han che', 'default', {TIME} FROM c",
+    "INSERT INTO versions (id, package_id, number, kind, algorithm, content_digest, inventory_digest, files, bytes,"
+    " part_bytes, deposit_digests, policy, policy_fingerprint, priority_class, priority, below_policy, ingest_id,"
+    " created_at, metadata) SELECT i, i, 1, 'bag', 'sha512', hex(randomblob(64)), hex(randomblob(64)), 10, 1000000,"
+    " 1000000, '{}', 'default', 'f', 'class-' || (i % 3), 100, (i % 100) = 0, hex(randomblob(16)),"
+    f' {TIME}, \'{{"fonds": "UBND"}}\' FROM c',
+    *(
+        "INSERT INTO copies (version_id, volume_id, state, written_at, proved_at, checked_at, due_at, changed_at,"
+        f" reason, failures) SELECT i, {volume}, 'good', {TIME}, {TIME}, {TIME}, {TIME}, {TIME}, '', 0 FROM c"
+        for volume in (1, 2)
+    ),
+    "INSERT INTO copy_counts SELECT volume_id, state, count(*) FROM copies GROUP BY volume_id, state",
+    "INSERT INTO ingests (id, identifier, state, agent, volume, version, bytes_received, receipt, created_at,"
+    " updated_at) SELECT hex(randomblob(16)), printf('G09.%08d/2026', i), iif(i % 1000 = 0, 'stored', 'receipted'),"
+    f" 'token:repo', 'nas-1', 1, 1000000, '{{}}', {TIME}, {TIME} FROM c",
+    *(
+        f"INSERT INTO events SELECT 3 * i - {3 - place}, '{kind}', {TIME}, 'success', 'node:bench',"
+        " printf('G09.%08d/2026', i), 1, 'nas-1', '{}', '', hex(randomblob(32)) FROM c"
+        for place, kind in ((1, "ingestion"), (2, "replication"), (3, "fixity-check"))
+    ),
+    "UPDATE ledger_head SET seq = (SELECT max(seq) FROM events)",
+    "INSERT INTO tasks (key, kind, state, waiting, priority, package_id, identifier, volumes, params, attempts,"
+    " not_before, lease_owner, done_bytes, total_bytes, created_at, finished_at, message) SELECT 'k' || i,"
+    " iif(i = 1, 'repair', iif(i % 2, 'verify', 'replicate')), 'done', 0, 1, i, 'x', '[\"nas-1\"]', '{}', 1,"
+    f" {TIME}, '', 1, 1, {TIME}, {TIME}, '' FROM c WHERE i <= {{n}} / 10",
+)
+
+
+def fill(path: Path, versions: int) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        for statement in FILL:
+            insert, select, rest = statement.partition(" SELECT ")
+            is_counted = " FROM c" in statement
+            with connection:
+                connection.execute(
+                    (insert + " " + COUNT.format(n=versions) if is_counted else insert)
+                    + select
+                    + rest.replace("{n}", str(versions))
+                )
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def main() -> None:
+    versions = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    with tempfile.TemporaryDirectory(prefix="khoso-scrape-") as folder:
+        path = Path(folder, "catalog.db")
+        catalogue = Catalogue.open(f"sqlite:///{path}")
+        catalogue.migrate()
+        fill(path, versions)
+        exporter = Exporter(Collector(catalogue, Telemetry(["nas-1", "nas-2"]), patience=60))
+        times = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            body, _ = exporter.render("")
+            times.append(time.perf_counter() - began)
+            if f"vault_versions {float(versions)}\n".encode() not in body:
+                sys.exit(f"the scrape is wrong:\n{body.decode()}")
+        catalogue.close()
+        later = sorted(times[1:])
+        result = {
+            "versions": versions,
+            "catalogue_bytes": os.path.getsize(path),
+            "first_scrape_ms": round(times[0] * 1000, 1),
+            "median_scrape_ms": round(later[len(later) // 2] * 1000, 1),
+            "worst_later_scrape_ms": round(later[-1] * 1000, 1),
+            "body_bytes": len(body),
+        }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+"""What ``/metrics`` answers: one collector that reads the catalogue at each scrape, and adds what the process counted.
+
+A scrape must never hang with the catalogue that it reports on: the reading is done in a thread of its own, and what
+does not come back within ``patience`` is told as ``vault_collector_up 0``, with everything that is then unknown left
+out. A thread that hangs is not followed by another.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Generic, TypeVar
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector as BaseCollector
+
+import vault
+from monitoring import metrics
+from monitoring.metrics import METRICS, Kind, Metric
+from vault.catalog import copies, events, overview, packages, schedules, tasks
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Catalogue, Tx
+from vault.catalog.overview import Tally
+from vault.model import Condition, CopyState, TaskKind, TaskState, Volume, VolumeMode
+from vault.telemetry import Counted, Telemetry
+
+log = structlog.get_logger(__name__)
+
+_T = TypeVar("_T")
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long a scrape waits for the catalogue. Prometheus gives up on a scrape after 10 s, unless told otherwise."""
+
+CLASSES: Final = 20
+"""So many classes of packages have a label of their own: the words are the depositors'."""
+
+OTHER: Final = "other"
+_LONGEST_CLASS: Final = 64
+_OVERLAP: Final = timedelta(minutes=10)
+"""A transaction records the time at which it began; this is longer than any lasts."""
+
+_READABLE: Final = frozenset({Condition.ONLINE, Condition.READ_ONLY})
+
+
+@dataclass(slots=True)
+class Samples:
+    """Values by metric and labels. The labels are those of the metric, in its order."""
+
+    values: dict[str, dict[tuple[str, ...], float]] = field(default_factory=dict)
+
+    def add(self, metric: Metric, value: float | datetime | None, *labels: str) -> None:
+        """Add a sample; a time becomes Unix time, and None, which is "not known", adds nothing."""
+        if len(labels) != len(metric.labels):
+            raise ValueError(f"{metric.name} has the labels {metric.labels}, not {labels}")
+        if value is not None:
+            number = value.timestamp() if isinstance(value, datetime) else float(value)
+            self.values.setdefault(metric.name, {})[labels] = number
+
+    def families(self) -> Iterator[Family]:
+        """Yield what was added, in the order of the table of metrics."""
+        for metric in METRICS:
+            found = self.values.get(metric.name)
+            if found:
+                make = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+                family = make(metric.name, metric.help, labels=metric.labels)
+                for labels, value in found.items():
+                    family.add_metric(labels, value)
+                yield family
+
+
+class Collector(BaseCollector):
+    """Reads the catalogue when Prometheus asks.
+
+    ``configured`` are the names of the volumes that should be there; one that the catalogue never met is unknown.
+    ``intervals`` says how often each kind of scheduled work should run. ``stalled`` counts the running tasks that do
+    not move. What was seen of a volume longer than ``probe_valid`` ago is no longer known.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        telemetry: Telemetry,
+        *,
+        configured: Iterable[str] = (),
+        intervals: Mapping[str, timedelta] | None = None,
+        stalled: Callable[[], int] | None = None,
+        probe_valid: timedelta = timedelta(minutes=5),
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._telemetry = telemetry
+        self._intervals = dict(intervals or {})
+        self._stalled = stalled
+        self._errors = 0
+        self._memory = _Memory(probe_valid, frozenset(configured))
+        self._reading = _SingleFlight(lambda: _read(catalogue, self._memory), patience)
+
+    def collect(self) -> Iterator[Family]:
+        """Yield everything that is known now."""
+        samples = Samples()
+        samples.add(metrics.BUILD_INFO, 1, vault.__version__, platform.python_version())
+        began = time.monotonic()
+        try:
+            read = self._reading.result()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the scrape tells of it and shows what else is known
+            read = None
+            log.error("scrape-without-catalogue", reason=f"{type(error).__name__}: {error}")
+        if read is None:
+            self._errors += 1
+        else:
+            samples.values.update(read.values)
+            samples.add(metrics.COLLECTOR_DURATION, time.monotonic() - began)
+        samples.add(metrics.COLLECTOR_UP, 0 if read is None else 1)
+        samples.add(metrics.COLLECTOR_ERRORS, self._errors)
+        _add_counted(samples, self._telemetry.snapshot())
+        for kind, interval in self._intervals.items():
+            samples.add(metrics.SCHEDULE_INTERVAL, interval.total_seconds(), kind)
+        if self._stalled is not None:
+            samples.add(metrics.TASKS_STALLED, self._stalled())
+        yield from samples.families()
+
+
+class Exporter:
+    """Renders what a collector yields, and what is known of the process (``process_*``)."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(collector)
+        ProcessCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the body for a request with this ``Accept`` header ("" for none), and its Content-Type: OpenMetrics
+        where that is asked for, else Prometheus' text format. Takes up to the collector's patience; call it in a
+        thread that may block."""
+        encoder, content_type = choose_encoder(accept)
+        return encoder(self._registry), content_type
+
+
+def _add_counted(samples: Samples, counted: Counted) -> None:
+    for outcome, number in counted.deposits.items():
+        samples.add(metrics.DEPOSITS, number, outcome.value)
+    for outcome, number in counted.deposit_bytes.items():
+        samples.add(metrics.DEPOSIT_BYTES, number, outcome.value)
+    for (volume, check), number in counted.fixity_files.items():
+        samples.add(metrics.FIXITY_FILES, number, volume, check.value)
+    for (volume, check), number in counted.fixity_bytes.items():
+        samples.add(metrics.FIXITY_BYTES, number, volume, check.value)
+
+
+# --- what the catalogue knows
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is kept from one reading to the next, so that each looks only at what is new. One reading at a time."""
+
+    probe_valid: timedelta
+    configured: frozenset[str]
+    packages: Tally = field(default_factory=Tally)
+    versions: Tally = field(default_factory=Tally)
+    done_at: dict[TaskKind, datetime] = field(default_factory=dict)
+    done_looked_at: datetime | None = None
+    classes: list[str] = field(default_factory=lambda: ["default"])
+
+
+def _read(catalogue: Catalogue, memory: _Memory) -> Samples:
+    samples = Samples()
+    with catalogue.read() as tx:
+        known = catalog_volumes.all(tx)
+        _add_holdings(samples, tx, memory, known)
+        for volume in known:
+            _add_volume(samples, volume, tx.now, memory.probe_valid)
+        for name in memory.configured - {volume.name for volume in known}:
+            _add_condition(samples, name, Condition.UNKNOWN)
+        _add_fixity(samples, tx)
+        _add_work(samples, tx, memory)
+        _add_intake(samples, tx)
+        _add_ledger(samples, tx)
+    return samples
+
+
+def _add_holdings(samples: Samples, tx: Tx, memory: _Memory, known: list[Volume]) -> None:
+    memory.packages = overview.count_packages(tx, memory.packages)
+    memory.versions = overview.count_versions(tx, memory.versions)
+    samples.add(metrics.PACKAGES, memory.packages.number)
+    samples.add(metrics.VERSIONS, memory.versions.number)
+    counts = copies.counts(tx)
+    for volume in known:
+        for state in CopyState:
+            samples.add(metrics.COPIES, counts.get((volume.name, state), 0), volume.name, state.value)
+    for name, number in _by_class(packages.count_below_policy_by_class(tx), memory.classes).items():
+        samples.add(metrics.BELOW_POLICY, number, name)
+    samples.add(metrics.EVIDENCE, overview.evidence_kept(tx))
+
+
+def _by_class(found: Mapping[str, int], classes: list[str]) -> dict[str, int]:
+    """Give each class its own number, up to CLASSES of them; the rest share ``other``. A class that had one keeps it,
+    and shows 0 when it has nothing more to show."""
+    for name in sorted(found, key=lambda name: (-found[name], name)):
+        if name not in classes and len(classes) < CLASSES and name != OTHER and 0 < len(name) <= _LONGEST_CLASS:
+            classes.append(name)
+    numbers = {name: found.get(name, 0) for name in classes}
+    return {**numbers, OTHER: sum(found.values()) - sum(numbers.values())}
+
+
+def _add_volume(samples: Samples, volume: Volume, now: datetime, probe_valid: timedelta) -> None:
+    fresh = volume.probed_at is not None and now - volume.probed_at <= probe_valid
+    condition = volume.condition if fresh else Condition.UNKNOWN
+    _add_condition(samples, volume.name, condition)
+    for mode in VolumeMode:
+        samples.add(metrics.VOLUME_MODE, mode is volume.mode, volume.name, mode.value)
+    samples.add(metrics.VOLUME_PROBED, volume.probed_at, volume.name)
+    if condition is not Condition.UNKNOWN:
+        samples.add(metrics.VOLUME_UP, condition in _READABLE, volume.name)
+    if condition in _READABLE:
+        samples.add(metrics.VOLUME_SIZE, volume.size_bytes, volume.name)
+        samples.add(metrics.VOLUME_FREE, volume.free_bytes, volume.name)
+
+
+def _add_condition(samples: Samples, name: str, condition: Condition) -> None:
+    for each in Condition:
+        samples.add(metrics.VOLUME_CONDITION, each is condition, name, each.value)
+
+
+def _add_fixity(samples: Samples, tx: Tx) -> None:
+    for volume, moment in copies.oldest_proof(tx).items():
+        samples.add(metrics.FIXITY_OLDEST, moment, volume)
+    for volume, moment in overview.oldest_due(tx).items():
+        samples.add(metrics.FIXITY_DUE, moment, volume)
+
+
+def _add_work(samples: Samples, tx: Tx, memory: _Memory) -> None:
+    counts = tasks.counts(tx)
+    for kind in TaskKind:
+        for state in TaskState:
+            samples.add(metrics.TASKS, counts.get((kind, state), 0), kind.value, state.value)
+        done_at = overview.last_done(tx, kind, memory.done_looked_at) if counts.get((kind, TaskState.DONE)) else None
+        if done_at is not None:
+            memory.done_at[kind] = done_at
+        samples.add(metrics.TASK_SUCCESS, memory.done_at.get(kind), kind.value)
+    memory.done_looked_at = tx.now - _OVERLAP
+    for schedule in schedules.all(tx):
+        samples.add(metrics.SCHEDULE_SUCCESS, schedule.last_success, schedule.kind)
+        samples.add(metrics.SCHEDULE_FAILING, schedule.last_error != "", schedule.kind)
+
+
+def _add_intake(samples: Samples, tx: Tx) -> None:
+    for state, number in overview.deposits_open(tx).items():
+        samples.add(metrics.DEPOSITS_OPEN, number, state.value)
+    waiting = overview.receipts_waiting(tx)
+    samples.add(metrics.RECEIPTS_PENDING, waiting.number)
+    samples.add(metrics.RECEIPTS_OLDEST, waiting.since)
+
+
+def _add_ledger(samples: Samples, tx: Tx) -> None:
+    head, checkpoint = events.head(tx), overview.last_checkpoint(tx)
+    if head is not None:
+        samples.add(metrics.LEDGER_EVENTS, head.seq)
+        # Its own event is not counted, or an archive at rest would never be wholly covered.
+        covered = checkpoint.seq + 1 if checkpoint is not None else 0
+        samples.add(metrics.LEDGER_UNSIGNED, max(0, head.seq - covered))
+    if checkpoint is not None:
+        samples.add(metrics.LEDGER_CHECKPOINT, checkpoint.time)
+        samples.add(metrics.LEDGER_CHECKPOINT_VOLUMES, checkpoint.volumes)
+
+
+class _SingleFlight(Generic[_T]):
+    """Calls a function in a thread, waits for it so long, and lets those who ask meanwhile share its answer."""
+
+    def __init__(self, call: Callable[[], _T], patience: float) -> None:
+        self._call = call
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._under_way: Future[_T] | None = None
+
+    def result(self) -> _T:
+        """Return what the call returned or raise what it raised; :class:`TimeoutError` when it takes too long."""
+        with self._lock:
+            future = self._under_way
+            if future is None:
+                future = self._under_way = Future()
+                threading.Thread(target=self._run, args=(future,), name="scrape", daemon=True).start()
+        try:
+            return future.result(self._patience)
+        except TimeoutError:
+            raise TimeoutError(f"no answer in {self._patience:g} s") from None
+
+    def _run(self, future: Future[_T]) -> None:
+        try:
+            value = self._call()
+        except Exception as error:  # noqa: BLE001 - handed to those who wait
+            self._ended()
+            future.set_exception(error)
+        else:
+            self._ended()
+            future.set_result(value)
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._under_way = None

@@ -1,0 +1,98 @@
+"""The metrics that the node exports: names, types, labels and meanings, in one table.
+
+The names are a contract: dashboards and alert rules of others rely on them. ``docs/reference/metrics.md`` explains
+each, and a test holds the two together. No label ever names a package; what is not known is absent, never 0.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+
+class Kind(enum.StrEnum):
+    """Types of metrics, as in the exposition format."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. ``name`` is as it is queried: a counter's ends in ``_total``."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> Metric:
+    return Metric(f"vault_{name}", Kind.GAUGE, meaning, labels)
+
+
+def _counter(name: str, meaning: str, *labels: str) -> Metric:
+    return Metric(f"vault_{name}_total", Kind.COUNTER, meaning, labels)
+
+
+BUILD_INFO: Final = _gauge("build_info", "Always 1; the labels say what runs.", "version", "python")
+
+COLLECTOR_UP: Final = _gauge("collector_up", "Whether the catalogue answered this scrape: 1 yes, 0 no.")
+COLLECTOR_ERRORS: Final = _counter("collector_errors", "Scrapes that the catalogue did not answer, since the start.")
+COLLECTOR_DURATION: Final = _gauge("collector_duration_seconds", "How long reading the catalogue took, this time.")
+
+PACKAGES: Final = _gauge("packages", "Packages.")
+VERSIONS: Final = _gauge("versions", "Versions of packages.")
+COPIES: Final = _gauge("copies", "Copies by volume and state.", "volume", "state")
+BELOW_POLICY: Final = _gauge("versions_below_policy", "Versions with fewer good copies than they should have.", "class")
+
+VOLUME_UP: Final = _gauge("volume_up", "Whether the volume answers and is the right one: 1 yes, 0 no.", "volume")
+VOLUME_CONDITION: Final = _gauge(
+    "volume_condition", "1 on the condition that the last probe saw, 0 on the others.", "volume", "condition"
+)
+VOLUME_MODE: Final = _gauge("volume_mode", "1 on what the operator wants of it, 0 on the others.", "volume", "mode")
+VOLUME_PROBED: Final = _gauge("volume_last_probe_timestamp_seconds", "When the volume was last probed.", "volume")
+VOLUME_SIZE: Final = _gauge("volume_size_bytes", "Size of the file system that the volume is on.", "volume")
+VOLUME_FREE: Final = _gauge("volume_free_bytes", "Space on it that is free for the node.", "volume")
+
+FIXITY_FILES: Final = _counter("fixity_files", "Files read back, by outcome of the check.", "volume", "outcome")
+FIXITY_BYTES: Final = _counter("fixity_bytes", "Bytes read back, by outcome of the check.", "volume", "outcome")
+FIXITY_OLDEST: Final = _gauge(
+    "fixity_oldest_check_timestamp_seconds",
+    "When the copy on the volume was proved that has gone unproved for longest.",
+    "volume",
+)
+FIXITY_DUE: Final = _gauge(
+    "fixity_oldest_due_timestamp_seconds",
+    "When the check on the volume was due, or will be, that is due first.",
+    "volume",
+)
+
+TASKS: Final = _gauge("tasks", "Tasks by kind and state; ended ones are forgotten after some days.", "kind", "state")
+TASKS_STALLED: Final = _gauge("tasks_stalled", "Running tasks that have read and written nothing for long.")
+TASK_SUCCESS: Final = _gauge("task_last_success_timestamp_seconds", "When a task of the kind was last done.", "kind")
+
+SCHEDULE_SUCCESS: Final = _gauge(
+    "schedule_last_success_timestamp_seconds", "When the scheduled work last succeeded.", "kind"
+)
+SCHEDULE_FAILING: Final = _gauge("schedule_failing", "Whether its last run failed: 1 yes, 0 no.", "kind")
+SCHEDULE_INTERVAL: Final = _gauge("schedule_interval_seconds", "How often it should run.", "kind")
+
+DEPOSITS: Final = _counter("deposits", "Deposits that ended, by outcome.", "outcome")
+DEPOSIT_BYTES: Final = _counter("deposit_bytes", "Bytes received for deposits, by their outcome.", "outcome")
+DEPOSITS_OPEN: Final = _gauge("deposits_open", "Deposits under way.", "state")
+RECEIPTS_PENDING: Final = _gauge("receipts_pending", "Stored deposits that have no receipt yet.")
+RECEIPTS_OLDEST: Final = _gauge(
+    "receipts_oldest_pending_timestamp_seconds", "When the deposit began that has waited longest for its receipt."
+)
+
+EVIDENCE: Final = _gauge("evidence_kept", "Damaged copies set aside that no operator has released.")
+
+LEDGER_EVENTS: Final = _counter("ledger_events", "Events in the ledger.")
+LEDGER_CHECKPOINT: Final = _gauge("ledger_last_checkpoint_timestamp_seconds", "When the ledger was last signed.")
+LEDGER_UNSIGNED: Final = _gauge("ledger_events_after_checkpoint", "Events that no checkpoint covers yet.")
+LEDGER_CHECKPOINT_VOLUMES: Final = _gauge("ledger_last_checkpoint_volumes", "Volumes that keep the last checkpoint.")
+
+METRICS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+"""All of them, in the order in which they are exported."""
