@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vault.config.locate import locate
@@ -78,15 +78,14 @@ def test_every_key_of_a_tricky_document_is_found_at_its_line():
     assert locate(TRICKY.replace("\n", "\r\n")) == lines
 
 
-SCALARS = st.one_of(
-    st.integers(), st.booleans(), st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8)
-)
+SCALARS = st.integers() | st.booleans() | st.text("ab1 .,=#\"'\\[]{}éĐ", max_size=8)
 KEYS = st.text(st.sampled_from("abc-_1. \"'#=[]é"), min_size=1, max_size=4)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=4), st.dictionaries(KEYS, VALUES, max_size=3))
 def test_whatever_tomllib_reads_has_a_line_for_every_key(top, table):
     def written(value: object) -> str:

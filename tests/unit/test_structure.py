@@ -21,27 +21,8 @@ LONG_FILES: dict[str, str] = {}
 
 GENERATED = re.compile(r"LICENSE|requirements.*\.lock|.*\.(po|mo|pot)|monitoring/.*\.json")
 SKIPPED_FOLDERS = {"__pycache__", "demo", "build", "dist", "bench-results"}
-TEXT = frozenset(
-    [
-        "",
-        ".cfg",
-        ".conf",
-        ".ini",
-        ".json",
-        ".lock",
-        ".mako",
-        ".md",
-        ".py",
-        ".rules",
-        ".service",
-        ".sh",
-        ".sql",
-        ".toml",
-        ".txt",
-        ".xml",
-        ".yml",
-    ]
-)
+TEXT = re.compile(r"|\.(cfg|conf|ini|json|lock|mako|md|py|rules|service|sh|sql|toml|txt|xml|ya?ml)")
+"""Suffixes of text files; files without one are scripts."""
 
 
 def files() -> list[Path]:
@@ -53,7 +34,7 @@ def files() -> list[Path]:
             for name in folders
             if name not in SKIPPED_FOLDERS and not name.endswith(".egg-info") and (name[0] != "." or name == ".ci")
         ]
-        found += [Path(folder, name) for name in names if name[0] != "." and Path(name).suffix in TEXT]
+        found += [Path(folder, name) for name in names if name[0] != "." and TEXT.fullmatch(Path(name).suffix)]
     return sorted(found)
 
 

@@ -44,9 +44,14 @@ def check_machine(settings: Settings) -> list[Problem]:
 
 
 def mount_table() -> dict[Path, str]:
-    """Return the file system type of every mount point, from ``/proc/self/mountinfo`` (proc(5))."""
+    """Return the file system type of every mount point, from ``/proc/self/mountinfo`` (proc(5)); nothing where
+    there is no such file."""
     mounts: dict[Path, str] = {}
-    for line in _MOUNT_TABLE.read_bytes().splitlines():
+    try:
+        table = _MOUNT_TABLE.read_bytes()
+    except OSError:
+        return mounts
+    for line in table.splitlines():
         fields, _, rest = line.partition(b" - ")
         point = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), fields.split(b" ")[4])
         mounts[Path(os.fsdecode(point))] = os.fsdecode(rest.split(b" ")[0])
@@ -62,7 +67,7 @@ def _volume_problem(volume: VolumeSettings, mounts: Mapping[Path, str]) -> tuple
         return f"it cannot be reached ({error.strerror or error})", "look at the device, its cable and its network"
     if not stat.S_ISDIR(mode):
         return "it is no folder", "name the folder that the device is mounted at"
-    if volume.mount and resolved(volume.path, mounts) not in mounts:
+    if volume.mount and resolved(volume.path, mounts) not in mounts and not os.path.ismount(volume.path):
         return "nothing is mounted there", "mount the device, or write mount = false for a folder of this machine"
     return None
 
