@@ -255,7 +255,7 @@ def find_last_index(
             copy = read_index(medium, labels, location, spool=spool, limits=limits)
             last = Location(label.data_partition, on_data.block)
             agrees = copy.header.generation == on_index.generation and copy.header.previous == last and copy.closed
-            if agrees and _ends_with_index_at(medium, data, on_data.block):
+            if agrees and _checked(copy, medium, data, on_data.block):
                 return LastIndex(
                     copy=copy,
                     on_index=location,
@@ -270,6 +270,14 @@ def find_last_index(
                 )
             copy.close()
     return _search(medium, labels, spool, limits)
+
+
+def _checked(copy: IndexCopy, medium: TapeMedium, number: int, block: int) -> bool:
+    try:
+        return _ends_with_index_at(medium, number, block)
+    except BaseException:
+        copy.close()
+        raise
 
 
 def _ends_with_index_at(medium: TapeMedium, number: int, block: int) -> bool:
@@ -289,7 +297,12 @@ def _search(
     label = labels.label
     remarks = list(labels.remarks)
     on_index, _ = _last_on(medium, labels, label.index_partition, remarks, spool=spool, limits=limits)
-    on_data, unindexed = _last_on(medium, labels, label.data_partition, remarks, spool=spool, limits=limits)
+    try:
+        on_data, unindexed = _last_on(medium, labels, label.data_partition, remarks, spool=spool, limits=limits)
+    except BaseException:
+        if on_index:
+            on_index.close()
+        raise
     if on_index is None and on_data is None:
         raise Corrupted(
             "The cartridge has the labels of an LTFS volume and no index that can be read.",

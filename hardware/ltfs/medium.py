@@ -42,10 +42,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Room in one partition, in bytes: what it holds when empty, and what still fits. Both are estimates."""
+    """Room in one partition, in bytes: what it holds when empty, and what still fits. Both are estimates.
+
+    ``least`` is what a block takes up at the least, however short it is.
+    """
 
     maximum: int
     remaining: int
+    least: int = 1
 
 
 class TapeMedium(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 import unicodedata
 from typing import Final
@@ -79,6 +80,8 @@ def _utf8(part: str) -> bytes:
         raise Refused(f"The name {part!r} is no Unicode text.") from error
 
 
+# The five times of a file are seldom five different ones.
+@functools.lru_cache(maxsize=1024)
 def parse_time(text: str) -> int:
     """A time of a label or index, in nanoseconds since 1970 (UTC)."""
     match = _TIME.fullmatch(text)

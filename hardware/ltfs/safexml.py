@@ -48,7 +48,8 @@ class Parser:
     def __init__(self, handler: Handler, what: str, limits: Limits | None = None) -> None:
         self._what = what
         self._limits = limits or Limits()
-        self._handler = handler
+        self._on_start, self._on_end, self._on_text = handler.start, handler.end, handler.text
+        self._max_depth, self._max_text = self._limits.depth, self._limits.text
         self._fed = 0
         self._depth = 0
         self._run = 0
@@ -98,20 +99,20 @@ class Parser:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         self._run = 0
-        if self._depth > self._limits.depth:
+        if self._depth > self._max_depth:
             self._refuse("is nested too deeply")
-        self._handler.start(name, attributes)
+        self._on_start(name, attributes)
 
     def _end(self, name: str) -> None:
         self._depth -= 1
         self._run = 0
-        self._handler.end(name)
+        self._on_end(name)
 
     def _text(self, data: str) -> None:
         self._run += len(data)
-        if self._run > self._limits.text:
+        if self._run > self._max_text:
             self._refuse("holds a text that is too long")
-        self._handler.text(data)
+        self._on_text(data)
 
     def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
         if encoding is not None and encoding.upper() not in {"UTF-8", "UTF8"}:

@@ -19,7 +19,7 @@ import errno
 import fcntl
 import os
 import stat
-from typing import Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from hardware.errors import Busy, Corrupted, Full, Malformed, MediumChanged, NotFound, Refused, Unreachable
 from hardware.ltfs.cartridge import (
@@ -31,7 +31,7 @@ from hardware.ltfs.cartridge import (
     read_capacity,
 )
 from hardware.ltfs.mam import HEADER, MAX_VALUE, Attribute, Stored, pack, unpack
-from hardware.ltfs.medium import Capacity, Mark, Position, Room
+from hardware.ltfs.medium import Capacity, Mark, Position, Room, TapeMedium
 
 RECORD_LIMIT: Final = 4 << 20
 NOMINAL_RECORD: Final = 524288
@@ -122,6 +122,9 @@ class VirtualMedium:
         except BlockingIOError as error:
             os.close(folder)
             raise Busy(f"The cartridge {name} is in use.", remedy=_BUSY) from error
+        except OSError as error:
+            os.close(folder)
+            raise _outage(f"The cartridge {name} cannot be locked", error) from error
         except BaseException:
             os.close(folder)
             raise
@@ -224,7 +227,7 @@ class VirtualMedium:
         self._check()
         maximum = self._blocks(partition)
         used = min(self._partitions[partition].end, maximum)
-        return Capacity(maximum * NOMINAL_RECORD, (maximum - used) * NOMINAL_RECORD)
+        return Capacity(maximum * NOMINAL_RECORD, (maximum - used) * NOMINAL_RECORD, NOMINAL_RECORD)
 
     def attribute(self, partition: int, identifier: int) -> bytes:
         """The value of an attribute."""
@@ -458,6 +461,12 @@ class VirtualMedium:
         # The reference keeps half an index partition's worth of the data partition for the last index.
         reserve = max(self._index_mb(), 16) if at.partition else 16
         return Room.EARLY_WARNING if self._at.block >= self._blocks(at.partition) - reserve else Room.AMPLE
+
+
+if TYPE_CHECKING:
+
+    def _fits(medium: VirtualMedium) -> TapeMedium:
+        return medium
 
 
 def _outage(what: str, error: OSError) -> Unreachable:

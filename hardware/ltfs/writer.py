@@ -71,6 +71,7 @@ class WriteSession:
         self._failed = False
         self._writer: FileWriter | None = None
         self._warned = False
+        self._block_cost = volume.label.blocksize
         self._next = medium.locate(self._data, END)
         if not volume.last.data_closed and volume.last.unindexed_blocks == 0:
             medium.write_filemarks(1)
@@ -130,8 +131,8 @@ class WriteSession:
         now = self._clock()
         clean = self._additions.check(path, replaces=replaces)
         self._check_position()
-        self._budget = self._free()
-        if self._warned or self._budget < (length or 0):
+        self._budget = self._free(sum(2 * len(attribute.value) for attribute in kept) + 6 * len(clean))
+        if self._warned or self._budget < max(length or 0, 1):
             raise self._full()
         entry = FileEntry(
             path=clean,
@@ -253,17 +254,21 @@ class WriteSession:
                 remedy="Nothing was written. Find out what else uses the drive.",
             )
 
-    def _index_blocks(self) -> int:
-        size = self._additions.size + 8192
-        return -(-size // self.label.blocksize) + 2
+    def _free(self, more: int = 0) -> int:
+        """Bytes of data that still fit, when the last indexes of both partitions are to fit behind them.
 
-    def _free(self) -> int:
-        """Bytes of data that still fit, when the last indexes of both partitions are to fit behind them."""
-        needed = self._index_blocks() * self.label.blocksize
-        front = (self._volume.header.first_free(self.label.index_partition) + 2) * self.label.blocksize
-        if front + needed > self._medium.capacity(self._index).maximum:
+        ``more`` bytes are about to be added to the index. Not above 0 where nothing fits.
+        """
+        size = self.label.blocksize
+        front, data = self._medium.capacity(self._index), self._medium.capacity(self._data)
+        self._block_cost = max(size, data.least)
+        blocks = -(-(self._additions.size + more + 8192) // size) + 2
+        first = self._volume.header.first_free(self.label.index_partition)
+        if (first + blocks) * max(size, front.least) > front.maximum:
             return 0
-        return max(self._medium.capacity(self._data).remaining - needed - 2 * self.label.blocksize, 0)
+        room = data.remaining - (blocks + 2) * self._block_cost
+        # Room is counted in whole blocks, of which each holds no more than the block size.
+        return room // self._block_cost * size
 
     def _full(self) -> Full:
         return Full(

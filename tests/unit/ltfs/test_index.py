@@ -204,7 +204,10 @@ def test_nesting_is_bounded_before_paths_eat_memory():
 
 def test_extents_and_attributes_are_bounded(monkeypatch):
     monkeypatch.setattr(parse_module, "MAX_EXTENTS", 1000)
-    extent = "<extent><fileoffset>0</fileoffset><partition>b</partition><startblock>7</startblock><byteoffset>0</byteoffset><bytecount>0</bytecount></extent>"
+    extent = (
+        "<extent><fileoffset>0</fileoffset><partition>b</partition><startblock>7</startblock>"
+        "<byteoffset>0</byteoffset><bytecount>0</bytecount></extent>"
+    )
     with pytest.raises(Malformed, match="extents"):
         parse(INDEX.replace("<extentinfo>", "<extentinfo>" + extent * 1001, 1))
     attribute = f"<xattr><key>k</key><value>{'v' * 65536}</value></xattr>"

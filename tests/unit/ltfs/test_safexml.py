@@ -1,5 +1,6 @@
 """XML from strangers: bombs, entities, and the bounds of what is read."""
 
+import contextlib
 import resource
 import time
 
@@ -86,10 +87,8 @@ def test_token_that_never_ends_is_refused_before_it_fills_memory(opening):
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_any_bytes_are_xml_or_malformed(pieces):
-    try:
+    with contextlib.suppress(Malformed):
         parse(*pieces)
-    except Malformed:
-        pass
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1.0", "²", "1_0", " 1", "18446744073709551616", "9" * 5000])

@@ -1,5 +1,6 @@
 """The virtual cartridge as a tape: positions, marks, ends; its layout on disk; and hostile folders."""
 
+import contextlib
 import os
 import stat
 
@@ -12,7 +13,6 @@ from hardware.errors import (
     Busy,
     Corrupted,
     Full,
-    HardwareError,
     Malformed,
     MediumChanged,
     NotFound,
@@ -145,12 +145,10 @@ def test_impossible_records_are_refused(medium, record):
 
 def test_early_warning_comes_before_the_end_and_the_end_is_hard(medium):
     medium.locate(1, 0)
-    rooms = []
-    with pytest.raises(Full):
-        while True:
-            rooms.append(medium.write(b"x"))
     # 64 MB less 5 %, in blocks of 512 KiB; the last sixteen are foretold.
-    assert len(rooms) == 122
+    rooms = [medium.write(b"x") for _ in range(122)]
+    with pytest.raises(Full):
+        medium.write(b"x")
     assert rooms.index(Room.EARLY_WARNING) == 122 - 16 - 1
     assert medium.capacity(1).remaining == 0
     assert medium.position() == Position(1, 122)
@@ -289,10 +287,8 @@ def test_any_cartridge_description_gives_a_capacity_or_malformed(data):
         data,
         b"<filedebug_cartridge_config><capacity_mb>" + data + b"</capacity_mb></filedebug_cartridge_config>",
     ):
-        try:
+        with contextlib.suppress(Malformed):
             assert read_capacity(config) > 0
-        except HardwareError as error:
-            assert isinstance(error, Malformed)
 
 
 class TapeMachine(RuleBasedStateMachine):
