@@ -1,8 +1,8 @@
 """The JSON that the API speaks, as pydantic models: what programs may rely on.
 
 Times are UTC in the form ``2026-11-22T10:40:42.123456Z``, sizes are bytes, digests are lower-case hexadecimal. Members
-may be added, never renamed or taken away; readers ignore what they do not know. ``None`` (``null``) means that something
-is not known or has not happened, and is never the same as 0.
+may be added, never renamed or taken away; readers ignore what they do not know. ``None`` (``null``) means that
+something is not known or has not happened, and is never the same as 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from vault.clock import to_text
 from vault.model import (
@@ -37,10 +46,13 @@ JsonObject = Mapping[str, JsonValue]
 """JSON whose members are not ours to name: receipts (which are signed as they are), details of events."""
 
 
+_CLASS = AliasChoices("class", "priority_class")
+
+
 class Model(BaseModel):
     """What all have in common: they do not change, and ignore members that a newer daemon may send."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, from_attributes=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True, serialize_by_alias=True)
 
 
 class Fault(Model):
@@ -73,7 +85,7 @@ class Descriptive(Model):
     title: str = ""
     retention: str = ""
     access: str = ""
-    priority_class: str = Field(default="default", alias="class")
+    priority_class: str = Field(default="default", validation_alias=_CLASS, serialization_alias="class")
 
 
 class Count(Model):
@@ -100,6 +112,7 @@ class Version(Model):
     """One immutable version of a package."""
 
     version: int = Field(description="1, 2, … within the package.")
+    name: str = Field(description="As receipts, entity tags and OCFL write it.", examples=["v1"])
     kind: PackageKind
     algorithm: DigestAlgorithm
     content_digest: str = Field(description="Names the content, whatever its packing.")
@@ -109,7 +122,7 @@ class Version(Model):
     part_bytes: int = Field(description="What this version adds on a medium.")
     deposit_digests: Mapping[str, str] = Field(description="Digests of the body as it was sent, by algorithm.")
     policy: str
-    priority_class: str = Field(alias="class")
+    priority_class: str = Field(validation_alias=_CLASS, serialization_alias="class")
     policy_held: bool = Field(description="Whether its good copies are what its policy asks for.")
     good: Count = Field(description="Good copies that count.")
     missing: Count = Field(description="What the policy asks for beyond them.")
@@ -295,6 +308,12 @@ class Verification(Model):
     good: int
     bad: int
     skipped: int = Field(description="Copies that could not be reached.")
+
+
+class VerificationList(Model):
+    """Orders, the newest first."""
+
+    items: list[Verification]
 
 
 class RepairOrder(Model):

@@ -1,0 +1,129 @@
+"""What a person should look at, derived from the catalogue at this moment. Nothing is remembered and nothing is sent:
+alerting is Prometheus's work, from the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import timedelta
+from typing import Final
+
+from vault import policy as policies
+from vault.api import models
+from vault.api.parts import NodeParts
+from vault.catalog import copies, packages
+from vault.catalog.engine import Tx
+from vault.identifiers import package_reference
+from vault.model import Condition, CopyState, Task, VolumeMode
+
+_SEVERITIES: Final = ("critical", "warning", "info")
+_EXAMINED: Final = 200
+_NAMED: Final = 20
+OVERDUE: Final = timedelta(days=7)
+_ALMOST_FULL: Final = 0.05
+
+
+def alerts(
+    node: NodeParts,
+    tx: Tx,
+    volumes: Collection[models.Volume],
+    stalled: Collection[Task],
+    schedules: Collection[models.Schedule],
+) -> list[models.Alert]:
+    """Everything that is amiss, the worst first."""
+    found = [
+        *_below_policy(node, tx),
+        *(alert for volume in volumes for alert in _of_volume(node, tx, volume)),
+        *(_of_task(task) for task in stalled),
+        *(_of_schedule(schedule) for schedule in schedules if schedule.last_error),
+    ]
+    return sorted(found, key=lambda alert: _SEVERITIES.index(alert.severity))
+
+
+def _below_policy(node: NodeParts, tx: Tx) -> Iterator[models.Alert]:
+    below = packages.below_policy(tx, _EXAMINED)
+    lost = []
+    for version in below:
+        holdings = node.custodian.holdings(tx, copies.of_version(tx, version.id))
+        if not policies.standing(node.custodian.policy(version.policy), holdings).recoverable:
+            lost.append(package_reference(version.identifier, version.number))
+    for reference in lost[:_NAMED]:
+        yield models.Alert(
+            severity="critical",
+            code="no-good-copy",
+            subject=reference,
+            message=f"No copy of {reference} is left that is not damaged or missing.",
+            remedy="Bring volumes that are away back before anything else; keep what is set aside as evidence.",
+        )
+    if below:
+        number = sum(packages.count_below_policy_by_class(tx).values())
+        yield models.Alert(
+            severity="warning",
+            code="below-policy",
+            subject="",
+            message=f"{number} version{'s have' if number > 1 else ' has'} fewer good copies than the policy asks for.",
+            remedy="Look at the tasks and the volumes; with all volumes on-line this mends itself.",
+        )
+
+
+def _of_volume(node: NodeParts, tx: Tx, volume: models.Volume) -> Iterator[models.Alert]:
+    if volume.mode is VolumeMode.RETIRED:
+        return
+    if volume.condition is Condition.FOREIGN:
+        yield _alert("critical", "volume-foreign", volume, f"Another thing stands where {volume.name} should be.",
+                     volume.condition_reason)  # fmt: skip
+    elif volume.uuid is None:
+        yield _alert("warning", "volume-never-seen", volume, f"The volume {volume.name} was never seen.",
+                     f"Mount it, or for a new one type: vaultctl volumes init {volume.name}")  # fmt: skip
+    elif volume.condition in (Condition.OFFLINE, Condition.UNKNOWN):
+        yield _alert("critical", "volume-offline", volume, f"The volume {volume.name} is off-line.",
+                     volume.condition_reason or "Check that it is on, connected and mounted.")  # fmt: skip
+    elif volume.condition is Condition.READ_ONLY:
+        yield _alert("warning", "volume-read-only", volume, f"The volume {volume.name} can only be read.",
+                     volume.condition_reason)  # fmt: skip
+    if not volume.configured:
+        yield _alert("warning", "volume-not-configured", volume, f"The configuration does not have {volume.name}.",
+                     "Put it back there, or evacuate and retire it.")  # fmt: skip
+    broken = volume.copies.get(CopyState.DAMAGED, 0) + volume.copies.get(CopyState.MISSING, 0)
+    if broken:
+        yield _alert("critical", "copies-broken", volume, f"{broken} copies on {volume.name} are damaged or missing.",
+                     "They are being repaired from others; find out why: dmesg, SMART, the NAS's own log.")  # fmt: skip
+    if volume.size_bytes and volume.free_bytes is not None and volume.free_bytes < _ALMOST_FULL * volume.size_bytes:
+        yield _alert("warning", "volume-almost-full", volume, f"The volume {volume.name} is almost full.",
+                     "Extend it, or add another one.")  # fmt: skip
+    yield from _overdue(node, tx, volume)
+
+
+def _overdue(node: NodeParts, tx: Tx, volume: models.Volume) -> Iterator[models.Alert]:
+    from vault.catalog import volumes as catalog_volumes
+
+    row = catalog_volumes.get(tx, volume.name)
+    if row is not None and copies.due(tx, row.id, node.clock() - OVERDUE, 1):
+        yield _alert("warning", "fixity-overdue", volume,
+                     f"Copies on {volume.name} should have been checked more than {OVERDUE.days} days ago.",
+                     "Look whether its verifications run (vaultctl tasks), and whether it is fast enough.")  # fmt: skip
+
+
+def _alert(severity: str, code: str, volume: models.Volume, message: str, remedy: str) -> models.Alert:
+    return models.Alert.model_validate(
+        {"severity": severity, "code": code, "subject": volume.name, "message": message, "remedy": remedy}
+    )
+
+
+def _of_task(task: Task) -> models.Alert:
+    return models.Alert(
+        severity="warning",
+        code="task-stalled",
+        subject=", ".join(task.volumes),
+        message=f"The {task.kind} of {task.identifier} has not moved for long.",
+        remedy="A device or server hangs: look at the volume and at the kernel log (dmesg).",
+    )
+
+
+def _of_schedule(schedule: models.Schedule) -> models.Alert:
+    return models.Alert(
+        severity="warning",
+        code="schedule-failed",
+        subject=schedule.kind,
+        message=f"The scheduled work {schedule.kind} failed: {schedule.last_error}",
+        remedy="Look in the log (journalctl -u vaultd); it is tried again at its next time.",
+    )

@@ -1,0 +1,125 @@
+"""The application: routes, the gate before them, and problem documents for all that goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import Match
+
+import vault
+from vault.api import catalogue, content, credentials, deposits, models, operations, outside, status
+from vault.api.gate import INSTANCE, Gate
+from vault.api.parts import NodeParts
+from vault.api.problems import bad_request, problem_response
+from vault.api.reading import InventoryCache
+from vault.errors import Fault, Invalid, NotFound, Refused
+
+PREFIX: Final = "/v1"
+_DESCRIPTION: Final = """A storage node of a digital archive: packages go in, receipts come out, copies are kept good.
+
+Identifiers stand in addresses percent-encoded once, as UTF-8; slashes may stand as they are. Requests carry
+`Authorization: Bearer TOKEN`; over the node's Unix socket a local operator needs none.
+
+Whatever goes wrong answers with a problem document (RFC 9457) with a stable `code`, a sentence that says what is wrong
+and a `remedy`. Times are UTC, sizes are bytes. Members may be added to answers, never renamed or taken away."""
+
+
+def create_app(node: NodeParts) -> FastAPI:
+    """Build the application for one node. It holds nothing that a restart would lose."""
+    app = FastAPI(
+        title="khoso",
+        version=vault.__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(Gate, catalogue=node.catalogue, idle_seconds=node.settings.api.idle_timeout.total_seconds())
+        ],
+    )
+    app.state.parts = node
+    app.state.places = deposits.Places(node.settings.intake.max_concurrent)
+    app.state.inventories = InventoryCache()
+    v1 = APIRouter(prefix=PREFIX)
+    for module in (deposits, catalogue, content, operations, status, credentials):
+        v1.include_router(module.router)
+    app.include_router(v1)
+    app.include_router(outside.router)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's manual has it
+    return app
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    """Routing's own errors. Everything else that this program raises goes through the gate."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - it was registered for these
+    path = request.scope["path"]
+    if error.status_code == 405:
+        allowed = _allowed(request)
+        wrong = Refused(
+            f"{request.method} is not for {path[:200]}.", remedy=f"Use {allowed}. See /docs.", code="method-not-allowed"
+        )
+        return problem_response(wrong, request.scope[INSTANCE], {"Allow": allowed})
+    if error.status_code == 404:
+        missing = NotFound(
+            f"There is no address {path[:200]}.", remedy="See /docs for those that are.", code="no-such-route"
+        )
+        return problem_response(missing, request.scope[INSTANCE])
+    return problem_response(
+        bad_request("bad-request", "The request cannot be read.", "See /docs."), request.scope[INSTANCE]
+    )
+
+
+def _allowed(request: Request) -> str:
+    methods: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= set(getattr(route, "methods", None) or ())
+    return ", ".join(sorted(methods))
+
+
+async def _on_validation(request: Request, error: Exception) -> Response:
+    """What pydantic found in a query or a body, as faults."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it was registered for these
+    faults = []
+    for found in error.errors():
+        where, *path = (str(part) for part in found["loc"])
+        code = "bad-query" if where in ("query", "path") else "invalid"
+        faults.append(Fault(code, str(found["msg"]), ".".join(path)))
+    in_query = all(fault.code == "bad-query" for fault in faults)
+    wrong = Invalid(
+        "The request is not right: " + "; ".join(f"{fault.path}: {fault.message}" for fault in faults[:5]) + ".",
+        faults=faults,
+        remedy="See /docs for what this address takes.",
+        code="bad-query" if in_query else "invalid",
+    )
+    return problem_response(wrong, request.scope[INSTANCE])
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for model in (models.Fault, models.Problem, models.FileList, models.ContentFile):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[model.__name__] = schema
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        for item in document["paths"].values():
+            for operation in item.values():
+                # FastAPI announces its own form of errors, which is not ours.
+                answers = operation.get("responses", {})
+                if "HTTPValidationError" in str(answers.get("422", "")):
+                    del answers["422"]
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,111 @@
+"""Who asks, and what they may do.
+
+Over the Unix socket the kernel says who it is: a local operator, who may do everything; who may open the socket is
+decided by its mode and group. Everybody else shows a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+
+from vault.api.peer import login_of
+from vault.api.problems import PROBLEMS
+from vault.catalog import tokens
+from vault.catalog.engine import Catalogue
+from vault.errors import Forbidden
+from vault.model import Scope
+
+PRINCIPAL: Final = "khoso.principal"
+"""Where the scope of a request carries who asks."""
+
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*) *")
+ALL_SCOPES: Final = frozenset(Scope)
+
+# Only for the OpenAPI document: the check itself is in `identify`, before anything of a request is read.
+_documented = HTTPBearer(auto_error=False, description="A token made with `vaultctl token create`.")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: ``user:LOGIN`` over the Unix socket, ``token:NAME`` elsewhere, and what they may do."""
+
+    agent: str
+    scopes: frozenset[Scope]
+
+
+def local_operator(uid: int) -> Principal:
+    """Who came over the Unix socket."""
+    return Principal(f"user:{login_of(uid)}", ALL_SCOPES)
+
+
+def identify(catalogue: Catalogue, authorization: list[str]) -> Principal:
+    """Return who shows these ``Authorization`` headers. Blocking.
+
+    Raises Forbidden: ``no-credentials`` where there is none, ``bad-credentials`` for a token that is unknown,
+    revoked or expired, or no bearer token at all.
+    """
+    if not authorization:
+        raise Forbidden(
+            "This address needs a token.",
+            remedy="Send Authorization: Bearer TOKEN. To make one: vaultctl token create NAME --scope …",
+            code="no-credentials",
+        )
+    found = _BEARER.fullmatch(authorization[0]) if len(authorization) == 1 else None
+    token = None
+    if found is not None:
+        with catalogue.read() as tx:
+            token = tokens.find(tx, found[1])
+    if token is None:
+        raise Forbidden(
+            "The token is not valid: it is unknown, was revoked, or has expired.",
+            remedy="Look at vaultctl token list, and make a new one if need be.",
+            code="bad-credentials",
+        )
+    return Principal(f"token:{token.name}", token.scopes)
+
+
+def principal_of(request: Request) -> Principal:
+    """Who asks."""
+    principal = request.scope[PRINCIPAL]
+    assert isinstance(principal, Principal), "the gate set it"  # noqa: S101
+    return principal
+
+
+def needs(*any_of: Scope) -> Callable[..., Principal]:
+    """A dependency that lets in whoever has any of these scopes. It raises Forbidden (``wrong-scope``)."""
+
+    def check(
+        request: Request,
+        _documented_only: Annotated[HTTPAuthorizationCredentials | None, Security(_documented)] = None,
+    ) -> Principal:
+        principal = principal_of(request)
+        if not principal.scopes & frozenset(any_of):
+            wanted = " or ".join(scope.value for scope in any_of)
+            raise Forbidden(
+                f"This needs the scope {wanted}, which {principal.agent} does not have.",
+                remedy="Use another token, or make one with that scope.",
+                code="wrong-scope",
+            )
+        return principal
+
+    check.__doc__ = "Needs the scope " + " or ".join(scope.value for scope in any_of) + "."
+    return check
+
+
+MayDeposit = Annotated[Principal, Depends(needs(Scope.DEPOSIT))]
+MayFollow = Annotated[Principal, Depends(needs(Scope.DEPOSIT, Scope.READ, Scope.OPERATE, Scope.AUDIT))]
+"""For what a depositor needs to see of a deposit."""
+MayRead = Annotated[Principal, Depends(needs(Scope.READ))]
+MayLook = Annotated[Principal, Depends(needs(Scope.READ, Scope.OPERATE, Scope.AUDIT))]
+MayAudit = Annotated[Principal, Depends(needs(Scope.AUDIT, Scope.OPERATE))]
+MayOperate = Annotated[Principal, Depends(needs(Scope.OPERATE))]
+MayApprove = Annotated[Principal, Depends(needs(Scope.APPROVE))]
+
+assert PROBLEMS["no-credentials"].status == PROBLEMS["bad-credentials"].status == 401  # noqa: S101 - or nobody is asked

@@ -1,0 +1,272 @@
+"""Taking in: ``PUT /packages/{identifier}``, and what became of it: ingests and receipts."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Final
+
+import structlog
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+
+from vault.api import models, threads
+from vault.api.auth import MayDeposit, MayFollow
+from vault.api.describe import read_descriptive, read_filename, read_kind
+from vault.api.headers import parse_filename, parse_if_match, parse_must_be_new, parse_repr_digest, parse_wait
+from vault.api.openapi import DEPOSIT, INGEST, PROBLEM, RECEIPT
+from vault.api.parts import Node, NodeParts
+from vault.api.paths import decode_identifier, encode_identifier, parse_version
+from vault.api.problems import RETRY_AFTER_SECONDS, bad_request
+from vault.catalog import ingests, packages
+from vault.errors import Interrupted, NotFound, Unreachable, VaultError
+from vault.intake.body import BodyPipe
+from vault.intake.deposit import Accepted, DepositRequest
+from vault.model import Json
+
+log = structlog.get_logger(__name__)
+router = APIRouter(tags=["deposits"])
+
+_RESERVED: Final = frozenset({"kind", "filename"})
+
+
+def _one(request: Request, name: str) -> str | None:
+    """A header; several lines of it as one list (RFC 9110, section 5.3)."""
+    values = request.headers.getlist(name)
+    return ", ".join(values) if values else None
+
+
+def read_deposit(request: Request, identifier: str, agent: str) -> DepositRequest:
+    """Read everything but the body. Raises Invalid for whatever cannot be understood."""
+    encoding = (_one(request, "content-encoding") or "identity").strip().lower()
+    if encoding != "identity":
+        raise bad_request(
+            "unsupported-encoding",
+            f"The body is sent with Content-Encoding: {encoding[:60]}.",
+            "Send the package's bytes as they are; a tar.gz is a package and needs no Content-Encoding.",
+            "Content-Encoding",
+        )
+    length = request.headers.get("content-length")
+    if length is not None and not (length.isascii() and length.isdigit() and len(length) < 19):
+        raise bad_request("bad-content-length", "Content-Length is no number.", "Send the number of bytes.")
+    said = dict(request.query_params)
+    filename = said.get("filename") or parse_filename(_one(request, "content-disposition"))
+    descriptive, metadata = read_descriptive({key: value for key, value in said.items() if key not in _RESERVED})
+    return DepositRequest(
+        identifier=identifier,
+        ingest_id=str(uuid.uuid4()),
+        agent=agent,
+        kind=read_kind(said.get("kind")),
+        filename=read_filename(filename),
+        content_length=int(length) if length is not None else None,
+        digests=parse_repr_digest(_one(request, "repr-digest")),
+        if_match=parse_if_match(_one(request, "if-match")),
+        must_be_new=parse_must_be_new(_one(request, "if-none-match")),
+        descriptive=descriptive,
+        metadata=metadata,
+    )
+
+
+class Places:
+    """How many deposits may be on their way at once. One that ends in the midst of a request keeps its place until
+    its thread has ended, so that threads are bounded too."""
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+
+    def take(self) -> None:
+        """Take a place. Raises Unreachable (``busy``) when there is none: the client should come again soon."""
+        if self._free <= 0:
+            raise Unreachable(
+                "As many deposits as this node accepts at once are on their way.",
+                remedy=f"Send it again after {RETRY_AFTER_SECONDS} s; the operator can raise intake.max_concurrent.",
+                code="busy",
+            )
+        self._free -= 1
+
+    def give_back(self, _done: object = None) -> None:
+        """The place is free again."""
+        self._free += 1
+
+
+async def _pump(stream: AsyncIterator[bytes], pipe: BodyPipe, idle_seconds: float) -> None:
+    """Carry the body from the network into the pipe; what goes wrong on the way goes into the pipe too."""
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(idle_seconds):
+                    chunk = await anext(stream)
+            except StopAsyncIteration:
+                break
+            await pipe.feed(chunk)
+        pipe.finish()
+    except TimeoutError:
+        pipe.fail(
+            Interrupted(
+                f"Nothing of the body came for {idle_seconds:.0f} seconds.",
+                remedy="Send it again.",
+                code="request-timeout",
+            )
+        )
+    except ClientDisconnect:
+        pipe.fail(Interrupted("The client went away before the body was complete.", remedy="Send it again."))
+    except asyncio.CancelledError:
+        pipe.fail(Interrupted("The deposit was stopped before its body was complete.", remedy="Send it again."))
+        raise
+
+
+async def receive(node: NodeParts, places: Places, request: Request, deposit: DepositRequest) -> Accepted:
+    """Stream the body to the intake and return what became of it; an early refusal does not wait for the rest."""
+    places.take()
+    pipe = BodyPipe()
+
+    def work() -> Accepted:
+        try:
+            return node.intake.receive(deposit, pipe.reader)
+        finally:
+            pipe.abandon()
+
+    received = threads.begin(f"deposit-{deposit.ingest_id[:8]}", work)
+    received.add_done_callback(places.give_back)
+    pump = asyncio.create_task(_pump(request.stream(), pipe, node.settings.api.idle_timeout.total_seconds()))
+    try:
+        # Shielded: a cancelled request must not give the place back while its thread still works.
+        return await asyncio.shield(received)
+    finally:
+        pump.cancel()
+        await asyncio.wait([pump])
+
+
+@router.put(
+    "/packages/{identifier:path}",
+    responses=DEPOSIT,
+    status_code=201,
+    summary="Deposit a package, or a new version of one",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "description": "A BagIt bag as tar, tar.gz or zip, or any single file. It is streamed.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        "parameters": [
+            {
+                "name": name,
+                "in": "header",
+                "required": False,
+                "description": text,
+                "schema": {"type": "string"},
+                "example": example,
+            }
+            for name, text, example in (
+                ("Repr-Digest", "Digest of the body (RFC 9530), sha-256 or sha-512; checked.",
+                 "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"),
+                ("If-Match", "The version that this one follows; without it the package must be new.", '"v3"'),
+                ("If-None-Match", "* refuses even the same content under a known identifier.", "*"),
+                ("Prefer", "wait=N: seconds to wait for the receipt.", "wait=60"),
+                ("Content-Disposition", "The file's name, where the query has none.",
+                 "attachment; filename*=UTF-8''b%C3%A1o%20c%C3%A1o.pdf"),
+            )
+        ],
+    },
+)  # fmt: skip
+async def put_package(
+    request: Request,
+    node: Node,
+    who: MayDeposit,
+    identifier: Annotated[
+        str, Path(description="The identifier, percent-encoded once; slashes may stand as they are.")
+    ],
+    kind: Annotated[
+        str | None, Query(description="auto (default), bag, or file: keep even an archive as it is.")
+    ] = None,
+    filename: Annotated[str | None, Query(description="Name of a single file.")] = None,
+    fonds: Annotated[str | None, Query(description="Fonds (phông) that it belongs to.")] = None,
+    agency: Annotated[str | None, Query(description="Agency that it comes from.")] = None,
+    batch: Annotated[str | None, Query(description="Delivery that it is part of.")] = None,
+    title: Annotated[str | None, Query(description="Title, for people.")] = None,
+    retention: Annotated[str | None, Query(description="Retention period, as the depositor writes it.")] = None,
+    access: Annotated[str | None, Query(description="Access condition, as the depositor writes it.")] = None,
+    class_: Annotated[str | None, Query(alias="class", description="Class for policies and order of work.")] = None,
+) -> Response:
+    """Store the body under ``identifier``.
+
+    201 with the signed receipt once enough copies were read back and found good; 202 with ``Location`` when that
+    takes longer than the client would wait. The same content again answers 200 with the first receipt and stores
+    nothing. Other content answers 409, or makes a new version with ``If-Match: "vN"``. Any other query parameter is
+    kept with the version as its metadata.
+    """
+    del kind, filename, fonds, agency, batch, title, retention, access, class_  # read, with all others, from the query
+    deposit = read_deposit(request, decode_identifier(identifier), who.agent)
+    wait = parse_wait(_one(request, "prefer"))
+    api = node.settings.api
+    seconds = api.wait.total_seconds() if wait is None else min(float(wait), api.wait_max.total_seconds())
+    accepted = await receive(node, request.app.state.places, request, deposit)
+    # After the catalogue was rebuilt a version has no first deposit any more; then this one stands for it.
+    ingest_id = accepted.ingest_id or deposit.ingest_id
+    receipt = accepted.receipt
+    if receipt is None:
+        receipt = await node.receipts.wait(ingest_id, seconds)
+    headers = {"ETag": f'"v{accepted.version}"'}
+    if wait is not None:
+        headers["Preference-Applied"] = f"wait={seconds:.0f}"
+    if receipt is not None:
+        headers["Location"] = f"/v1/packages/{encode_identifier(accepted.identifier)}"
+        return JSONResponse(dict(receipt), 201 if accepted.created else 200, headers)
+    ingest = await threads.run("ingest", _ingest, node, ingest_id)
+    headers["Location"] = f"/v1/ingests/{ingest_id}"
+    return Response(ingest.model_dump_json(), 202, headers, media_type="application/json")
+
+
+@router.get("/ingests/{ingest_id}", responses={**INGEST, **PROBLEM}, summary="The state of a deposit, with its receipt")
+def get_ingest(node: Node, _who: MayFollow, ingest_id: str) -> models.Ingest:
+    """What became of a deposit. Once ``state`` is ``receipted`` the signed receipt is in it."""
+    return _ingest(node, ingest_id)
+
+
+def _ingest(node: NodeParts, ingest_id: str) -> models.Ingest:
+    with node.catalogue.read() as tx:
+        ingest = ingests.get(tx, ingest_id)
+    if ingest is None:
+        raise NotFound(
+            f"There is no deposit {ingest_id[:100]!r}.",
+            remedy="Look at the address that the deposit answered.",
+            code="no-such-ingest",
+        )
+    return models.Ingest.model_validate(ingest)
+
+
+@router.get("/receipts/{identifier:path}", responses={**RECEIPT, **PROBLEM}, summary="The signed receipt of a version")
+def get_receipt(
+    node: Node,
+    _who: MayFollow,
+    identifier: Annotated[str, Path(description="The identifier, percent-encoded once.")],
+    version: Annotated[str | None, Query(description="3 or v3; the newest where nothing is said.")] = None,
+) -> JSONResponse:
+    """The receipt as it was signed. It can be checked with ``vaultctl receipt verify``, or by hand (RFC 8785, 8032)."""
+    wanted = decode_identifier(identifier)
+    number = parse_version(version)
+    with node.catalogue.read() as tx:
+        found = packages.head(tx, wanted) if number is None else packages.version(tx, wanted, number)
+        if found is None:
+            raise no_such_version(wanted, number)
+        receipt: Mapping[str, Json] | None = packages.receipt(tx, found.id)
+    if receipt is None:
+        raise NotFound(
+            f"{wanted} v{found.number} has no receipt yet: not enough of its copies are good.",
+            remedy="Look at its copies, and ask again later.",
+            code="no-receipt-yet",
+        )
+    return JSONResponse(dict(receipt))
+
+
+def no_such_version(identifier: str, number: int | None) -> VaultError:
+    """There is no such package, or it has no such version."""
+    if number is None:
+        return NotFound(f"There is no package {identifier!r}.", remedy="Look at its spelling.", code="no-such-package")
+    return NotFound(
+        f"There is no version {number} of {identifier!r}.",
+        remedy="Look at the package's versions.",
+        code="no-such-version",
+    )

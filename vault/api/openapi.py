@@ -1,0 +1,79 @@
+"""What the OpenAPI document says of answers beside their models: problem documents, examples, and bytes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from vault.api import models
+
+Responses = dict[int | str, dict[str, Any]]
+
+_PROBLEM_EXAMPLE: Final = {
+    "type": "urn:khoso:problem:no-such-package",
+    "title": "There is no such package",
+    "status": 404,
+    "detail": "There is no package 'H49.61.8/2025/0012'.",
+    "code": "no-such-package",
+    "remedy": "Look at its spelling.",
+    "faults": [],
+    "instance": "5f3a90c1d2e4b687",
+}
+_RECEIPT_EXAMPLE: Final = {
+    "format": "khoso-receipt/1",
+    "node": "sonla-1",
+    "ingest": "4f1c6f0e-6b57-4a54-8f1e-0f0f4a8a4f5e",
+    "identifier": "H49.61.8/2025/0012",
+    "version": "v1",
+    "copies": [{"volume": "nas-a", "state": "good", "proved_at": "2026-11-22T10:40:42.123456Z"}],
+    "signature": {"algorithm": "Ed25519", "key_id": "0123456789abcdef", "public_key": "…", "value": "…"},
+}
+_OBJECT: Final = {"type": "object", "additionalProperties": True}
+
+
+def problem(description: str) -> dict[str, Any]:
+    """An answer that is a problem document."""
+    return {
+        "description": description,
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": _PROBLEM_EXAMPLE,
+            }
+        },
+    }
+
+
+PROBLEM: Final[Responses] = {
+    "default": problem("Anything that went wrong: a problem document (RFC 9457) with a stable `code`."),
+}
+_RECEIPT: Final = {"application/json": {"schema": _OBJECT, "example": _RECEIPT_EXAMPLE}}
+RECEIPT: Final[Responses] = {200: {"description": "The receipt, as it was signed.", "content": _RECEIPT}}
+INGEST: Final[Responses] = {200: {"description": "The deposit.", "model": models.Ingest}}
+DEPOSIT: Final[Responses] = {
+    201: {"description": "Stored; the body is the signed receipt.", "content": _RECEIPT},
+    200: {"description": "The same content was stored before; the body is its receipt.", "content": _RECEIPT},
+    202: {"description": "Stored; not enough copies are good yet. Ask at `Location`.", "model": models.Ingest},
+    400: problem("What was sent is not right; `faults` lists everything that was found."),
+    409: problem("Other content is stored under this identifier."),
+    412: problem("`If-Match` or `If-None-Match` does not hold."),
+    413: problem("It is larger than this node accepts."),
+    415: problem("The body has a `Content-Encoding`."),
+    503: problem("No volume can be written to, or too many deposits are on their way; see `Retry-After`."),
+    507: problem("No volume has room."),
+    **PROBLEM,
+}
+BYTES: Final[Responses] = {
+    200: {
+        "description": "The bytes; without `file` and `format` a page of the list of files.",
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/x-tar": {"schema": {"type": "string", "format": "binary"}},
+            "application/zip": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": {"$ref": "#/components/schemas/FileList"}},
+        },
+    },
+    206: {"description": "The part that `Range` asked for."},
+    304: {"description": "`If-None-Match` names these bytes."},
+    416: problem("The file has no such part."),
+    **PROBLEM,
+}

@@ -1,0 +1,270 @@
+"""What is done to the node: volumes, orders to verify and repair, evidence, checkpoints of the ledger."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from vault.api import models, threads, views
+from vault.api.auth import MayAudit, MayLook, MayOperate
+from vault.api.openapi import PROBLEM
+from vault.api.parts import Node, NodeParts
+from vault.api.problems import bad_request
+from vault.catalog import copies, packages, tasks, verifications
+from vault.catalog import evidence as catalog_evidence
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.custody.checkpoints import keep_checkpoint
+from vault.custody.orders import order_repair, order_verification
+from vault.errors import NotFound, Refused
+from vault.identifiers import package_reference, parse_identifier
+from vault.ledger import append
+from vault.model import CopyState, EventType, NewEvent, Outcome, TaskState, Version, Volume, VolumeMode
+from vault.volumes.base import VolumeIdentity
+
+router = APIRouter(tags=["operations"], responses=PROBLEM)
+
+_BATCH = 500
+
+
+@router.get("/volumes", summary="Every volume")
+def list_volumes(node: Node, _who: MayLook) -> models.VolumeList:
+    """What is known of every volume, and the numbers of its copies."""
+    with node.catalogue.read() as tx:
+        return models.VolumeList(items=views.all_volumes(node, tx))
+
+
+@router.post("/volumes/{name}/init", status_code=201, summary="Make an empty place into a volume")
+async def initialise_volume(node: Node, _who: MayOperate, name: str) -> models.Volume:
+    """Write its identity to a volume of the configuration whose place is empty. It can be used at once."""
+    volume = node.custodian.volume(name)
+
+    def work() -> None:
+        identity = VolumeIdentity(
+            uuid=uuid.uuid4(),
+            name=volume.name,
+            domain=volume.domain,
+            site=volume.site,
+            node=node.settings.node.name,
+            created_at=node.clock(),
+        )
+        volume.initialise(identity)
+        # The watch enters it into the catalogue, with its event, as one that was brought from elsewhere.
+        node.watch.look_now(volume)
+
+    await threads.run(f"init-{name}", work)
+    return await threads.run("volume", _volume, node, name)
+
+
+def _volume(node: NodeParts, name: str) -> models.Volume:
+    with node.catalogue.read() as tx:
+        return next(volume for volume in views.all_volumes(node, tx) if volume.name == name)
+
+
+@router.post("/volumes/{name}/mode", summary="Say what a volume is to be used for")
+def change_mode(node: Node, who: MayOperate, name: str, change: models.ModeChange) -> models.Volume:
+    """``active``, ``read-only``, ``evacuating`` or ``retired``. Retired can only be what was evacuated: no version may
+    need a copy that is on it."""
+    with node.catalogue.read() as tx:
+        before = _known(tx, name)
+    if change.mode is VolumeMode.RETIRED and before.mode is not VolumeMode.RETIRED:
+        _check_not_needed(node, before)
+    with node.catalogue.write() as tx:
+        now = _known(tx, name)
+        if now.mode is not before.mode:
+            raise Refused(
+                f"The mode of the volume {name!r} was changed by somebody else at the same moment.",
+                remedy="Look at it, and try again.",
+            )
+        if now.mode is not change.mode:
+            catalog_volumes.set_mode(tx, now.id, change.mode)
+            append(
+                tx,
+                NewEvent(
+                    EventType.VOLUME_CHANGED,
+                    Outcome.SUCCESS,
+                    who.agent,
+                    volume=name,
+                    detail={"was": str(now.mode), "is": str(change.mode), "reason": "ordered"},
+                ),
+            )
+    node.custodian.wake()
+    return _volume(node, name)
+
+
+def _known(tx: Tx, name: str) -> Volume:
+    found = catalog_volumes.get(tx, name)
+    if found is None:
+        raise NotFound(
+            f"There is no volume {name[:100]!r} that was ever seen.",
+            remedy=f"Look at vaultctl volumes; a new one begins with: vaultctl volumes init {name[:100]}",
+            code="no-such-volume",
+        )
+    return found
+
+
+def _check_not_needed(node: NodeParts, volume: Volume) -> None:
+    """Raise Refused (``volume-needed``) when a version would be below its policy without this volume."""
+    if volume.mode is not VolumeMode.EVACUATING:
+        raise Refused(
+            f"The volume {volume.name!r} is {volume.mode}; only one that was evacuated can be retired.",
+            remedy=f"Evacuate it first (vaultctl volumes evacuate {volume.name}), and wait until it is done.",
+            code="volume-needed",
+        )
+    held = [state for state in CopyState if state not in (CopyState.RETIRED, CopyState.PLANNED)]
+    after = 0
+    while True:
+        with node.catalogue.read() as tx:
+            page = copies.in_states(tx, held, _BATCH, volume.id, after)
+            for copy in page:
+                version = packages.version_by_id(tx, copy.version_id)
+                if version is not None and _needs(node, tx, version, volume):
+                    raise Refused(
+                        f"{package_reference(version.identifier, version.number)} still needs its copy on"
+                        f" {volume.name!r}.",
+                        remedy="Wait until vaultctl status says that the evacuation is done.",
+                        code="volume-needed",
+                    )
+        if len(page) < _BATCH:
+            return
+        after = page[-1].id
+
+
+def _needs(node: NodeParts, tx: Tx, version: Version, volume: Volume) -> bool:
+    from vault import policy as policies
+
+    others = [held for held in copies.of_version(tx, version.id) if held.volume_id != volume.id]
+    standing = policies.standing(node.custodian.policy(version.policy), node.custodian.holdings(tx, others))
+    return not standing.satisfied
+
+
+@router.get("/tasks", summary="Work that was derived")
+def list_tasks(
+    node: Node,
+    _who: MayLook,
+    state: Annotated[list[TaskState] | None, Query(description="Only in these states; open ones by default.")] = None,
+    all: Annotated[bool, Query(description="In whatever state.")] = False,  # noqa: A002
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> models.TaskList:
+    """Tasks, the newest first. Losing them all loses nothing: the planner derives them again."""
+    states = None if all else state or [TaskState.READY, TaskState.RUNNING]
+    with node.catalogue.read() as tx:
+        found = tasks.listing(tx, states, limit=limit)
+    stalled = stalled_tasks(node)
+    return models.TaskList(items=[views.task(task, stalled) for task in found])
+
+
+def stalled_tasks(node: NodeParts) -> frozenset[int]:
+    """The numbers of the running tasks that have read and written nothing for long."""
+    patience = max(4 * node.settings.custody.lease, 10 * node.settings.custody.probe_interval)
+    return frozenset(task.id for task in node.dispatcher.stalled(patience))
+
+
+@router.post("/verifications", status_code=202, summary="Check copies now")
+def order_verifications(
+    node: Node, who: MayAudit, order: models.VerificationOrder, response: Response
+) -> models.Verification:
+    """Have every copy in the scope read back from its medium. The order survives restarts; see ``Location``."""
+    if [bool(order.volume), bool(order.identifier), order.all].count(True) != 1:
+        raise bad_request(
+            "bad-order",
+            "The order does not say what to verify.",
+            'Send exactly one of "volume", "identifier" or "all".',
+        )
+    identifier = parse_identifier(order.identifier) if order.identifier else ""
+    made = order_verification(node.custodian, volume=order.volume, identifier=identifier, agent=who.agent)
+    response.headers["Location"] = f"/v1/verifications/{made.id}"
+    return models.Verification.model_validate(made)
+
+
+@router.get("/verifications", summary="The orders to check copies")
+def list_verifications(
+    node: Node, _who: MayLook, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> models.VerificationList:
+    """Orders, the newest first."""
+    with node.catalogue.read() as tx:
+        found = verifications.listing(tx, limit=limit)
+    return models.VerificationList(items=[models.Verification.model_validate(order) for order in found])
+
+
+@router.get("/verifications/{verification_id}", summary="How far an order to check copies is")
+def get_verification(node: Node, _who: MayLook, verification_id: str) -> models.Verification:
+    """An order, with what was found so far."""
+    with node.catalogue.read() as tx:
+        found = verifications.get(tx, verification_id)
+    if found is None:
+        raise NotFound(
+            f"There is no verification {verification_id[:100]!r}.",
+            remedy="Look at the address that the order answered.",
+            code="no-such-verification",
+        )
+    return models.Verification.model_validate(found)
+
+
+@router.post("/repairs", status_code=202, summary="Repair a package now")
+def order_repairs(node: Node, who: MayOperate, order: models.RepairOrder) -> models.Repair:
+    """Have damaged and missing copies repaired at once. They are repaired without an order too; this ends the waiting
+    after attempts that failed."""
+    identifier = parse_identifier(order.identifier)
+    return models.Repair(identifier=identifier, ordered=order_repair(node.custodian, identifier, who.agent))
+
+
+@router.get("/evidence", summary="Damaged bytes that are being kept")
+def list_evidence(
+    node: Node,
+    _who: MayAudit,
+    released: Annotated[
+        bool | None, Query(description="Only what was (or was not) released; the latter by default.")
+    ] = False,
+) -> models.EvidenceList:
+    """What was set aside in repairs."""
+    with node.catalogue.read() as tx:
+        found = catalog_evidence.all(tx, released=released)
+    return models.EvidenceList(items=[models.Evidence.model_validate(kept) for kept in found])
+
+
+@router.post("/evidence/{evidence_id}/release", summary="Let evidence go")
+async def release_evidence(node: Node, who: MayOperate, evidence_id: int) -> models.Evidence:
+    """Delete damaged bytes that were set aside. They cannot be had again."""
+
+    def work() -> models.Evidence:
+        with node.catalogue.read() as tx:
+            kept = catalog_evidence.get(tx, evidence_id)
+        if kept is None:
+            raise NotFound(
+                f"There is no evidence number {evidence_id}.", remedy="Look at the list.", code="no-such-evidence"
+            )
+        if kept.released_at is not None:
+            raise Refused(f"The evidence number {evidence_id} was released already.", code="already-released")
+        # The bytes first: a kill in between leaves a row without bytes, and releasing that again does no harm.
+        node.custodian.volume(kept.volume).release_evidence(kept.path)
+        with node.catalogue.write() as tx:
+            gone = catalog_evidence.release(tx, evidence_id)
+            append(
+                tx,
+                NewEvent(
+                    EventType.EVIDENCE_RELEASED,
+                    Outcome.SUCCESS,
+                    who.agent,
+                    gone.identifier,
+                    gone.version,
+                    gone.volume,
+                    {"evidence": gone.id, "path": gone.path, "kept_by_event": gone.event_seq},
+                ),
+            )
+        return models.Evidence.model_validate(gone)
+
+    return await threads.run(f"release-{evidence_id}", work)
+
+
+@router.post(
+    "/ledger/checkpoints",
+    status_code=201,
+    summary="Sign where the ledger stands",
+    responses={201: {"description": "The checkpoint, as it was signed.", "content": {"application/json": {}}}},
+)
+async def make_checkpoint(node: Node, _who: MayOperate) -> models.JsonObject:
+    """Sign the end of the chain now, and keep that on every volume that can be written."""
+    return await threads.run("checkpoint", keep_checkpoint, node.custodian, node.key)

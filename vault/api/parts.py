@@ -1,0 +1,48 @@
+"""What the API is given by the daemon that builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from vault.catalog.engine import Catalogue
+from vault.clock import Clock
+from vault.config import Settings
+from vault.custody.context import Custodian
+from vault.custody.dispatcher import Dispatcher
+from vault.custody.watch import Watch
+from vault.intake.deposit import Intake
+from vault.intake.receipts import Receipts
+from vault.signing import NodeKey
+
+Metrics = Callable[[str], tuple[bytes, str]]
+"""Given an ``Accept`` header, returns metrics and their media type. Blocking."""
+
+
+@dataclass(frozen=True)
+class NodeParts:
+    """The parts of one node that requests speak to. Everything in it may be used from any thread."""
+
+    settings: Settings
+    catalogue: Catalogue
+    custodian: Custodian
+    intake: Intake
+    receipts: Receipts
+    dispatcher: Dispatcher
+    watch: Watch
+    key: NodeKey
+    metrics: Metrics
+    clock: Clock
+
+
+def parts_of(request: Request) -> NodeParts:
+    """The node that this request is for."""
+    parts = request.app.state.parts
+    assert isinstance(parts, NodeParts), "create_app set it"  # noqa: S101
+    return parts
+
+
+Node = Annotated[NodeParts, Depends(parts_of)]

@@ -1,0 +1,162 @@
+"""From the facts of the model to the JSON of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Final, cast
+
+from vault import policy as policies
+from vault.api import models
+from vault.api.parts import NodeParts
+from vault.api.paths import encode_identifier
+from vault.catalog import copies, events, packages
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.model import Condition, Copy, CopyState, MediumClass, Package, Task, Token, Version, Volume, VolumeMode
+
+_PAGE: Final = 1000
+
+
+def package(node: NodeParts, tx: Tx, found: Package) -> models.Package:
+    """Everything that is known of a package."""
+    by_version: dict[int, list[Copy]] = {}
+    for copy in copies.of_package(tx, found.id):
+        by_version.setdefault(copy.version_id, []).append(copy)
+    volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
+    versions = [
+        _version(node, tx, version, by_version.get(version.id, []), volumes)
+        for version in packages.versions_of(tx, found.id)
+    ]
+    return models.Package(
+        identifier=found.identifier,
+        head=found.head,
+        descriptive=models.Descriptive.model_validate(found.descriptive),
+        policy_held=all(version.policy_held for version in versions),
+        versions=versions,
+        events=f"/v1/events?identifier={encode_identifier(found.identifier).replace('/', '%2F')}",
+        events_count=_events(tx, found.identifier),
+        created_at=found.created_at,
+    )
+
+
+def _events(tx: Tx, identifier: str) -> int:
+    number, after = 0, 0
+    while page := events.raw(tx, after=after, limit=_PAGE, identifier=identifier):
+        number += len(page)
+        after = cast("int", page[-1]["seq"])
+    return number
+
+
+def _version(
+    node: NodeParts, tx: Tx, version: Version, held: Collection[Copy], volumes: Mapping[int, Volume]
+) -> models.Version:
+    standing = policies.standing(node.custodian.policy(version.policy), policies.holdings(held, volumes))
+    receipt = packages.receipt(tx, version.id)
+    address = f"/v1/receipts/{encode_identifier(version.identifier)}?version={version.number}"
+    return models.Version(
+        version=version.number,
+        name=f"v{version.number}",
+        kind=version.kind,
+        algorithm=version.algorithm,
+        content_digest=version.content_digest,
+        inventory_digest=version.inventory_digest,
+        files=version.files,
+        bytes=version.bytes,
+        part_bytes=version.part_bytes,
+        deposit_digests=version.deposit_digests,
+        policy=version.policy,
+        priority_class=version.priority_class,
+        policy_held=not version.below_policy,
+        good=models.Count(disk=standing.good.disk, tape=standing.good.tape),
+        missing=models.Count(disk=standing.missing.disk, tape=standing.missing.tape),
+        copies=[models.Copy.model_validate(copy) for copy in held],
+        metadata=packages.metadata(tx, version.id),
+        ingest_id=version.ingest_id,
+        receipt=address if receipt is not None else None,
+        created_at=version.created_at,
+    )
+
+
+def summary(tx: Tx, found: Package) -> models.PackageSummary:
+    """A package in a listing."""
+    return models.PackageSummary(
+        identifier=found.identifier,
+        head=found.head,
+        descriptive=models.Descriptive.model_validate(found.descriptive),
+        policy_held=not any(version.below_policy for version in packages.versions_of(tx, found.id)),
+        created_at=found.created_at,
+    )
+
+
+def all_volumes(node: NodeParts, tx: Tx) -> list[models.Volume]:
+    """Every volume that is known or configured, by name."""
+    counts = copies.counts(tx)
+    oldest = copies.oldest_proof(tx)
+    known = {row.name: row for row in catalog_volumes.all(tx)}
+    return [
+        _volume(node, known[name], counts, oldest.get(name)) if name in known else _unseen(node, name)
+        for name in sorted({*known, *node.custodian.volumes})
+    ]
+
+
+def _volume(
+    node: NodeParts, row: Volume, counts: Mapping[tuple[str, CopyState], int], oldest: datetime | None
+) -> models.Volume:
+    return models.Volume(
+        name=row.name,
+        uuid=row.uuid,
+        kind=row.kind,
+        medium=row.medium,
+        domain=row.domain,
+        site=row.site,
+        mode=row.mode,
+        condition=row.condition,
+        condition_reason=row.condition_reason,
+        configured=row.name in node.custodian.volumes,
+        size_bytes=row.size_bytes,
+        free_bytes=row.free_bytes,
+        probed_at=row.probed_at,
+        added_at=row.added_at,
+        copies={state: number for (name, state), number in sorted(counts.items()) if name == row.name},
+        oldest_proof_at=oldest,
+    )
+
+
+def _unseen(node: NodeParts, name: str) -> models.Volume:
+    volume = node.custodian.volumes[name]
+    return models.Volume(
+        name=name,
+        uuid=None,
+        kind=volume.kind,
+        medium=MediumClass(volume.medium),
+        domain=volume.domain,
+        site=volume.site,
+        mode=VolumeMode.ACTIVE,
+        condition=Condition.UNKNOWN,
+        condition_reason="It was never seen: it is not mounted, or was never initialised.",
+        configured=True,
+        size_bytes=None,
+        free_bytes=None,
+        probed_at=None,
+        added_at=None,
+        copies={},
+        oldest_proof_at=None,
+    )
+
+
+def task(found: Task, stalled: Collection[int] = ()) -> models.Task:
+    """A task; ``stalled`` are the numbers of those that do not move."""
+    return models.Task.model_validate(found).model_copy(update={"stalled": found.id in stalled})
+
+
+def token(found: Token) -> models.Token:
+    """A token without its secret."""
+    return models.Token(
+        id=found.id,
+        name=found.name,
+        scopes=sorted(found.scopes),
+        created_at=found.created_at,
+        expires_at=found.expires_at,
+        revoked_at=found.revoked_at,
+    )
