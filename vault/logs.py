@@ -172,17 +172,20 @@ def _text(text: str) -> str:
 
 
 def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape what is not printable; in tracebacks the ends of lines stay."""
-    return {key: _printable(value, keep_lines=key in ("exception", "stack")) for key, value in event.items()}
+    """Escape what is not printable. Tracebacks keep their lines, indented: none of them looks like a line of its own."""
+    return {
+        key: "\n".join(f"  {_printable(line)}" for line in str(value).split("\n"))
+        if key in ("exception", "stack")
+        else _printable(value)
+        for key, value in event.items()
+    }
 
 
-def _printable(value: object, *, keep_lines: bool) -> object:
-    text = value if isinstance(value, str) else str(value)
+def _printable(value: object) -> object:
+    text = str(value)
     if text.isprintable():
-        return text if isinstance(value, str) else value
-    return "".join(
-        letter if letter.isprintable() or (keep_lines and letter == "\n") else repr(letter)[1:-1] for letter in text
-    )
+        return value
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _renderers(form: Format, stream: TextIO) -> list[Processor]:

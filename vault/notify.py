@@ -125,6 +125,11 @@ class Watchdog:
         """End; no more signs of life follow. The shutdown has its own limit (``TimeoutStopSec``)."""
         self._stop.set()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def turn(self) -> frozenset[str]:
         """Ask every part once, pet if all are fresh, and return the names of those that are late."""
         late: dict[str, str] = {}

@@ -95,7 +95,7 @@ def receipts_waiting(tx: Tx) -> Waiting:
 def deposits_open(tx: Tx) -> dict[IngestState, int]:
     """Return how many deposits are being received or prepared, by state; both are always there."""
     query = sa.select(ingests.c.state, sa.func.count()).where(IS_UNFINISHED).group_by(ingests.c.state)
-    return {IngestState.RECEIVING: 0, IngestState.PREPARED: 0, **dict(tx.connection.execute(query).tuples().all())}
+    return {IngestState.RECEIVING: 0, IngestState.PREPARED: 0, **dict(tx.connection.execute(query).all())}
 
 
 def evidence_kept(tx: Tx) -> int:

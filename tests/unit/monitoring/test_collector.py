@@ -1,0 +1,363 @@
+"""What /metrics says, on a real catalogue."""
+
+import shutil
+import subprocess
+import threading
+from datetime import timedelta
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from monitoring import collector as collector_module
+from monitoring.collector import Collector, Exporter
+from monitoring.metrics import METRICS, Kind
+from tests.support.holdings import Hands, add_copy, add_version, add_volume, tell
+from tests.support.tools import require
+from vault.catalog import Catalogue, evidence, ingests, packages, schedules, tasks, volumes
+from vault.model import Condition, CopyState, EventType, NewTask, TaskKind, TaskState, VolumeMode
+from vault.telemetry import DepositOutcome, FixityOutcome, Telemetry
+
+
+@pytest.fixture
+def hands():
+    return Hands()
+
+
+@pytest.fixture
+def catalogue(tmp_path, hands):
+    found = Catalogue.open(f"sqlite:///{tmp_path}/catalog.db", hands)
+    found.migrate()
+    yield found
+    found.close()
+
+
+class Scraper:
+    """Scrapes as Prometheus would, and answers for single samples; None where there is none."""
+
+    def __init__(self, catalogue, telemetry=None, **options):
+        self.exporter = Exporter(Collector(catalogue, telemetry or Telemetry(), **options))
+        self.families = {}
+
+    def scrape(self):
+        body, content_type = self.exporter.render("text/plain;version=0.0.4")
+        assert content_type.startswith("text/plain; version=0.0.4")
+        self.families = {family.name: family for family in parse(body.decode())}
+        self.samples = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in self.families.values()
+            for sample in family.samples
+        }
+        return self
+
+    def get(self, name, **labels):
+        return self.samples.get((name, frozenset(labels.items())))
+
+    def of(self, name):
+        return {tuple(sorted(labels)): value for (found, labels), value in self.samples.items() if found == name}
+
+
+def exported(scraper):
+    return {sample for sample, _ in scraper.samples if sample.startswith("vault_")}
+
+
+def fill(catalogue, hands):
+    """Put something there for every metric to be about, and return the volumes."""
+    with catalogue.write() as tx:
+        a, b = add_volume(tx, "nas-a"), add_volume(tx, "nas-b")
+        for volume in (a, b):
+            volumes.set_condition(tx, volume.id, Condition.ONLINE, "", 1000, 400)
+        version = add_version(tx, "G09.1", priority_class="quý hiếm")
+        add_copy(tx, version, a, due_at=hands() + timedelta(days=90))
+        kept = add_copy(tx, version, b, CopyState.DAMAGED)
+        event = tell(tx, EventType.EVIDENCE_KEPT)
+        evidence.keep(tx, copy_id=kept.id, path="evidence/1", event_seq=event.seq)
+        tasks.derive(tx, NewTask("verify-1", TaskKind.VERIFY, 1, version.package_id, "G09.1", 1, ("nas-a",)))
+        (task,) = tasks.claim(tx, owner="me", lease=timedelta(minutes=1), free_lanes={"nas-a": 1})
+        tasks.finish(tx, task.id, TaskState.DONE, "")
+        schedules.succeeded(tx, "plan")
+        ingests.begin(tx, "i1", "G09.1", "token:repo")
+        ingests.prepare(tx, "i1", volume="nas-a", version=1, prepared={})
+        ingests.store(tx, "i1")
+        ingests.begin(tx, "i2", "G09.2", "token:repo")
+        end = tell(tx, EventType.INGESTION)
+        tell(tx, EventType.CHECKPOINT, detail={"seq": end.seq, "hash": end.hash, "volumes": ["nas-a"]})
+    return a, b
+
+
+def test_every_metric_is_exported_with_its_type_help_and_labels(catalogue, hands):
+    fill(catalogue, hands)
+    scraper = Scraper(catalogue, Telemetry(["nas-a"]), intervals={"plan": timedelta(minutes=1)}, stalled=lambda: 2)
+    scraper.scrape()
+    assert exported(scraper) == {metric.name for metric in METRICS}
+    for metric in METRICS:
+        family = scraper.families[metric.name.removesuffix("_total") if metric.kind is Kind.COUNTER else metric.name]
+        assert (family.type, family.documentation) == (metric.kind.value, metric.help)
+        assert all(set(sample.labels) == set(metric.labels) for sample in family.samples), metric.name
+
+
+def test_values_are_those_of_the_catalogue(catalogue, hands):
+    fill(catalogue, hands)
+    now = hands().timestamp()
+    seen = Scraper(catalogue, intervals={"plan": timedelta(minutes=1)}, stalled=lambda: 2).scrape()
+    assert seen.get("vault_collector_up") == 1
+    assert seen.get("vault_packages") == seen.get("vault_versions") == 1
+    assert seen.get("vault_copies", volume="nas-a", state="good") == 1
+    assert seen.get("vault_copies", volume="nas-b", state="damaged") == 1
+    assert seen.get("vault_copies", volume="nas-a", state="damaged") == 0
+    assert seen.get("vault_versions_below_policy", **{"class": "quý hiếm"}) == 1
+    assert seen.get("vault_versions_below_policy", **{"class": "default"}) == 0
+    assert seen.get("vault_evidence_kept") == 1
+    assert seen.get("vault_volume_up", volume="nas-a") == 1
+    assert seen.get("vault_volume_size_bytes", volume="nas-a") == 1000
+    assert seen.get("vault_volume_free_bytes", volume="nas-a") == 400
+    assert seen.get("vault_fixity_oldest_check_timestamp_seconds", volume="nas-a") == pytest.approx(now, abs=1e-3)
+    assert seen.get("vault_fixity_oldest_due_timestamp_seconds", volume="nas-a") == pytest.approx(now + 90 * 86400)
+    assert seen.get("vault_tasks", kind="verify", state="done") == 1
+    assert seen.get("vault_tasks", kind="repair", state="running") == 0
+    assert seen.get("vault_tasks_stalled") == 2
+    assert seen.get("vault_task_last_success_timestamp_seconds", kind="verify") == pytest.approx(now)
+    assert seen.get("vault_schedule_last_success_timestamp_seconds", kind="plan") == pytest.approx(now)
+    assert seen.get("vault_schedule_interval_seconds", kind="plan") == 60
+    assert seen.get("vault_schedule_failing", kind="plan") == 0
+    assert seen.get("vault_deposits_open", state="receiving") == 1
+    assert seen.get("vault_deposits_open", state="prepared") == 0
+    assert seen.get("vault_receipts_pending") == 1
+    assert seen.get("vault_receipts_oldest_pending_timestamp_seconds") == pytest.approx(now)
+    assert seen.get("vault_ledger_last_checkpoint_timestamp_seconds") == pytest.approx(now)
+    assert seen.get("vault_ledger_last_checkpoint_volumes") == 1
+    assert seen.get("vault_ledger_events_after_checkpoint") == 0
+
+
+def test_what_an_empty_catalogue_does_not_know_is_absent(catalogue):
+    seen = Scraper(catalogue, Telemetry()).scrape()
+    assert seen.get("vault_packages") == 0
+    assert seen.get("vault_ledger_events_total") == 0
+    for name in (
+        "vault_volume_up",
+        "vault_fixity_oldest_check_timestamp_seconds",
+        "vault_fixity_oldest_due_timestamp_seconds",
+        "vault_task_last_success_timestamp_seconds",
+        "vault_schedule_last_success_timestamp_seconds",
+        "vault_receipts_oldest_pending_timestamp_seconds",
+        "vault_ledger_last_checkpoint_timestamp_seconds",
+    ):
+        assert not seen.of(name), name
+
+
+@pytest.mark.parametrize(
+    ("condition", "up"), [("online", 1), ("read-only", 1), ("offline", 0), ("foreign", 0), ("unknown", None)]
+)
+def test_up_is_what_the_probe_saw_and_absent_where_it_saw_nothing(catalogue, condition, up):
+    with catalogue.write() as tx:
+        volume = add_volume(tx, "nas-a")
+        volumes.set_condition(tx, volume.id, Condition(condition), "", 1000, 400)
+        tell(tx, EventType.VOLUME_CHANGED)
+    seen = Scraper(catalogue).scrape()
+    assert seen.get("vault_volume_up", volume="nas-a") == up
+    assert seen.get("vault_volume_size_bytes", volume="nas-a") == (1000 if up else None)
+    conditions = {dict(labels)["condition"]: value for labels, value in seen.of("vault_volume_condition").items()}
+    assert conditions == {each.value: float(each.value == condition) for each in Condition}
+
+
+def test_what_was_seen_long_ago_is_no_longer_known(catalogue, hands):
+    """A watch that died must not leave its volumes looking healthy."""
+    fill(catalogue, hands)
+    scraper = Scraper(catalogue, probe_valid=timedelta(minutes=5))
+    hands.move(minutes=5)
+    assert scraper.scrape().get("vault_volume_up", volume="nas-a") == 1
+    hands.move(seconds=1)
+    seen = scraper.scrape()
+    assert seen.get("vault_volume_up", volume="nas-a") is None
+    assert seen.get("vault_volume_free_bytes", volume="nas-a") is None
+    assert seen.get("vault_volume_condition", volume="nas-a", condition="unknown") == 1
+    assert seen.get("vault_volume_condition", volume="nas-a", condition="online") == 0
+
+
+def test_a_configured_volume_that_never_came_is_unknown_and_not_forgotten(catalogue):
+    seen = Scraper(catalogue, configured=["nas-c"]).scrape()
+    assert seen.get("vault_volume_condition", volume="nas-c", condition="unknown") == 1
+    assert seen.get("vault_volume_up", volume="nas-c") is None
+
+
+def test_modes(catalogue):
+    with catalogue.write() as tx:
+        volume = add_volume(tx, "nas-a")
+        volumes.set_mode(tx, volume.id, VolumeMode.RETIRED)
+        tell(tx, EventType.VOLUME_CHANGED)
+    seen = Scraper(catalogue).scrape()
+    assert seen.get("vault_volume_mode", volume="nas-a", mode="retired") == 1
+    assert seen.get("vault_volume_mode", volume="nas-a", mode="active") == 0
+
+
+def test_numbers_follow_what_comes_between_scrapes(catalogue, hands):
+    """The collector looks only at what is new; it must not miss nor count twice."""
+    scraper = Scraper(catalogue)
+    for expected in (0, 1, 2, 3):
+        assert scraper.scrape().get("vault_versions") == expected
+        with catalogue.write() as tx:
+            add_version(tx, "G09.1" if expected < 2 else f"G09.{expected}")
+    seen = scraper.scrape()
+    assert (seen.get("vault_packages"), seen.get("vault_versions")) == (3, 4)
+    assert scraper.scrape().get("vault_versions") == 4
+
+
+def test_the_last_success_of_a_task_stays_known_when_the_task_is_forgotten(catalogue, hands):
+    fill(catalogue, hands)
+    done_at = hands().timestamp()
+    scraper = Scraper(catalogue).scrape()
+    hands.move(days=8)
+    with catalogue.write() as tx:
+        assert tasks.purge(tx, hands()) == 1
+    name = "vault_task_last_success_timestamp_seconds"
+    assert scraper.scrape().get(name, kind="verify") == pytest.approx(done_at)
+    with catalogue.write() as tx:
+        tasks.derive(tx, NewTask("verify-2", TaskKind.VERIFY, 1, 1, "G09.1", 1, ("nas-a",)))
+        (task,) = tasks.claim(tx, owner="me", lease=timedelta(minutes=1), free_lanes={"nas-a": 1})
+        tasks.finish(tx, task.id, TaskState.DONE, "")
+    assert scraper.scrape().get(name, kind="verify") == pytest.approx(hands().timestamp())
+
+
+def test_classes_are_the_depositors_words_and_bounded_all_the_same(catalogue):
+    with catalogue.write() as tx:
+        for number in range(collector_module.CLASSES + 30):
+            add_version(tx, f"id-{number}", priority_class=f"class-{number}")
+        add_version(tx, "long", priority_class="x" * 200)
+    seen = Scraper(catalogue).scrape().of("vault_versions_below_policy")
+    assert len(seen) == collector_module.CLASSES + 1
+    assert sum(seen.values()) == collector_module.CLASSES + 31
+
+
+def test_a_class_that_recovered_shows_0_and_does_not_vanish(catalogue):
+    with catalogue.write() as tx:
+        version = add_version(tx, "id", priority_class="hot")
+    scraper = Scraper(catalogue)
+    assert scraper.scrape().get("vault_versions_below_policy", **{"class": "hot"}) == 1
+    with catalogue.write() as tx:
+        packages.set_standing(tx, version.id, below_policy=False, policy="default", priority=100)
+    assert scraper.scrape().get("vault_versions_below_policy", **{"class": "hot"}) == 0
+
+
+def test_no_label_names_a_package(catalogue, hands):
+    fill(catalogue, hands)
+    seen = Scraper(catalogue).scrape()
+    assert not [labels for _, labels in seen.samples if any("G09" in value for _, value in labels)]
+
+
+def test_counts_of_the_process_are_shown_from_0(catalogue):
+    telemetry = Telemetry(["nas-a"])
+    scraper = Scraper(catalogue, telemetry)
+    assert scraper.scrape().get("vault_deposits_total", outcome="failed") == 0
+    assert scraper.get("vault_fixity_bytes_total", volume="nas-a", outcome="damaged") == 0
+    telemetry.deposit(DepositOutcome.FAILED, 7)
+    telemetry.fixity("nas-a", FixityOutcome.DAMAGED, files=3, read=4096)
+    scraper.scrape()
+    assert scraper.get("vault_deposits_total", outcome="failed") == 1
+    assert scraper.get("vault_deposit_bytes_total", outcome="failed") == 7
+    assert scraper.get("vault_fixity_files_total", volume="nas-a", outcome="damaged") == 3
+    assert scraper.get("vault_fixity_bytes_total", volume="nas-a", outcome="damaged") == 4096
+
+
+def assert_blind(scraper, errors):
+    """The scrape works, says that it is blind, and shows nothing that it cannot know."""
+    assert scraper.get("vault_collector_up") == 0
+    assert scraper.get("vault_collector_errors_total") == errors
+    assert scraper.get("vault_deposits_total", outcome="stored") == 1
+    assert exported(scraper) == {
+        "vault_build_info",
+        "vault_collector_up",
+        "vault_collector_errors_total",
+        "vault_fixity_files_total",
+        "vault_fixity_bytes_total",
+        "vault_deposits_total",
+        "vault_deposit_bytes_total",
+    }
+
+
+def test_a_catalogue_that_fails_leaves_a_scrape_that_says_so(tmp_path, hands):
+    path = tmp_path / "catalog.db"
+    catalogue = Catalogue.open(f"sqlite:///{path}", hands)
+    catalogue.migrate()
+    telemetry = Telemetry(["nas-a"])
+    telemetry.deposit(DepositOutcome.STORED, 1)
+    scraper = Scraper(catalogue, telemetry)
+    fill(catalogue, hands)
+    assert scraper.scrape().get("vault_collector_up") == 1
+    catalogue.close()
+    shutil.move(path, tmp_path / "away")
+    assert_blind(scraper.scrape(), 1)
+    shutil.move(tmp_path / "away", path)
+    assert scraper.scrape().get("vault_collector_up") == 1
+    assert scraper.get("vault_versions") == 1
+    catalogue.close()
+
+
+class Hanging(Catalogue):
+    """A catalogue on a server that stopped answering."""
+
+    def read(self):
+        self.asked += 1
+        assert self.answer.wait(30)
+        return super().read()
+
+
+def test_a_catalogue_that_hangs_costs_a_scrape_its_patience_and_no_more_than_one_thread(tmp_path, hands):
+    catalogue = Hanging.open(f"sqlite:///{tmp_path}/catalog.db", hands)
+    catalogue.migrate()
+    catalogue.answer, catalogue.asked = threading.Event(), 0
+    telemetry = Telemetry(["nas-a"])
+    telemetry.deposit(DepositOutcome.STORED, 1)
+    scraper = Scraper(catalogue, telemetry, patience=0.05)
+    for errors in (1, 2, 3):
+        assert_blind(scraper.scrape(), errors)
+    assert catalogue.asked == 1
+    hung = [thread for thread in threading.enumerate() if thread.name == "scrape"]
+    catalogue.answer.set()
+    for thread in hung:
+        thread.join(30)
+    patient = Scraper(catalogue, telemetry)
+    assert patient.scrape().get("vault_collector_up") == 1
+    catalogue.close()
+
+
+def test_a_ledger_that_lost_its_end_has_no_number(catalogue, hands, tmp_path):
+    import sqlite3
+
+    fill(catalogue, hands)
+    connection = sqlite3.connect(tmp_path / "catalog.db")
+    with connection:
+        connection.execute("DELETE FROM ledger_head")
+        connection.execute("UPDATE events SET detail = 'no JSON' WHERE type = 'ledger-checkpoint'")
+    connection.close()
+    seen = Scraper(catalogue).scrape()
+    assert seen.get("vault_collector_up") == 1
+    assert seen.get("vault_ledger_events_total") is None
+    assert seen.get("vault_ledger_last_checkpoint_timestamp_seconds") is None
+
+
+def test_openmetrics_where_it_is_asked_for(catalogue, hands):
+    fill(catalogue, hands)
+    exporter = Exporter(Collector(catalogue, Telemetry(["nas-a"]), stalled=lambda: 0))
+    body, content_type = exporter.render("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    families = {family.name: family for family in parse_openmetrics(body.decode())}
+    assert families["vault_deposits"].type == "counter"
+    assert body.endswith(b"# EOF\n")
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html", "nonsense;;;,,;q=x"])
+def test_any_other_wish_gets_the_text_format(catalogue, accept):
+    body, content_type = Exporter(Collector(catalogue, Telemetry())).render(accept)
+    assert content_type.startswith("text/plain")
+    assert b"vault_collector_up 1.0" in body
+
+
+def test_promtool_finds_nothing_to_say(catalogue, hands):
+    promtool = require("promtool", "prometheus")
+    fill(catalogue, hands)
+    exporter = Exporter(
+        Collector(catalogue, Telemetry(["nas-a"]), intervals={"plan": timedelta(minutes=1)}, stalled=lambda: 0)
+    )
+    body, _ = exporter.render("")
+    checked = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, timeout=60, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
