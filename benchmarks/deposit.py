@@ -1,0 +1,194 @@
+"""Deposit over HTTP into a real vaultd, beside the floor: read the socket, hash, write, sync, by the plainest loop.
+
+``stored`` is until the package is durable on its first volume and in the catalogue; ``receipted`` until two copies were
+read back from their media and the receipt is signed. bagit-python, which has no deposit, is shown as what it takes to
+unpack the same tar, sync, and validate the bag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.harness import MIB, Row, console, fill, show
+from vault.formats.bag_writer import bag_manifests
+from vault.formats.tar_writer import TarWriter
+
+FLOOR = "floor: socket, sha512, write, sync"
+BIN = Path(sys.executable).parent
+
+
+def run(scale: float) -> None:
+    """One large file, and a bag of many small ones; ``scale`` 1 is 2 GiB and 5,000 files of 100 KiB."""
+    with tempfile.TemporaryDirectory(prefix="khoso-bench-") as name:
+        folder = Path(name)
+        large = folder / "large.bin"
+        fill(folder / "large", 1, int(2048 * MIB * scale))
+        (folder / "large" / "f000000.bin").rename(large)
+        bag = folder / "bag.tar"
+        _bag(bag, folder / "payload", max(10, int(5000 * scale)), 100 * 1024)
+        with _vaultd(folder) as node:
+            _compare(node, folder, large, "a single file")
+            _compare(node, folder, bag, "a bag of 100 KiB files, as tar")
+            console.print(f"vaultd's peak memory: {node.peak_memory() / MIB:.0f} MiB\n")
+
+
+def _compare(node: _Node, folder: Path, body: Path, what: str) -> None:
+    size = body.stat().st_size
+    rows = [Row(FLOOR, min(_floor(body, folder) for _ in range(2)), size)]
+    for wait, label in ((0, "khoso: stored"), (600, "khoso: receipted, 2 copies proved")):
+        rows.append(Row(label, min(node.deposit(body, wait) for _ in range(2)), size))
+    if body.suffix == ".tar":
+        rows.append(Row("tar xf, sync, bagit-python validate", min(_unpack(body, folder) for _ in range(2)), size))
+    show(f"deposit {what}, {size / MIB:.0f} MiB", rows, FLOOR)
+
+
+def _floor(body: Path, folder: Path) -> float:
+    """What a deposit cannot do without, on both ends of a loopback connection."""
+    out = folder / "floor.bin"
+
+    def receive(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        digest = hashlib.sha512()
+        buffer = bytearray(MIB)
+        with connection, out.open("wb", buffering=0) as file:
+            while got := connection.recv_into(buffer):
+                digest.update(memoryview(buffer)[:got])
+                file.write(memoryview(buffer)[:got])
+            os.fsync(file.fileno())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=receive, args=(listener,))
+        thread.start()
+        began = time.perf_counter()
+        with socket.create_connection(listener.getsockname()) as sender, body.open("rb") as file:
+            sender.sendfile(file)
+        thread.join()
+        seconds = time.perf_counter() - began
+    out.unlink()
+    return seconds
+
+
+def _unpack(body: Path, folder: Path) -> float:
+    out = folder / "unpacked"
+    out.mkdir()
+    began = time.perf_counter()
+    subprocess.run(["tar", "xf", body, "-C", out], check=True, timeout=600)
+    os.sync()
+    subprocess.run([sys.executable, BIN / "bagit.py", "--validate", "--quiet", out / "bag"], check=True, timeout=600)
+    seconds = time.perf_counter() - began
+    subprocess.run(["rm", "-rf", out], check=True, timeout=600)
+    return seconds
+
+
+def _bag(path: Path, folder: Path, count: int, size: int) -> None:
+    fill(folder, count, size)
+    files = sorted(folder.iterdir())
+    listed = [(file.name, hashlib.sha512(file.read_bytes()).hexdigest(), size) for file in files]
+    with path.open("wb") as out:
+        writer = TarWriter(out.write)
+        for name, data in bag_manifests(listed).items():
+            writer.file(f"bag/{name}", len(data), [data])
+        for file in files:
+            writer.file(f"bag/data/{file.name}", size, [file.read_bytes()])
+        writer.close()
+
+
+class _Node:
+    """A running vaultd."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, token: str) -> None:
+        self._process = process
+        self._port = port
+        self._token = token
+        self._count = 0
+
+    def deposit(self, body: Path, wait: int) -> float:
+        """Seconds until the answer; each time under another identifier."""
+        self._count += 1
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=900, blocksize=MIB)
+        headers = {
+            "Authorization": f"Bearer {self._token}",
+            "Prefer": f"wait={wait}",
+            "Content-Length": str(body.stat().st_size),
+        }
+        began = time.perf_counter()
+        with body.open("rb") as file:
+            connection.request("PUT", f"/v1/packages/bench-{self._count}?filename={body.name}", file, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        seconds = time.perf_counter() - began
+        if answer.status != (202 if wait == 0 else 201):
+            raise RuntimeError(f"the deposit answered {answer.status}: {text[:500]!r}")
+        if wait == 0:
+            self._settle(json.loads(text)["id"])
+        return seconds
+
+    def _settle(self, ingest: str) -> None:
+        """Wait for the receipt, so that the copying does not disturb the next measurement."""
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+            connection.request("GET", f"/v1/ingests/{ingest}", headers={"Authorization": f"Bearer {self._token}"})
+            if json.loads(connection.getresponse().read())["state"] == "receipted":
+                return
+            time.sleep(0.2)
+
+    def peak_memory(self) -> int:
+        """VmHWM of the process, bytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) for line in io.StringIO(status) if line.startswith("VmHWM")) * 1024
+
+
+@contextmanager
+def _vaultd(folder: Path) -> Iterator[_Node]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    volumes = ""
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        volumes += f'[[volume]]\nname="{name}"\nkind="directory"\npath="{folder / name}"\nmount=false\n'
+        volumes += f'domain="{name}"\nsite="bench"\nreserve="100 MB"\n'
+    config = folder / "vault.toml"
+    config.write_text(
+        f'[node]\nname="bench"\nstate="{folder}/state"\naccept_shared_devices=true\n'
+        f'[api]\nlisten="127.0.0.1:{port}"\nsocket="{folder}/s"\n{volumes}'
+        '[[policy]]\nname="default"\ndisk=2\n',
+        encoding="utf-8",
+    )
+
+    def vaultctl(*arguments: str) -> str:
+        done = subprocess.run(
+            [BIN / "vaultctl", "--config", config, *arguments], check=True, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
+
+    with (folder / "vaultd.log").open("wb") as log:
+        process = subprocess.Popen([BIN / "vaultd", "--config", config], stdout=log, stderr=log)
+    try:
+        while (
+            subprocess.run(
+                [BIN / "vaultctl", "--config", config, "volumes"], capture_output=True, check=False
+            ).returncode
+            != 0
+        ):
+            time.sleep(0.3)
+        for name in ("a", "b"):
+            vaultctl("volumes", "init", name)
+        token = json.loads(vaultctl("token", "create", "bench", "--scope", "deposit", "--scope", "read", "--json"))
+        yield _Node(process, port, token["token"])
+    finally:
+        process.terminate()
+        process.wait(60)
