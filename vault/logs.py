@@ -172,7 +172,7 @@ def _text(text: str) -> str:
 
 
 def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape what is not printable. Tracebacks keep their lines, indented: none of them looks like a line of its own."""
+    """Escape what is not printable. Tracebacks keep their lines, indented, so that none looks like one of the log."""
     return {
         key: "\n".join(f"  {_printable(line)}" for line in str(value).split("\n"))
         if key in ("exception", "stack")
