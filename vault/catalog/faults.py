@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-import psycopg
 import sqlalchemy as sa
 
 from vault.errors import ConfigError, Corrupted, Full, Refused, Unreachable, VaultError
@@ -38,24 +37,20 @@ def translated(place: str) -> Iterator[None]:
             remedy="Try again; if it stays so, restart vaultd and report it.",
             code=BUSY,
         ) from error
-    except sa.exc.StatementError as error:
-        found = _explain(error.orig, place)
+    except sa.exc.DBAPIError as error:
+        original = error.orig
+        if isinstance(original, sqlite3.Error):
+            found = _explain_sqlite(original, place)
+        else:
+            found = _explain_postgresql(error, place)
         if found is None:
             raise
         raise found from error
-    except (sqlite3.Error, psycopg.Error) as error:
-        found = _explain(error, place)
+    except sqlite3.Error as error:
+        found = _explain_sqlite(error, place)
         if found is None:
             raise
         raise found from error
-
-
-def _explain(error: BaseException | None, place: str) -> VaultError | None:
-    if isinstance(error, sqlite3.Error):
-        return _explain_sqlite(error, place)
-    if isinstance(error, psycopg.Error):
-        return _explain_postgresql(error, place)
-    return None
 
 
 def _explain_sqlite(error: sqlite3.Error, place: str) -> VaultError | None:
@@ -82,11 +77,11 @@ def _explain_sqlite(error: sqlite3.Error, place: str) -> VaultError | None:
     return found
 
 
-def _explain_postgresql(error: psycopg.Error, place: str) -> VaultError | None:
+def _explain_postgresql(error: sa.exc.DBAPIError, place: str) -> VaultError | None:
     """See PostgreSQL's manual, Appendix A, for the codes. Without a code the connection itself failed."""
-    state = error.sqlstate or ""
-    said = f"The catalogue {place} says: {' '.join(str(error).split())}."
-    lost = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    state: str = getattr(error.orig, "sqlstate", None) or ""
+    said = f"The catalogue {place} says: {' '.join(str(error.orig).split())}."
+    lost = not state and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
     found: VaultError | None = None
     if state in ("40001", "40P01", "55P03"):
         found = Unreachable(said, remedy="Others were quicker; try again.", code=BUSY)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from vault.errors import ConfigError
+
+if TYPE_CHECKING:  # Alembic is slow to import, and only a start of the daemon needs it.
+    from alembic.config import Config
 
 _LOCK_KEY: Final = 0x6B686F736F
 """Number of the advisory lock in PostgreSQL: "khoso" in ASCII."""
@@ -21,11 +21,15 @@ _alembic_lock: Final = threading.Lock()  # Alembic keeps the migration at work i
 
 def current_revision(connection: sa.Connection) -> str | None:
     """Return the revision that the database is at, None for an empty one."""
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest_revision() -> str | None:
     """Return the revision that this program works with."""
+    from alembic.script import ScriptDirectory
+
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
@@ -35,6 +39,7 @@ def upgrade(connection: sa.Connection) -> None:
     Raises :class:`ConfigError` for a schema of a newer program, and for a PostgreSQL database not in UTF-8.
     """
     from alembic import command
+    from alembic.script import ScriptDirectory
 
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
@@ -61,6 +66,8 @@ def upgrade(connection: sa.Connection) -> None:
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", os.path.join(os.path.dirname(__file__), "migrations").replace("%", "%%"))
     config.set_main_option("path_separator", "os")

@@ -151,7 +151,8 @@ IS_HELD = _is_one_of(copies.c.state, HELD)
 UNHEALTHY = (
     CopyState.PLANNED, CopyState.WRITING, CopyState.WRITTEN, CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING,
 )  # fmt: skip
-IS_UNHEALTHY = _is_one_of(copies.c.state, UNHEALTHY)
+# Said by what it is not: SQLite would take a list of what it is for a search, and then sort what it found.
+IS_UNHEALTHY = ~_is_one_of(copies.c.state, (CopyState.GOOD, CopyState.RETIRED))
 sa.Index("ix_copies_volume_state", copies.c.volume_id, copies.c.state, copies.c.id)
 _partial_index("ix_copies_due", copies.c.volume_id, copies.c.due_at, copies.c.id, where=IS_DUE_SOME_TIME)
 _partial_index("ix_copies_proved", copies.c.volume_id, copies.c.proved_at, where=IS_PROVED)

@@ -135,7 +135,7 @@ def upgrade() -> None:
         "ix_copies_unhealthy",
         "copies",
         ["state", "id"],
-        "state IN ('planned', 'writing', 'written', 'suspect', 'damaged', 'missing')",
+        "state NOT IN ('good', 'retired')",
     )
     op.create_index("ix_copies_volume_state", "copies", ["volume_id", "state", "id"])
     op.create_table(
