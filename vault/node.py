@@ -13,7 +13,6 @@ from pathlib import Path
 import structlog
 
 from vault import __version__
-from vault.catalog import ingests
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue
 from vault.clock import Clock as TimeSource
@@ -32,7 +31,7 @@ from vault.intake import accession
 from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
 from vault.ledger import append
-from vault.model import EventType, NewEvent, Outcome, Version
+from vault.model import Condition, EventType, NewEvent, Outcome, Version
 from vault.signing import NodeKey
 from vault.telemetry import Telemetry
 from vault.volumes.base import Volume
@@ -50,6 +49,13 @@ class Node:
         """Open what must be open before anything can run. Raises ConfigError, Unreachable, Full, Corrupted."""
         self.settings = settings
         self._lock = _lock_state(settings.node.state)
+        try:
+            self._build(settings, clock)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _build(self, settings: Settings, clock: TimeSource) -> None:
         self.key = NodeKey.load_or_create(Path(settings.node.state) / "node.key")
         self.catalogue = Catalogue.open(settings.catalog.url, clock)
         self.catalogue.migrate()
@@ -63,6 +69,7 @@ class Node:
             agent=f"node:{settings.node.name}",
             wake=self._wake,
             on_proved=self._on_proved,
+            look=self._look,
         )
         self.receipts = Receipts(self.custodian, self.key)
         self.intake = Intake(self.custodian)
@@ -77,6 +84,11 @@ class Node:
                 if row.name in self.volumes:
                     self.volumes[row.name].expect(row.uuid)
         with self.catalogue.write() as tx:
+            for row in catalog_volumes.all(tx):
+                # What was seen by the process before says nothing of now, and no work goes to a volume unseen.
+                catalog_volumes.set_condition(
+                    tx, row.id, Condition.UNKNOWN, "The daemon has just started.", row.size_bytes, row.free_bytes
+                )
             append(
                 tx,
                 NewEvent(
@@ -115,7 +127,7 @@ class Node:
         return ended
 
     def abandon(self) -> None:
-        """Leave after a failure: the work is asked to stop, nothing more is written down, and the next start settles."""
+        """Leave after a failure: work is asked to stop, nothing more is written down, and the next start settles."""
         self.clock.stop()
         self.watch.stop()
         self.dispatcher.stop(timedelta(seconds=1))
@@ -132,16 +144,16 @@ class Node:
     def _wake(self) -> None:
         self.dispatcher.wake()
 
+    def _look(self, volume: str) -> None:
+        self.watch.look(volume)
+
     def _on_proved(self, version: Version) -> None:
         self.receipts.issue_ready(version)
 
     def _arrive(self, volume: Volume) -> None:
         """A volume came on-line: what was cut off on it is settled before any work is sent there."""
         accession.settle_all(self.custodian, volume)
-        with self.catalogue.read() as tx:
-            prepared = any(i.volume == volume.name and i.prepared for i in ingests.unfinished(tx))
-        if not prepared:
-            clear_staging(volume, f"{self.custodian.process}.")
+        clear_staging(self.custodian, volume)
         adopt_evidence(self.custodian, volume)
 
 

@@ -6,17 +6,17 @@ import structlog
 
 from vault.catalog import copies, evidence, packages
 from vault.custody.context import Custodian
-from vault.custody.repair import keep_evidence
+from vault.custody.evidence import keep_evidence
 from vault.volumes.base import Volume
 
 log = structlog.get_logger(__name__)
 
 
-def clear_staging(volume: Volume, keep_prefix: str) -> int:
-    """Throw away what lies in staging from before this process; what carries its prefix is in use."""
+def clear_staging(custodian: Custodian, volume: Volume) -> int:
+    """Throw away what lies in staging and is not being worked on: of a former process, or cut off by an outage."""
     cleared = 0
     for token in volume.staged():
-        if not token.startswith(keep_prefix):
+        if token not in custodian.stagings:
             volume.reopen(token, 1).discard()
             cleared += 1
     if cleared:
@@ -36,7 +36,10 @@ def adopt_evidence(custodian: Custodian, volume: Volume) -> int:
         if not isinstance(identifier, str) or not isinstance(number, int):
             log.warning("evidence-of-nobody", volume=volume.name, path=kept.path)
             continue
-        with custodian.catalogue.write() as tx:
+        # Under the lock, for a repair that is just now between setting aside and writing that down.
+        with custodian.locks.hold(identifier), custodian.catalogue.write() as tx:
+            if any(item.path == kept.path and item.volume == volume.name for item in evidence.all(tx)):
+                continue
             version = packages.version(tx, identifier, number)
             mine = [] if version is None else [c for c in copies.of_version(tx, version.id) if c.volume == volume.name]
             if version is not None and mine:

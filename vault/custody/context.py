@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +14,12 @@ from functools import cached_property
 import vault.catalog.volumes
 from vault.catalog.engine import Catalogue, Tx
 from vault.config import Settings, policy_fingerprint
-from vault.errors import NotFound
+from vault.errors import NotFound, VaultError
 from vault.formats.ocfl.object_ids import object_id
-from vault.model import Copy, CopyState, Version
+from vault.model import Copy, CopyState, Version, VolumeMode
 from vault.policy import Holding, Policy
 from vault.telemetry import Telemetry
-from vault.volumes.base import Part, Volume
+from vault.volumes.base import Part, Staging, Volume
 
 
 class KeyedLocks:
@@ -49,8 +51,35 @@ class KeyedLocks:
                     self._locks[key] = (lock, users - 1)
 
 
+class LiveStagings:
+    """The tokens of the stagings that this process works on just now. All else in a volume's staging is left over."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._tokens: set[str] = set()
+
+    @contextmanager
+    def hold(self, token: str) -> Iterator[None]:
+        """Keep this token's staging from being cleared away, for the block."""
+        with self._guard:
+            self._tokens.add(token)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._tokens.discard(token)
+
+    def __contains__(self, token: object) -> bool:
+        with self._guard:
+            return token in self._tokens
+
+
 def _nobody(_version: Version) -> None:
     """The default listener."""
+
+
+def _nowhere(_volume: str) -> None:
+    """The default look-out."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +95,8 @@ class Custodian:
     locks: KeyedLocks = field(default_factory=KeyedLocks)
     wake: Callable[[], None] = lambda: None
     on_proved: Callable[[Version], None] = _nobody
+    look: Callable[[str], None] = _nowhere
+    stagings: LiveStagings = field(default_factory=LiveStagings)
 
     def volume(self, name: str) -> Volume:
         """The volume of this name. Raises NotFound when the configuration no longer has it."""
@@ -82,10 +113,39 @@ class Custodian:
         """A name for a staging that is unique, and tells this process's stagings from those of before it."""
         return f"{self.process}.{purpose}-{name}-{secrets.token_hex(3)}"
 
+    @contextmanager
+    def staging(self, volume: Volume, purpose: str, name: object, number: int) -> Iterator[Staging]:
+        """A staging for a part ``vN``, for the block; what is left of it at the end is thrown away.
+
+        Raises Full, Unreachable. Where an outage keeps it from being thrown away, that happens when the volume is back.
+        """
+        token = self.token(purpose, name)
+        with self.stagings.hold(token):
+            try:
+                staging = volume.stage(token, number)
+            except VaultError:
+                # It may have come half-way: a full volume takes the first folder and not the second.
+                with contextlib.suppress(VaultError):
+                    volume.reopen(token, number).discard()
+                raise
+            try:
+                yield staging
+            finally:
+                staging.discard()
+
     @cached_property
     def fingerprint(self) -> str:
         """Of all in the configuration that decides a version's standing."""
         return policy_fingerprint(self.settings)
+
+    def wording(self, tx: Tx) -> str:
+        """Of all that decides a version's standing besides its copies: the configuration, and what the operator wants
+        of the volumes. Where every volume is active, it is the fingerprint of the configuration."""
+        volumes = vault.catalog.volumes.all(tx)
+        modes = [f"{volume.name}={volume.mode}" for volume in volumes if volume.mode is not VolumeMode.ACTIVE]
+        if not modes:
+            return self.fingerprint
+        return hashlib.sha256(" ".join([self.fingerprint, *sorted(modes)]).encode()).hexdigest()
 
     def policy(self, name: str) -> Policy:
         """The policy of this name, or the last one, which matches everything, when it was removed."""

@@ -41,6 +41,7 @@ class _Running:
     task: Task
     progress: Progress
     thread: threading.Thread
+    lost: threading.Event = field(default_factory=threading.Event)
     seen_bytes: int = 0
     moved_at: float = field(default_factory=time.monotonic)
 
@@ -105,16 +106,21 @@ class Dispatcher:
         while not self._stopping:
             self.last_turn = now = time.monotonic()
             try:
-                if self._take_wake():
-                    self._planner.tick()
-                    self._note_planned(now)
                 if now >= next_renew:
+                    # Before any planning: after a long sleep of the machine the leases are over, and the work goes on.
                     next_renew = now + renew_every
                     self._renew()
+                if self._take_wake():
+                    if self._planner.tick().more:
+                        self.wake()
+                    self._note_planned(now)
                 self._claim()
             except VaultError as error:
                 # The catalogue is locked, full or away. Nothing is lost: the next turn derives it all again.
                 log.error("planning-failed", code=error.code, reason=str(error))
+            except Exception:
+                # A fault of ours. Planning goes on next turn; that none succeeds is seen in the metrics.
+                log.exception("planning-crashed")
             with self._condition:
                 self._condition.wait(LEAST_PAUSE_SECONDS)
                 if not self._woken and not self._stopping:
@@ -142,7 +148,9 @@ class Dispatcher:
             for work in running:
                 if work.progress.done != work.seen_bytes:
                     work.seen_bytes, work.moved_at = work.progress.done, now
-                tasks.renew(tx, work.task.id, self._owner, self._custodian.settings.custody.lease, work.seen_bytes)
+                lease = self._custodian.settings.custody.lease
+                if not tasks.renew(tx, work.task.id, self._owner, lease, work.seen_bytes):
+                    work.lost.set()
 
     def _claim(self) -> None:
         free = self._free_lanes()
@@ -154,12 +162,15 @@ class Dispatcher:
                 limit=sum(free.values()),
             )  # fmt: skip
         for task in claimed:
-            progress = Progress()
+            progress, lost = Progress(), threading.Event()
             thread = threading.Thread(
-                target=self._run, args=(task, progress), name=f"{task.kind}-{task.id}", daemon=True
+                target=self._run, args=(task, progress, lost), name=f"{task.kind}-{task.id}", daemon=True
             )
             with self._condition:
-                self._running[task.id] = _Running(task, progress, thread)
+                if task.id in self._running:
+                    # Its lease ran out while its thread was at work here; now it has a new one.
+                    continue
+                self._running[task.id] = _Running(task, progress, thread, lost)
             thread.start()
 
     def _free_lanes(self) -> dict[str, int]:
@@ -179,9 +190,9 @@ class Dispatcher:
 
     # --- the workers' threads
 
-    def _run(self, task: Task, progress: Progress) -> None:
+    def _run(self, task: Task, progress: Progress, lost: threading.Event) -> None:
         started = time.monotonic()
-        work = Work(task, self._custodian, progress, lambda: self._stopping)
+        work = Work(task, self._custodian, progress, lambda: self._stopping or lost.is_set())
         logger = log.bind(task=task.id, kind=str(task.kind), identifier=task.identifier, volumes=list(task.volumes))
         try:
             result = self._attempt(work, logger)
@@ -211,6 +222,8 @@ class Dispatcher:
             return later(str(error), FULL_PAUSE)
         except Unreachable as error:
             logger.warning("task-postponed", code=error.code, reason=str(error))
+            for name in work.task.volumes:
+                self._custodian.look(name)
             return later(str(error))
         except VaultError as error:
             logger.error("task-failed", code=error.code, reason=str(error))
@@ -224,14 +237,15 @@ class Dispatcher:
     def _finish(self, task: Task, result: Result | None, progress: Progress) -> None:
         custody = self._custodian.settings.custody
         with self._custodian.catalogue.write() as tx:
-            tasks.renew(tx, task.id, self._owner, custody.lease, progress.done)
+            owner = self._owner
+            tasks.renew(tx, task.id, owner, custody.lease, progress.done)
             if result is None:
-                tasks.postpone(tx, task.id, tx.now, "stopped; goes on when the daemon runs again")
+                tasks.postpone(tx, task.id, tx.now, "stopped; goes on when the daemon runs again", owner)
             elif result.ending is Ending.DONE:
-                tasks.finish(tx, task.id, TaskState.DONE, result.message)
+                tasks.finish(tx, task.id, TaskState.DONE, result.message, owner)
             else:
                 wait = result.after or backoff(task.attempts, custody.retry_min, custody.retry_max)
-                tasks.postpone(tx, task.id, tx.now + wait, result.message)
+                tasks.postpone(tx, task.id, tx.now + wait, result.message, owner)
 
 
 def handlers() -> Handlers:

@@ -26,6 +26,7 @@ from vault.model import (
     NewTask,
     Outcome,
     TaskKind,
+    TaskState,
     Verification,
     Version,
     Volume,
@@ -39,6 +40,11 @@ READABLE = (Condition.ONLINE, Condition.READ_ONLY)
 _REPAIR, _REPLICATE, _PROVE, _ORDERED, _SCHEDULED = 1, 2, 3, 4, 5
 """What comes first among works of one priority: what is damaged, then what is missing, then what is unproved."""
 
+_BATCHES_A_TICK = 4
+
+_REST_OF_A_FULL_VOLUME = timedelta(minutes=5)
+"""So long no copy is planned again where one was given up: a quota shows in no number that a probe sees."""
+
 _KEEP_ENDED_TASKS = timedelta(days=7)
 
 
@@ -48,11 +54,12 @@ def _priority(rank: int, version_priority: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """How many tasks one tick derived, by kind."""
+    """How many tasks one tick derived, by kind. ``more``: it stopped before it had judged every version anew."""
 
     repairs: int
     replications: int
     proofs: int
+    more: bool = False
 
 
 class Planner:
@@ -61,7 +68,8 @@ class Planner:
     def __init__(self, custodian: Custodian) -> None:
         self._custodian = custodian
         self._after: Version | None = None
-        self._restood = False
+        self._repaired_after: dict[int, int] = {}
+        self._stood = ""
 
     def tick(self) -> Tick:
         """Look at everything once, in bounded steps."""
@@ -69,7 +77,7 @@ class Planner:
         with custodian.catalogue.write() as tx:
             tasks.release_expired(tx)
             tasks.purge(tx, tx.now - _KEEP_ENDED_TASKS)
-        self._restand()
+        more = self._restand()
         with custodian.catalogue.read() as tx:
             volumes = {v.id: v for v in catalog_volumes.all(tx) if v.name in custodian.volumes}
         self._release_from_offline(volumes)
@@ -77,7 +85,7 @@ class Planner:
         replications = self._replications(volumes)
         proofs = sum(self._due(volume) for volume in volumes.values() if volume.condition in READABLE)
         proofs += self._ordered(volumes)
-        return Tick(repairs, replications, proofs)
+        return Tick(repairs, replications, proofs, more)
 
     def _release_from_offline(self, volumes: dict[int, Volume]) -> None:
         """A copy to two volumes must not wait for the one that is away: it is derived again for the other alone."""
@@ -87,14 +95,20 @@ class Planner:
                 for name in away:
                     tasks.cancel_ready(tx, name, TaskKind.REPLICATE, f"{name} cannot be written just now")
 
-    def _restand(self) -> None:
-        """After a change of policies or volumes, judge every version anew, a batch at a time, before anything else."""
-        if self._restood:
-            return
+    def _restand(self) -> bool:
+        """After a change of policies or of what volumes are for, judge every version anew, a batch at a time.
+
+        Returns whether some are left for the next tick.
+        """
         custodian = self._custodian
-        while True:
+        with custodian.catalogue.read() as tx:
+            wording = custodian.wording(tx)
+        if self._stood == wording:
+            return False
+        for _ in range(_BATCHES_A_TICK):
             with custodian.catalogue.write() as tx:
-                stale = packages.versions_with_other_policy(tx, custodian.fingerprint, BATCH)
+                wording = custodian.wording(tx)
+                stale = packages.versions_with_other_policy(tx, wording, BATCH)
                 for version in stale:
                     package = packages.get(tx, version.identifier)
                     assert package is not None, "a version has a package: the schema says so"  # noqa: S101
@@ -107,7 +121,7 @@ class Planner:
                         below_policy=not standing.satisfied or bool(standing.leaving),
                         policy=policy.name,
                         priority=policy.priority,
-                        policy_fingerprint=custodian.fingerprint,
+                        policy_fingerprint=wording,
                     )
                     if policy.name != version.policy:
                         append(
@@ -123,8 +137,9 @@ class Planner:
                             ),
                         )
             if len(stale) < BATCH:
-                self._restood = True
-                return
+                self._stood = wording
+                return False
+        return True
 
     def _repairs(self, volumes: dict[int, Volume]) -> int:
         made = 0
@@ -132,7 +147,11 @@ class Planner:
             if volume.condition is not Condition.ONLINE:
                 continue
             with self._custodian.catalogue.write() as tx:
-                for copy in copies.in_states(tx, (CopyState.DAMAGED, CopyState.MISSING), BATCH, volume.id):
+                after = self._repaired_after.get(volume.id, 0)
+                broken = copies.in_states(tx, (CopyState.DAMAGED, CopyState.MISSING), BATCH, volume.id, after)
+                # As with replications: those that cannot be repaired just now must not hide the one that can.
+                self._repaired_after[volume.id] = broken[-1].id if len(broken) == BATCH else 0
+                for copy in broken:
                     version = packages.need_version(tx, copy.version_id)
                     if not self._earlier_stand(tx, version, volume):
                         continue
@@ -167,10 +186,15 @@ class Planner:
         of_version = copies.of_version(tx, version.id)
         policy = custodian.policy(version.policy)
         earlier = self._holders_of_earlier(tx, version)
+        resting = {
+            c.volume_id
+            for c in of_version
+            if c.state is CopyState.RETIRED and c.reason and tx.now - c.changed_at < _REST_OF_A_FULL_VOLUME
+        }
         targets = policies.choose_targets(
             policy,
             custodian.holdings(tx, of_version),
-            [v for v in volumes.values() if earlier is None or v.id in earlier],
+            [v for v in volumes.values() if v.id not in resting and (earlier is None or v.id in earlier)],
             earlier or (),
             need_bytes=version.part_bytes,
             reserve={v.name: custodian.settings.volume(v.name).reserve for v in volumes.values()},
@@ -227,11 +251,19 @@ class Planner:
     def _due(self, volume: Volume) -> int:
         made = 0
         with self._custodian.catalogue.write() as tx:
+            # What was just written is proved before anything that is due again, however much of that there is: a
+            # depositor waits for it. Copying and repairing prove what they wrote themselves.
+            busy = {(t.identifier, t.version) for t in tasks.listing(tx, (TaskState.RUNNING,), limit=BATCH)
+                    if t.kind is not TaskKind.VERIFY and volume.name in t.volumes}  # fmt: skip
+            for copy in copies.in_states(tx, (CopyState.WRITTEN,), BATCH, volume.id):
+                version = packages.need_version(tx, copy.version_id)
+                if (version.identifier, version.number) not in busy:
+                    made += self._verify(tx, copy, volume, _PROVE)
             free = self._wanted_on(tx, volume)
             if free > 0:
                 for copy in copies.due(tx, volume.id, tx.now, free):
-                    rank = _PROVE if copy.proved_at is None else _SCHEDULED
-                    made += self._verify(tx, copy, volume, rank)
+                    if copy.state is not CopyState.WRITTEN:
+                        made += self._verify(tx, copy, volume, _SCHEDULED)
         return made
 
     def _ordered(self, volumes: dict[int, Volume]) -> int:

@@ -35,7 +35,7 @@ def refresh_standing(custodian: Custodian, tx: Tx, version: Version) -> policies
         below_policy=not standing.satisfied or bool(standing.leaving),
         policy=policy.name,
         priority=policy.priority,
-        policy_fingerprint=custodian.fingerprint,
+        policy_fingerprint=custodian.wording(tx),
     )
     return standing
 
@@ -48,6 +48,29 @@ def planned(tx: Tx, version: Version, volume_id: int) -> Copy:
 def writing(tx: Tx, copy: Copy) -> Copy:
     """Its bytes are about to be written. No event: if it comes to nothing, nothing happened."""
     return copies.change(tx, copy.id, CopyState.WRITING)
+
+
+def given_up(custodian: Custodian, tx: Tx, version: Version, copy: Copy, reason: str) -> Copy:
+    """A copy that was planned will not be made there after all, so that the planner may choose another volume."""
+    if copy.state is CopyState.WRITING:
+        copy = copies.change(tx, copy.id, CopyState.PLANNED)
+    if copy.state is not CopyState.PLANNED:
+        return copy
+    changed = copies.change(tx, copy.id, CopyState.RETIRED, reason=reason)
+    append(
+        tx,
+        NewEvent(
+            EventType.REPLICATION,
+            Outcome.FAILURE,
+            custodian.agent,
+            version.identifier,
+            version.number,
+            copy.volume,
+            {"is": str(changed.state), "reason": reason},
+        ),
+    )
+    refresh_standing(custodian, tx, version)
+    return changed
 
 
 def written(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
-from vault.catalog import copies, evidence, packages
+from vault.catalog import copies, packages
 from vault.catalog import volumes as catalog_volumes
-from vault.catalog.engine import Tx
 from vault.custody import record, verify
-from vault.custody.context import Custodian, part_of
-from vault.custody.replicate import best_sources, doubt_sources, no_source_has
+from vault.custody.context import SOURCE_STATES, Custodian, part_of
+from vault.custody.evidence import keep_evidence
+from vault.custody.replicate import READABLE, best_sources, doubt_sources, no_source_has
 from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
-from vault.errors import Corrupted
+from vault.errors import Corrupted, VaultError
+from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.ledger import append
 from vault.model import Condition, Copy, CopyState, EventType, Json, NewEvent, Outcome, Version
-from vault.volumes.base import CheckReport, KeptEvidence, Staging, Verdict, Volume
+from vault.volumes.base import CheckReport, Staging, Verdict, Volume
 
 
 def run(work: Work) -> Result:
@@ -43,22 +45,28 @@ def run(work: Work) -> Result:
     if copy.state is CopyState.DAMAGED:
         # What is intact of the damaged copy itself comes last, and may be all that is left of a file.
         sources.append(volume)
-    if not sources:
-        return later("no volume that holds a copy answers")
-    return _repair(work, version, copy, volume, sources)
+    away = sorted(
+        c.volume
+        for c in here
+        if c.id != copy.id and c.state in SOURCE_STATES and condition.get(c.volume) not in READABLE
+    )
+    if away and all(source is volume for source in sources):
+        return later(f"the other copies are on volumes that do not answer just now ({', '.join(away)})")
+    return _repair(work, version, copy, volume, sources, away)
 
 
-def _repair(work: Work, version: Version, copy: Copy, volume: Volume, sources: list[Volume]) -> Result:
+def _repair(work: Work, version: Version, copy: Copy, volume: Volume, sources: list[Volume], away: list[str]) -> Result:
     custodian, part = work.custodian, part_of(version)
-    staging = volume.stage(custodian.token("repair", copy.id), version.number)
-    try:
+    with custodian.staging(volume, "repair", copy.id, version.number) as staging:
         target = Target(volume, staging)
-        result = transfer(part, sources, [target], work.progress.add, work.cancelled)
+        try:
+            result = transfer(part, sources, [target], work.progress.add, work.cancelled)
+        except Corrupted as error:
+            # Without the inventory nobody can say what the files should be.
+            return _unrepairable(custodian, version, copy, [f"v{version.number}/{INVENTORY_FILE}"], error, away)
         doubt_sources(custodian, version, result)
         if result.lost:
-            error = no_source_has(version, result)
-            _record_failure(custodian, version, copy, result, error.message)
-            return later(str(error))
+            return _unrepairable(custodian, version, copy, result.lost, no_source_has(version, result), away)
         if target.failure is not None:
             raise target.failure
         proof = staging.check(part, work.progress.add, work.cancelled)
@@ -69,8 +77,6 @@ def _repair(work: Work, version: Version, copy: Copy, volume: Volume, sources: l
                 code="write-not-proved",
             )
         _put(custodian, version, copy, volume, staging, result, proof)
-    finally:
-        staging.discard()
     return done(f"repaired from {', '.join(result.used)}")
 
 
@@ -117,29 +123,21 @@ def _put(
     custodian.wake()
 
 
-def keep_evidence(
-    custodian: Custodian, tx: Tx, version: Version, copy_id: int, volume: str, kept: KeptEvidence
-) -> None:
-    """Enter what was set aside, so that an operator can look at it and release it."""
-    event = append(
-        tx,
-        NewEvent(
-            EventType.EVIDENCE_KEPT,
-            Outcome.SUCCESS,
-            custodian.agent,
-            version.identifier,
-            version.number,
-            volume,
-            {"path": kept.path, "found": kept.about.get("found", "")},
-        ),
-    )
-    evidence.keep(tx, copy_id=copy_id, path=kept.path, event_seq=event.seq)
+def _unrepairable(
+    custodian: Custodian, version: Version, copy: Copy, lost: Sequence[str], error: VaultError, away: list[str]
+) -> Result:
+    """What cannot be saved is stated exactly, once for each set of lost files, not at every attempt.
+
+    While another volume that holds a copy does not answer, nothing is lost yet, and nothing of the kind is stated.
+    """
+    if away:
+        return later(f"what is readable just now does not suffice; it waits for {', '.join(away)}")
+    if copy.reason != error.message:
+        _record_failure(custodian, version, copy, lost, error.message)
+    return later(str(error))
 
 
-def _record_failure(custodian: Custodian, version: Version, copy: Copy, result: Transfer, message: str) -> None:
-    """What cannot be saved is stated exactly, once for each set of lost files, not at every attempt."""
-    if copy.reason == message:
-        return
+def _record_failure(custodian: Custodian, version: Version, copy: Copy, lost: Sequence[str], message: str) -> None:
     with custodian.catalogue.write() as tx:
         copies.change(tx, copy.id, copy.state, reason=message, failures=copy.failures)
         append(
@@ -152,8 +150,8 @@ def _record_failure(custodian: Custodian, version: Version, copy: Copy, result: 
                 version.number,
                 copy.volume,
                 {
-                    "lost": list(result.lost[: record.LISTED_FINDINGS]),
-                    "lost_count": len(result.lost),
+                    "lost": list(lost[: record.LISTED_FINDINGS]),
+                    "lost_count": len(lost),
                     "reason": message,
                 },
             ),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from vault.catalog import copies, packages
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record, verify
 from vault.custody.context import SOURCE_STATES, Custodian, part_of
+from vault.custody.evidence import keep_evidence
 from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
 from vault.errors import Conflict, Full, Unreachable, VaultError
 from vault.model import Condition, Copy, CopyState, Json, Version
-from vault.volumes.base import Part, Volume
+from vault.volumes.base import KeptEvidence, Part, Volume
 
 READABLE = (Condition.ONLINE, Condition.READ_ONLY)
 
@@ -48,10 +50,12 @@ def run(work: Work) -> Result:
         return later("no volume that holds a copy answers")
     fresh = []
     for placing in placings:
-        with custodian.locks.hold(version.identifier):
-            if placing.volume.settle(part_of(version)):
-                _record_written(custodian, version, placing, "before a restart", None)
-                continue
+        if placing.copy.state is CopyState.WRITING:
+            # It was begun before: perhaps it was put in place, and only the catalogue did not hear of it.
+            with custodian.locks.hold(version.identifier):
+                if placing.volume.settle(part_of(version)):
+                    _record_written(custodian, version, placing, "before a restart", None)
+                    continue
         with custodian.catalogue.write() as tx:
             fresh.append(_Placing(record.writing(tx, placing.copy), placing.volume))
     failures = _copy(work, version, fresh, sources) if fresh else []
@@ -60,9 +64,15 @@ def run(work: Work) -> Result:
             with custodian.catalogue.read() as tx:
                 copy = copies.need(tx, placing.copy.id)
             verify.prove(custodian, version, copy, work.progress, work.cancelled)
-    _prove_source(work, version, of_version, sources)
+    _prove_source(work, version, sources)
+    for name, error in failures:
+        if isinstance(error, Unreachable):
+            custodian.look(name)
+        elif isinstance(error, Full):
+            _give_up(custodian, version, next(p for p in placings if p.volume.name == name), error)
     if failures:
-        return later("; ".join(f"{name}: {error}" for name, error in failures))
+        told = "; ".join(f"{name}: {error}" for name, error in failures)
+        return done(told) if all(isinstance(error, Full) for _, error in failures) else later(told)
     return done(", ".join(f"copied to {placing.volume.name}" for placing in placings))
 
 
@@ -80,10 +90,11 @@ def _copy(
     custodian, part = work.custodian, part_of(version)
     failures: list[tuple[str, VaultError]] = []
     targets: list[tuple[_Placing, Target]] = []
-    try:
+    with contextlib.ExitStack() as stagings:
         for placing in placings:
             try:
-                staging = placing.volume.stage(custodian.token("copy", placing.copy.id), version.number)
+                made = custodian.staging(placing.volume, "copy", placing.copy.id, version.number)
+                staging = stagings.enter_context(made)
                 targets.append((placing, Target(placing.volume, staging)))
             except (Full, Unreachable) as error:
                 failures.append((placing.volume.name, error))
@@ -97,10 +108,14 @@ def _copy(
                     failures.append((placing.volume.name, target.failure))
             if result.lost:
                 failures += [(p.volume.name, no_source_has(version, result)) for p, t in targets if t.failure is None]
-    finally:
-        for _, target in targets:
-            target.staging.discard()
     return failures
+
+
+def _give_up(custodian: Custodian, version: Version, placing: _Placing, error: VaultError) -> None:
+    """There is no room: the planner may choose another volume, and comes back to this one when it has room again."""
+    with custodian.catalogue.write() as tx:
+        record.given_up(custodian, tx, version, copies.need(tx, placing.copy.id), str(error))
+    custodian.look(placing.volume.name)
 
 
 def _put(
@@ -110,6 +125,7 @@ def _put(
         with custodian.catalogue.read() as tx:
             newest = verify.newest_here(copies.of_package(tx, version.package_id), placing.copy)
         head = newest < version.number
+        kept: KeptEvidence | None = None
         try:
             placing.volume.put(target.staging, part, head=head)
         except Conflict as error:
@@ -123,15 +139,20 @@ def _put(
                 "version": version.number,
                 "why": "stood where a copy was put",
             }
-            placing.volume.replace(target.staging, part, head=head, label=label, about=about)
+            kept = placing.volume.replace(target.staging, part, head=head, label=label, about=about)
         except (Full, Unreachable) as error:
             target.failure = error
             return
-        _record_written(custodian, version, placing, ", ".join(result.used), result)
+        _record_written(custodian, version, placing, ", ".join(result.used), result, kept)
 
 
 def _record_written(
-    custodian: Custodian, version: Version, placing: _Placing, source: str, result: Transfer | None
+    custodian: Custodian,
+    version: Version,
+    placing: _Placing,
+    source: str,
+    result: Transfer | None,
+    kept: KeptEvidence | None = None,
 ) -> None:
     with custodian.catalogue.write() as tx:
         copy = copies.need(tx, placing.copy.id)
@@ -139,11 +160,15 @@ def _record_written(
             copy = record.writing(tx, copy)
         detail = {} if result is None else {"files": result.files, "bytes": result.bytes}
         record.written(custodian, tx, version, copy, source, detail)
+        if kept is not None:
+            keep_evidence(custodian, tx, version, copy.id, placing.volume.name, kept)
 
 
-def _prove_source(work: Work, version: Version, of_version: list[Copy], sources: list[Volume]) -> None:
-    """A first copy that was never proved is proved here, so that the depositor's receipt waits for one task only."""
-    for copy in of_version:
+def _prove_source(work: Work, version: Version, sources: list[Volume]) -> None:
+    """A first copy that is still not proved is proved here, so that the depositor's receipt waits for one task only."""
+    with work.custodian.catalogue.read() as tx:
+        now = copies.of_version(tx, version.id)
+    for copy in now:
         if copy.state is CopyState.WRITTEN and copy.volume in {source.name for source in sources}:
             verify.prove(work.custodian, version, copy, work.progress, work.cancelled)
 

@@ -6,11 +6,13 @@ are each damaged elsewhere, and no wrong byte is ever passed on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vault.errors import Conflict, Corrupted, Full, Interrupted, NotFound, Unreachable, VaultError
+from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import Condition
 from vault.volumes.base import Cancelled, Part, Sink, Staging, Volume
@@ -18,6 +20,9 @@ from vault.volumes.medium import Progress
 
 _FAILS = (Full, Unreachable, NotFound, Conflict)
 """How writing on a volume fails for reasons of that volume; the other targets go on."""
+
+_ONE_FILE = frozenset({"io-error", "permission-denied", "file-system-damaged"})
+"""Codes of Unreachable with which one file of a volume that answers may fail."""
 
 
 @dataclass
@@ -51,6 +56,12 @@ def find_inventory(part: Part, sources: Sequence[Volume], wrong: dict[str, str])
             wrong[source.name] = error.message
         except Unreachable as error:
             unreachable = error
+    for source in sources:
+        # Of its newest version an object has the inventory twice, to the letter.
+        with contextlib.suppress(Corrupted, NotFound, Unreachable):
+            data = b"".join(bytes(chunk) for chunk in source.read(part.object_id, INVENTORY_FILE))
+            if hashlib.new(str(part.algorithm), data, usedforsecurity=False).hexdigest() == part.inventory_digest:
+                return data
     if unreachable is not None:
         raise unreachable
     raise Corrupted(
@@ -126,7 +137,7 @@ def _one_file(
             wrong.setdefault(source.name, f"{path} is missing")
         except Unreachable as error:
             # One file that cannot be read is a fault of that copy; a volume that does not answer is an outage.
-            if source.probe().condition in (Condition.ONLINE, Condition.READ_ONLY):
+            if error.code in _ONE_FILE and source.probe().condition in (Condition.ONLINE, Condition.READ_ONLY):
                 wrong.setdefault(source.name, f"{path} cannot be read")
             else:
                 unreachable = error

@@ -38,7 +38,11 @@ def run(work: Work) -> Result:
         return done("nothing was due any more")
     outcomes = []
     for copy in sorted(wanted, key=lambda c: c.number):
-        changed = prove(custodian, versions[copy.version_id], copy, work.progress, work.cancelled)
+        with custodian.catalogue.read() as tx:
+            now = copies.need(tx, copy.id)
+        if now.checked_at != copy.checked_at:
+            continue
+        changed = prove(custodian, versions[copy.version_id], now, work.progress, work.cancelled)
         outcomes.append(f"v{copy.number} {changed.state}")
     return done(", ".join(outcomes))
 
@@ -77,7 +81,13 @@ def conclude(
             report = report.joined(custodian.volume(copy.volume).check_root(part_of(version)))
         with custodian.catalogue.write() as tx:
             current = copies.need(tx, copy.id)
-            if current.state is CopyState.RETIRED:
+            if (current.state, current.checked_at, current.written_at) != (
+                copy.state,
+                copy.checked_at,
+                copy.written_at,
+            ):
+                # It was repaired, doubted or checked by other work while this one read it: what was read here may be
+                # of bytes that are gone. Where a check is still due, it is derived again.
                 return current
             changed = record.checked(custodian, tx, version, current, report, event_type=event_type)
     if report.verdict is Verdict.INTACT:

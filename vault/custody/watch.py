@@ -26,6 +26,11 @@ Arrival = Callable[[Volume], None]
 
 READABLE = (Condition.ONLINE, Condition.READ_ONLY)
 
+FIRST_ANSWER_SECONDS = 5.0
+"""So long the start waits for the volumes' first answers: a deposit that comes at once should find them."""
+
+STOP_SECONDS = 2.0
+
 
 class Watch:
     """Probes every volume at the configured interval."""
@@ -38,11 +43,13 @@ class Watch:
         self._hurry = {name: threading.Event() for name in custodian.volumes}
         self._began: dict[str, float] = {}
         self._arrived: set[str] = set()
+        self._answered: set[str] = set()
+        self._first_answers = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
-    def start(self) -> None:
-        """Probe everything once, waiting for the answers a moment, and then go on in the background."""
+    def start(self, patience: float = FIRST_ANSWER_SECONDS) -> None:
+        """Probe everything once, waiting for the answers so many seconds, and then go on in the background."""
         for volume in self._custodian.volumes.values():
             thread = threading.Thread(target=self._watch, args=(volume,), name=f"watch-{volume.name}", daemon=True)
             self._threads.append(thread)
@@ -50,16 +57,21 @@ class Watch:
         guard = threading.Thread(target=self._guard, name="watch-guard", daemon=True)
         self._threads.append(guard)
         guard.start()
+        self._first_answers.wait(patience)
 
-    def stop(self) -> None:
-        """End the threads; those that hang are left behind."""
+    def stop(self, patience: float = STOP_SECONDS) -> None:
+        """End the threads, waiting so many seconds for each; those that hang are left behind."""
         self._stopping.set()
         for event in self._hurry.values():
             event.set()
+        for thread in self._threads:
+            thread.join(patience)
 
     def look(self, name: str) -> None:
-        """Probe this volume soon: something that was done on it failed."""
+        """Probe this volume soon, and clear up on it: something that was done on it failed."""
         if name in self._hurry:
+            with self._lock:
+                self._arrived.discard(name)
             self._hurry[name].set()
 
     def look_now(self, volume: Volume) -> Probe:
@@ -68,13 +80,52 @@ class Watch:
             self._began[volume.name] = time.monotonic()
         probe = volume.probe()
         try:
-            self._record(volume, probe)
+            self._record(volume, self._settled(volume, probe))
         except VaultError as error:
             log.error("probe-not-recorded", volume=volume.name, code=error.code, reason=str(error))
+        except Exception:
+            # A fault of ours. It must not end the thread that would see the volume leave and return.
+            log.exception("probe-crashed", volume=volume.name)
         finally:
             with self._lock:
                 self._began.pop(volume.name, None)
+                self._answered.add(volume.name)
+                if len(self._answered) == len(self._custodian.volumes):
+                    self._first_answers.set()
         return probe
+
+    def _settled(self, volume: Volume, probe: Probe) -> Probe:
+        """Before a volume that came on-line is said to be so, settle what was cut off on it."""
+        with self._lock:
+            arrived = volume.name in self._arrived
+            if probe.condition not in READABLE:
+                self._arrived.discard(volume.name)
+            else:
+                self._arrived.add(volume.name)
+        if probe.condition not in READABLE or arrived or not self._known(volume, probe):
+            return probe
+        try:
+            self._arrival(volume)
+        except VaultError as error:
+            log.warning("volume-not-settled", volume=volume.name, code=error.code, reason=str(error))
+            with self._lock:
+                self._arrived.discard(volume.name)
+            return Probe(Condition.OFFLINE, f"What was cut off on it could not be settled: {error}")
+        except BaseException:
+            with self._lock:
+                self._arrived.discard(volume.name)
+            raise
+        return probe
+
+    def _known(self, volume: Volume, probe: Probe) -> bool:
+        """Whether the catalogue knows the volume; a new one with the right name is made known."""
+        with self._custodian.catalogue.read() as tx:
+            if catalog_volumes.get(tx, volume.name) is not None:
+                return True
+        if probe.identity is None or probe.identity.name != volume.name:
+            return False
+        self._register(volume, probe)
+        return True
 
     def _watch(self, volume: Volume) -> None:
         hurry = self._hurry[volume.name]
@@ -98,28 +149,13 @@ class Watch:
 
     def _record(self, volume: Volume, probe: Probe) -> None:
         custodian = self._custodian
-        with custodian.catalogue.read() as tx:
-            row = catalog_volumes.get(tx, volume.name)
-        if row is None:
-            if probe.identity is None:
-                log.warning("volume-not-usable", volume=volume.name, reason=probe.reason)
-                return
-            if probe.identity.name != volume.name:
-                log.error(
-                    "volume-not-usable",
-                    volume=volume.name,
-                    reason=f"the volume there is called {probe.identity.name!r}",
-                )
-                return
-            self._register(volume, probe)
-        if probe.condition in READABLE and volume.name not in self._arrived:
-            self._arrival(volume)
-            self._arrived.add(volume.name)
-        elif probe.condition not in READABLE:
-            self._arrived.discard(volume.name)
         with custodian.catalogue.write() as tx:
             row = catalog_volumes.get(tx, volume.name)
-            assert row is not None, "it was registered above"  # noqa: S101
+            if row is None:
+                called = probe.identity.name if probe.identity else volume.name
+                other = "" if called == volume.name else f"the volume there is called {called!r}"
+                log.warning("volume-not-usable", volume=volume.name, reason=probe.reason or other)
+                return
             changed = catalog_volumes.set_condition(
                 tx, row.id, probe.condition, probe.reason, probe.size_bytes, probe.free_bytes
             )

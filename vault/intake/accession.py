@@ -11,7 +11,7 @@ from vault.catalog import copies, ingests, packages
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record
 from vault.custody.context import Custodian
-from vault.errors import NotFound
+from vault.errors import Interrupted, Invalid, NotFound, Refused, VaultError
 from vault.ledger import append
 from vault.model import (
     CopyState,
@@ -97,7 +97,7 @@ def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name:
             deposit_digests=prepared.deposit_digests,
             policy=policy.name,
             priority=policy.priority,
-            policy_fingerprint=custodian.fingerprint,
+            policy_fingerprint=custodian.wording(tx),
             priority_class=prepared.descriptive.priority_class,
             ingest_id=ingest_id,
             metadata=prepared.metadata,
@@ -121,10 +121,11 @@ def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name:
     return version
 
 
-def settle(custodian: Custodian, ingest: Ingest) -> None:
+def settle(custodian: Custodian, ingest: Ingest, error: VaultError | None = None) -> None:
     """A PREPARED deposit that nobody is working on: look whether its rename happened, and enter or end it.
 
-    Raises Unreachable while its volume is away; it stays PREPARED then.
+    ``error`` is what cut it off, where that is known. Called under the package's lock. Raises Unreachable while its
+    volume is away; it stays PREPARED then.
     """
     prepared = Prepared.from_json(ingest.prepared or {})
     if custodian.volume(ingest.volume).settle(prepared.part):
@@ -132,7 +133,8 @@ def settle(custodian: Custodian, ingest: Ingest) -> None:
         log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="stored")
         custodian.wake()
     else:
-        _interrupted(custodian, ingest)
+        end(custodian, ingest.id, ingest.identifier, custodian.agent, error or _cut_off())
+        log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="nothing kept")
 
 
 def settle_all(custodian: Custodian, volume: Volume) -> None:
@@ -152,22 +154,38 @@ def end_interrupted(custodian: Custodian) -> int:
     with custodian.catalogue.read() as tx:
         cut = [ingest for ingest in ingests.unfinished(tx) if ingest.state is IngestState.RECEIVING]
     for ingest in cut:
-        _interrupted(custodian, ingest)
+        end(custodian, ingest.id, ingest.identifier, custodian.agent, _cut_off())
+        log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="interrupted")
     return len(cut)
 
 
-def _interrupted(custodian: Custodian, ingest: Ingest) -> None:
-    problem: dict[str, Json] = {
-        "code": "interrupted",
-        "detail": "The node was stopped before the deposit was stored; nothing of it was kept.",
-        "remedy": "Send it again.",
-        "faults": [],
+def end(custodian: Custodian, ingest_id: str, identifier: str, agent: str, error: VaultError) -> None:
+    """Write down why a deposit came to nothing, and tell the ledger: refused if it was against a rule, else failed."""
+    faults = error.faults if isinstance(error, Invalid) else ()
+    detail: dict[str, Json] = {
+        "ingest": ingest_id,
+        "code": error.code,
+        "reason": error.message[:1000],
+        "faults_count": len(faults),
     }
     with custodian.catalogue.write() as tx:
-        ingests.fail(tx, ingest.id, problem)
-        detail: dict[str, Json] = {"ingest": ingest.id, "code": "interrupted"}
-        append(tx, NewEvent(EventType.INGESTION, Outcome.FAILURE, custodian.agent, ingest.identifier, detail=detail))
-    log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="interrupted")
+        (ingests.refuse if isinstance(error, Refused) else ingests.fail)(tx, ingest_id, problem_of(error))
+        append(tx, NewEvent(EventType.INGESTION, Outcome.FAILURE, agent, identifier, detail=detail))
+
+
+def problem_of(error: VaultError) -> dict[str, Json]:
+    """What an ingest remembers of the error that ended it."""
+    faults = error.faults if isinstance(error, Invalid) else ()
+    return {
+        "code": error.code,
+        "detail": error.message,
+        "remedy": error.remedy,
+        "faults": [{"code": f.code, "message": f.message, "path": f.path} for f in faults],
+    }
+
+
+def _cut_off() -> VaultError:
+    return Interrupted("The deposit was cut off before it was stored; nothing of it was kept.", remedy="Send it again.")
 
 
 def _merged(before: Descriptive, said: Descriptive) -> Descriptive:

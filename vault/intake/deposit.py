@@ -37,16 +37,12 @@ from vault.intake import accession
 from vault.intake.accession import Prepared
 from vault.intake.body import CountedStream, HashedBody
 from vault.intake.unpack import RESERVED, Kind, StoredFile, Unpacked, Unpacker
-from vault.ledger import append
 from vault.model import (
     CopyState,
     Descriptive,
     DigestAlgorithm,
-    EventType,
     IngestState,
     Json,
-    NewEvent,
-    Outcome,
     Version,
     Volume,
 )
@@ -136,8 +132,8 @@ class Intake:
         number = 1 if head is None else head.number + 1
         volume, previous = self._choose(request, head)
         algorithm = DigestAlgorithm(previous.digest_algorithm) if previous else self._custodian.settings.intake.digest
-        staging = self._custodian.volume(volume.name).stage(self._custodian.token("ingest", request.ingest_id), number)
-        try:
+        custodian = self._custodian
+        with custodian.staging(custodian.volume(volume.name), "ingest", request.ingest_id, number) as staging:
             hashed = HashedBody(
                 body,
                 [HASHLIB_NAMES[name] for name in request.digests],
@@ -156,8 +152,6 @@ class Intake:
             prepared, inventory = self._build(request, unpacked, staging, previous, algorithm, content_digest, digests)
             staging.seal(prepared.part, inventory)
             return self._commit(request, prepared, staging, volume, hashed.count)
-        finally:
-            staging.discard()
 
     def _limits(self) -> ArchiveLimits:
         intake = self._custodian.settings.intake
@@ -191,8 +185,9 @@ class Intake:
             raise _nowhere(volumes, request)
         if head is None:
             return found[0], None
-        inventory = find_inventory(part_of(head), [custodian.volume(found[0].name)], {})
-        return found[0], parse_inventory(inventory)
+        # That of the chosen volume first; should it be damaged there, a check will say so and another one has it too.
+        sources = [custodian.volume(v.name) for v in sorted(volumes, key=lambda v: v.id != found[0].id)]
+        return found[0], parse_inventory(find_inventory(part_of(head), sources, {}))
 
     # --- what it is
 
@@ -330,42 +325,24 @@ class Intake:
 
     def _refuse(self, request: DepositRequest, error: VaultError) -> None:
         """Write down why; if even that fails, the ingest is settled as interrupted later on."""
-        refused = isinstance(error, Refused)
-        with contextlib.suppress(VaultError), self._custodian.catalogue.write() as tx:
-            ingest = ingests.get(tx, request.ingest_id)
-            if ingest is None or ingest.state is not IngestState.RECEIVING:
-                # PREPARED: the rename may have happened. That is settled by looking, not by guessing.
-                return
-            (ingests.refuse if refused else ingests.fail)(tx, request.ingest_id, problem_of(error))
-            faults = list(error.faults) if isinstance(error, Invalid) else []
-            detail: dict[str, Json] = {
-                "ingest": request.ingest_id,
-                "code": error.code,
-                "reason": error.message[:1000],
-                "faults_count": len(faults),
-            }
-            append(
-                tx,
-                NewEvent(EventType.INGESTION, Outcome.FAILURE, request.agent, request.identifier, detail=detail),
-            )
+        custodian = self._custodian
+        with contextlib.suppress(VaultError), custodian.locks.hold(request.identifier):
+            with custodian.catalogue.read() as tx:
+                ingest = ingests.get(tx, request.ingest_id)
+            if ingest is not None and ingest.state is IngestState.RECEIVING:
+                accession.end(custodian, ingest.id, request.identifier, request.agent, error)
+            elif ingest is not None and ingest.state is IngestState.PREPARED:
+                # The rename may have happened. That is settled by looking, not by guessing; now if the volume
+                # answers, else when it is back.
+                custodian.look(ingest.volume)
+                accession.settle(custodian, ingest, error)
         log.warning(
-            "deposit-refused" if refused else "deposit-failed",
+            "deposit-refused" if isinstance(error, Refused) else "deposit-failed",
             ingest=request.ingest_id,
             identifier=request.identifier,
             code=error.code,
             reason=error.message,
         )
-
-
-def problem_of(error: VaultError) -> dict[str, Json]:
-    """What an ingest remembers of the error that ended it."""
-    faults = error.faults if isinstance(error, Invalid) else ()
-    return {
-        "code": error.code,
-        "detail": error.message,
-        "remedy": error.remedy,
-        "faults": [{"code": f.code, "message": f.message, "path": f.path} for f in faults],
-    }
 
 
 def content_digest_of(files: Mapping[str, StoredFile], algorithm: DigestAlgorithm) -> str:

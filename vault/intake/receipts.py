@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 FORMAT = "khoso-receipt/1"
 _BATCH = 200
+_REPEATS_LOOKED_AT = 10_000
 
 
 class Receipts:
@@ -36,6 +37,7 @@ class Receipts:
         self._custodian = custodian
         self._key = key
         self._lock = threading.Lock()
+        self._looked_at = 0
         self._waiting: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
 
     def issue_ready(self, version: Version) -> None:
@@ -65,18 +67,51 @@ class Receipts:
             )
         log.info("receipt-issued", ingest=version.ingest_id, identifier=version.identifier, version=version.number)
         self._tell(version.ingest_id)
+        self._give_again()
 
     def issue_all(self) -> None:
         """Make every receipt that is due: a kill may have come between the proof and the receipt."""
+        self._give_again()
         with self._custodian.catalogue.read() as tx:
-            waiting = ingests.awaiting_receipt(tx, _BATCH)
+            # A page further each time: deposits whose second volume is away must not hide those that can be had.
+            waiting = ingests.awaiting_receipt(tx, self._looked_at + _BATCH)[self._looked_at :]
             due = [packages.version(tx, i.identifier, i.version) for i in waiting if i.version is not None]
+        self._looked_at = self._looked_at + _BATCH if len(waiting) == _BATCH else 0
         for version in due:
             if version is not None:
                 try:
                     self.issue_ready(version)
                 except VaultError as error:
                     log.error("receipt-not-issued", identifier=version.identifier, code=error.code, reason=str(error))
+
+    def _give_again(self) -> None:
+        """To deposits that repeated one which had no receipt yet, give that one's now that there is one."""
+        with self._custodian.catalogue.read() as tx:
+            waiting = ingests.awaiting_receipt(tx, _REPEATS_LOOKED_AT)
+            repeats = {i.id: str(i.prepared["repeats"]) for i in waiting if i.prepared and "repeats" in i.prepared}
+            receipts = {first: ingest.receipt for first in repeats.values() if (ingest := ingests.get(tx, first))}
+        for ingest_id, first in repeats.items():
+            receipt = receipts.get(first)
+            if receipt is None:
+                continue
+            with self._custodian.catalogue.write() as tx:
+                ingest = ingests.get(tx, ingest_id)
+                if ingest is None or ingest.state is not IngestState.STORED:
+                    continue
+                ingests.receipt(tx, ingest_id, receipt)
+                detail: dict[str, Json] = {"ingest": ingest_id, "repeats": first, "key_id": self._key.key_id}
+                append(
+                    tx,
+                    NewEvent(
+                        EventType.RECEIPT,
+                        Outcome.SUCCESS,
+                        self._custodian.agent,
+                        ingest.identifier,
+                        ingest.version,
+                        detail=detail,
+                    ),
+                )
+            self._tell(ingest_id)
 
     async def wait(self, ingest_id: str, seconds: float) -> Mapping[str, Json] | None:
         """The ingest's receipt as soon as there is one; None when it takes longer. In the event loop's thread."""
