@@ -120,8 +120,8 @@ def _read_key_file(path: StrPath) -> bytes | None:
         if os.path.islink(path):
             raise ConfigError(f"The node's key {shown} is a link.", remedy=remedy) from error
         raise describe_os_error(error, f"reading the node's key {shown}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
+    try:
+        facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ConfigError(f"The node's key {shown} is not a plain file.", remedy=remedy)
         if facts.st_mode & 0o077:
@@ -129,10 +129,11 @@ def _read_key_file(path: StrPath) -> bytes | None:
             raise ConfigError(f"The node's key {shown} is open to others (mode {mode:04o}).", remedy=remedy)
         if facts.st_uid not in (os.geteuid(), 0):
             raise ConfigError(f"The node's key {shown} belongs to user {facts.st_uid}.", remedy=remedy)
-        try:
-            return file.read(_LARGEST_KEY_FILE)
-        except OSError as error:
-            raise describe_os_error(error, f"reading the node's key {shown}") from error
+        return os.read(descriptor, _LARGEST_KEY_FILE)
+    except OSError as error:
+        raise describe_os_error(error, f"reading the node's key {shown}") from error
+    finally:
+        os.close(descriptor)
 
 
 def _parse_key(pem: bytes, path: StrPath) -> Ed25519PrivateKey:
