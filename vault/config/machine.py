@@ -7,18 +7,15 @@ doctor and the log say it.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 
+from hardware.mounts import Mount, mount_table, resolve
 from vault.config.problem import Problem
-from vault.config.rules import lexical, nesting
+from vault.config.rules import nesting
 from vault.config.settings import Settings, VolumeSettings
-
-_MOUNT_TABLE = Path("/proc/self/mountinfo")
-_REMOTE = frozenset({"9p", "afs", "autofs", "ceph", "cifs", "glusterfs", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"})
 
 
 def check_machine(settings: Settings) -> list[Problem]:
@@ -43,22 +40,7 @@ def check_machine(settings: Settings) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.line)
 
 
-def mount_table() -> dict[Path, str]:
-    """Return the file system type of every mount point, from ``/proc/self/mountinfo`` (proc(5)); nothing where
-    there is no such file."""
-    mounts: dict[Path, str] = {}
-    try:
-        table = _MOUNT_TABLE.read_bytes()
-    except OSError:
-        return mounts
-    for line in table.splitlines():
-        fields, _, rest = line.partition(b" - ")
-        point = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), fields.split(b" ")[4])
-        mounts[Path(os.fsdecode(point))] = os.fsdecode(rest.split(b" ")[0])
-    return mounts
-
-
-def _volume_problem(volume: VolumeSettings, mounts: Mapping[Path, str]) -> tuple[str, str] | None:
+def _volume_problem(volume: VolumeSettings, mounts: Mapping[str, Mount]) -> tuple[str, str] | None:
     try:
         mode = os.stat(volume.path).st_mode
     except FileNotFoundError:
@@ -67,13 +49,13 @@ def _volume_problem(volume: VolumeSettings, mounts: Mapping[Path, str]) -> tuple
         return f"it cannot be reached ({error.strerror or error})", "look at the device, its cable and its network"
     if not stat.S_ISDIR(mode):
         return "it is no folder", "name the folder that the device is mounted at"
-    if volume.mount and resolved(volume.path, mounts) not in mounts and not os.path.ismount(volume.path):
+    if volume.mount and resolve(str(volume.path), mounts) not in mounts and not os.path.ismount(volume.path):
         return "nothing is mounted there", "mount the device, or write mount = false for a folder of this machine"
     return None
 
 
-def _folders(settings: Settings, mounts: Mapping[Path, str]) -> Iterator[Problem]:
-    places = [resolved(volume.path, mounts) for volume in settings.volumes]
+def _folders(settings: Settings, mounts: Mapping[str, Mount]) -> Iterator[Problem]:
+    places = [Path(resolve(str(volume.path), mounts)) for volume in settings.volumes]
     for first, second in combinations(range(len(places)), 2):
         nested = nesting(settings.volumes[first].name, places[first], places[second])
         if nested:
@@ -87,30 +69,6 @@ def _shared_devices(settings: Settings, devices: Mapping[int, int]) -> Iterator[
             what = f'it is on the same device as volume "{name}", and one failure takes both'
             remedy = "put them on two devices (node.accept_shared_devices = true is for demonstrations only)"
             yield _at(settings, second, what, remedy)
-
-
-def resolved(path: Path, mounts: Mapping[Path, str]) -> Path:
-    """Return ``path`` with symbolic links followed, but only as far as a network file system, which is not asked.
-
-    A mount point is no link, and links inside a share cannot be followed while its server is gone.
-    """
-    done, rest, hops = Path("/"), list(lexical(path).parts[1:]), 0
-    while rest:
-        step = done / rest[0]
-        if mounts.get(step) in _REMOTE:
-            return step.joinpath(*rest[1:])
-        rest = rest[1:]
-        try:
-            target = None if step in mounts else os.readlink(step)
-        except OSError:  # no link, or not there
-            target = None
-        hops += target is not None
-        if target is None or hops > 40:
-            done = step
-        else:
-            aim = lexical(done / target)
-            done, rest = Path("/"), [*aim.parts[1:], *rest]
-    return done
 
 
 def _at(settings: Settings, index: int, what: str, remedy: str) -> Problem:

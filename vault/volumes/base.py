@@ -126,7 +126,10 @@ class CheckReport:
     def joined(self, other: CheckReport) -> CheckReport:
         """Both reports as one."""
         return CheckReport(
-            self.findings + other.findings, self.files + other.files, self.bytes + other.bytes, self.absent
+            self.findings + other.findings,
+            self.files + other.files,
+            self.bytes + other.bytes,
+            self.absent or other.absent,
         )
 
 
@@ -174,7 +177,10 @@ class Staging(Protocol):
         """Remove a file again (its content turned out to be stored already)."""
 
     def seal(self, part: Part, inventory: bytes) -> None:
-        """Add inventory, sidecar and declaration, and make everything durable. Nothing is written afterwards."""
+        """Add inventory, sidecar and declaration, and make everything durable. Nothing is written afterwards.
+
+        Raises Refused while a file of it is still being written, or where the scratch file is still there.
+        """
 
     def check(
         self, part: Part, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
@@ -213,13 +219,19 @@ class Volume(Protocol):
         """From now on only the volume with this UUID is accepted."""
 
     def initialise(self, identity: VolumeIdentity) -> None:
-        """Make an empty place into a volume. Raises Refused if it holds anything, or is not mounted."""
+        """Make an empty place into a volume. Raises Refused if it holds anything, WrongVolume if it is not mounted.
+
+        After a kill it can be done again.
+        """
 
     def probe(self) -> Probe:
         """Look at it. Never raises for anything that the volume does."""
 
     def stage(self, token: str, number: int) -> Staging:
-        """Begin a part ``vN`` under a name of the caller's that is unique on this volume."""
+        """Begin a part ``vN`` under a name of the caller's that is unique on this volume (Conflict if it is not).
+
+        Raises Full when less than the volume's reserve is left; nothing is kept then.
+        """
 
     def reopen(self, token: str, number: int) -> Staging:
         """A staging begun earlier, perhaps before a restart, to be discarded or put in place."""
@@ -230,7 +242,9 @@ class Volume(Protocol):
     def put(self, staging: Staging, part: Part, *, head: bool) -> None:
         """Put a sealed part in place, durably, by renames. ``head``: it becomes the object's newest version here.
 
-        If it is in place already, only the staging goes. Raises Conflict if something else stands there.
+        If it is in place already, only the staging goes; what a kill left half done is done to its end. Raises
+        Conflict, and leaves everything as it is, if something else stands there (``occupied``), if the version before
+        it is not there (``earlier-version-missing``), or if the place is another object's (``other-object``).
         """
 
     def replace(
@@ -246,7 +260,8 @@ class Volume(Protocol):
     def settle(self, part: Part) -> bool:
         """After a crash: finish a put of this part that had reached its point of no return, or undo it.
 
-        Returns whether the part is in place now. Only for a part that was never recorded as written.
+        Something else that stands in its place is left alone. Returns whether the part is in place now. Only for a
+        part that was never recorded as written.
         """
 
     def check(
@@ -265,10 +280,13 @@ class Volume(Protocol):
         caller's to compare. Raises NotFound, Unreachable."""
 
     def open(self, object_id: str, content_path: str) -> int:
-        """A content file opened for reading, through the cache, for serving; the caller closes the descriptor."""
+        """A content file opened for reading, through the cache, for serving; the caller closes the descriptor.
+
+        Raises NotFound, also where something stands there that is no file.
+        """
 
     def evidence(self) -> list[KeptEvidence]:
-        """What was set aside here and not released yet."""
+        """What was set aside here and not released yet, by a replace that was cut off also."""
 
     def release_evidence(self, path: str) -> None:
         """Remove what was set aside, by an operator's decision."""

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from collections.abc import Iterator
 
 from vault.durable import describe_os_error
-from vault.errors import Invalid
+from vault.errors import Interrupted
 from vault.formats.ocfl import layout
-from vault.formats.ocfl.inventory import INVENTORY_FILE
+from vault.formats.ocfl.inventory import INVENTORY_FILE, MAX_INVENTORY_BYTES, sidecar_name, version_number
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import DigestAlgorithm
 from vault.volumes.base import Cancelled, CheckReport, Finding, FindingKind, Part
 from vault.volumes.medium import Progress, digest_file, never_cancelled, no_progress, read_chunks
 from vault.volumes.tree import Entry, Tree
 
-_SMALL = 64 * 1024
-_INVENTORY_LIMIT = 512 * 1024 * 1024
+SMALL_LIMIT = 64 * 1024
+"""Of a sidecar, a declaration, a note: larger ones are none of ours."""
 
-_GONE = {errno.ENOENT, errno.ENOTDIR}
+_MOST_STRANGERS = 1000
+_NO_REGULAR_FILE = "not a regular file"
+
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 """The file is not there, on a volume that answers."""
 
-_VOLUME_ERRORS = {errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN,
-                  errno.EHOSTUNREACH, errno.ECONNRESET, errno.ESHUTDOWN}  # fmt: skip
-"""Not this file but the whole volume fails: an outage, which says nothing of the copy."""
+NO_FILE = _GONE | {errno.ELOOP, errno.EXDEV, errno.EINVAL, errno.EISDIR}
+"""No file is there: nothing, or a link, folder or device in its place or on the way to it."""
+
+_OUTAGES = frozenset({
+    errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED,
+    errno.EPIPE, errno.ENOLINK, errno.ESHUTDOWN,
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EINTR,
+})  # fmt: skip
+"""Not this file but the whole volume, or this machine, fails: an outage, which says nothing of the copy."""
 
 
-def digest_of(data: bytes, algorithm: DigestAlgorithm) -> str:
+def digest_of(data: bytes | bytearray, algorithm: DigestAlgorithm) -> str:
     """The digest of bytes in memory, lower-case hexadecimal."""
     return hashlib.new(str(algorithm), data, usedforsecurity=False).hexdigest()
 
@@ -37,38 +48,22 @@ def sidecar_text(inventory_digest: str) -> bytes:
 
 
 def small_digest(tree: Tree, path: str, algorithm: DigestAlgorithm, limit: int) -> str:
-    """The digest of a file that is read whole; "" where it is not there."""
+    """The digest of a file that is read whole, through the cache; "" where none of at most ``limit`` bytes is."""
     try:
         return digest_of(tree.read_small(path, limit), algorithm)
     except OSError as error:
-        if error.errno in _GONE:
+        if error.errno in NO_FILE or error.errno == errno.EFBIG:
             return ""
         raise
 
 
-def root_head(tree: Tree, target: str, limit: int, part: Part) -> int:
-    """The number of the newest version by the object's root inventory; 0 where that cannot be told."""
-    try:
-        inventory = parse_inventory(tree.read_small(f"{target}/inventory.json", limit))
-    except Invalid:
-        return 0
-    except OSError as error:
-        if error.errno in _GONE:
-            return 0
-        raise
-    return inventory.head_number if inventory.id == part.object_id else 0
-
-
 def belongs_in_root(entry: Entry, head: Part) -> bool:
     """Whether this name may stand in the root of an object whose newest version is ``head``."""
-    versions = {f"v{number}" for number in range(1, head.number + 1)}
     if entry.kind == "folder":
-        return entry.name in versions
-    return entry.kind == "file" and entry.name in (
-        layout.OBJECT_DECLARATION,
-        "inventory.json",
-        f"inventory.json.{head.algorithm}",
-    )
+        number = version_number(entry.name)
+        return 1 <= number <= head.number and entry.name == f"v{number}"
+    names = (layout.OBJECT_DECLARATION, INVENTORY_FILE, sidecar_name(str(head.algorithm)))
+    return entry.kind == "file" and entry.name in names
 
 
 class _Checker:
@@ -81,60 +76,115 @@ class _Checker:
         self.progress = progress
         self.cancelled = cancelled
         self.findings: list[Finding] = []
+        self.strangers = 0
         self.files = 0
         self.bytes = 0
 
     def report(self, *, absent: bool = False) -> CheckReport:
         return CheckReport(tuple(self.findings), self.files, self.bytes, absent)
 
-    def trouble(self, error: OSError, path: str) -> None:
+    def find(self, kind: FindingKind, path: str, expected: str = "", found: str = "", error: str = "") -> None:
+        # A name on a disk is any bytes; what goes into an event is text.
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        self.findings.append(Finding(kind, shown, expected, found, error))
+
+    def stranger(self, path: str, error: str = "") -> None:
+        """Record what should not be there, as far as anybody would read such a list."""
+        self.strangers += 1
+        if self.strangers <= _MOST_STRANGERS:
+            self.find(FindingKind.EXTRA, path, error=error)
+
+    def trouble(self, error: OSError, path: str, expected: str = "") -> None:
         """Record that a file could not be read, unless the whole volume is what fails."""
-        if error.errno in _VOLUME_ERRORS:
+        if error.errno in _OUTAGES:
             raise describe_os_error(error, f"reading {path}") from error
         if error.errno in _GONE:
-            self.findings.append(Finding(FindingKind.MISSING, path))
-        elif error.errno in (errno.ELOOP, errno.EXDEV) or error.errno == errno.EINVAL:
-            self.findings.append(Finding(FindingKind.EXTRA, path, error="not a regular file"))
+            self.find(FindingKind.MISSING, path, expected)
+        elif error.errno in NO_FILE:
+            self.no_file(path, expected)
         else:
-            self.findings.append(
-                Finding(FindingKind.UNREADABLE, path, error=errno.errorcode.get(error.errno or 0, str(error.errno)))
+            self.find(
+                FindingKind.UNREADABLE, path, expected, error=errno.errorcode.get(error.errno or 0, str(error.errno))
             )
 
-    def file(self, path: str, expected: str) -> bool:
-        """Read one file and compare; True when it is intact."""
-        algorithm = str(self.part.algorithm)
+    def no_file(self, path: str, expected: str) -> None:
+        """Something that is no file stands where a file should be: one too many, and one too few."""
+        self.stranger(path, _NO_REGULAR_FILE)
+        self.find(FindingKind.MISSING, path, expected)
+
+    def file(self, path: str, expected: str) -> None:
+        """Read one file and compare."""
+        algorithm, place = str(self.part.algorithm), f"{self.target}/{path}"
         try:
-            reading = digest_file(self.tree, f"{self.target}/{path}", [algorithm], self.progress, self.cancelled)
+            reading = digest_file(self.tree, place, [algorithm], self.progress, self.cancelled)
             self.files += 1
             self.bytes += reading.size
             found = reading.digests[algorithm]
             if found == expected:
-                return True
-            again = digest_file(self.tree, f"{self.target}/{path}", [algorithm], cancelled=self.cancelled)
+                return
+            again = digest_file(self.tree, place, [algorithm], cancelled=self.cancelled)
         except OSError as error:
-            self.trouble(error, path)
-            return False
-        second = again.digests[algorithm]
-        kind = FindingKind.INTERMITTENT if second == expected else FindingKind.MISMATCH
-        self.findings.append(Finding(kind, path, expected, found))
-        return kind is FindingKind.INTERMITTENT
-
-    def exact(self, path: str, wanted: bytes) -> None:
-        """Compare a small file with what it must say, from the medium."""
-        try:
-            data = bytearray()
-            for chunk in read_chunks(self.tree, f"{self.target}/{path}"):
-                data += chunk
-                if len(data) > _SMALL:
-                    break
-        except OSError as error:
-            self.trouble(error, path)
+            self.trouble(error, path, expected)
             return
-        if bytes(data) != wanted:
-            algorithm = self.part.algorithm
-            self.findings.append(
-                Finding(FindingKind.MISMATCH, path, digest_of(wanted, algorithm), digest_of(bytes(data), algorithm))
-            )
+        right = again.digests[algorithm] == expected
+        self.find(FindingKind.INTERMITTENT if right else FindingKind.MISMATCH, path, expected, found)
+
+    def whole(self, path: str, expected: str, limit: int = SMALL_LIMIT) -> bytes | None:
+        """Read one file into memory and compare; the right bytes, if it has them at the first or second reading.
+
+        What stands there is looked at before it is opened: opening a device is an act.
+        """
+        place = f"{self.target}/{path}"
+        try:
+            if (kind := self.tree.kind(place)) != "file":
+                if kind:
+                    self.no_file(path, expected)
+                else:
+                    self.find(FindingKind.MISSING, path, expected)
+                return None
+            data = self._bytes(place, limit)
+            self.files += 1
+            self.bytes += len(data)
+            found = digest_of(data, self.part.algorithm)
+            if found == expected:
+                return bytes(data)
+            data = self._bytes(place, limit)
+        except OSError as error:
+            self.trouble(error, path, expected)
+            return None
+        right = digest_of(data, self.part.algorithm) == expected
+        self.find(FindingKind.INTERMITTENT if right else FindingKind.MISMATCH, path, expected, found)
+        return bytes(data) if right else None
+
+    def _bytes(self, place: str, limit: int) -> bytearray:
+        data = bytearray()
+        for chunk in read_chunks(self.tree, place):
+            data += chunk
+            self.progress(len(chunk))
+            if self.cancelled():
+                raise Interrupted(f"Reading {place} was stopped.")
+            if len(data) > limit:
+                break
+        return data
+
+    def walk(self, folder: str) -> Iterator[Entry]:
+        """Everything below a folder, named from the object's root: what is no folder, and folders with nothing in."""
+        pending = [folder]
+        while pending:
+            here = pending.pop()
+            try:
+                entries = self.tree.entries(f"{self.target}/{here}")
+            except OSError as error:
+                self.trouble(error, here)
+                continue
+            if not entries and here != folder:
+                yield Entry(here, "folder")
+            for entry in entries:
+                path = f"{here}/{entry.name}"
+                if entry.kind == "folder":
+                    pending.append(path)
+                else:
+                    yield Entry(path, entry.kind)
 
 
 def check_part(
@@ -151,42 +201,37 @@ def check_part(
     check = _Checker(tree, target, part, progress, cancelled)
     version = f"v{part.number}"
     try:
-        if not tree.exists(f"{target}/{version}"):
-            return check.report(absent=True)
-        present = dict(tree.walk_files(f"{target}/{version}"))
+        kind = tree.kind(f"{target}/{version}")
     except OSError as error:
-        if error.errno in _GONE:
-            return check.report(absent=True)
         check.trouble(error, version)
         return check.report()
-    inventory_name, sidecar_name = "inventory.json", f"inventory.json.{part.algorithm}"
-    inventory_ok = check.file(f"{version}/{inventory_name}", part.inventory_digest)
-    check.exact(f"{version}/{sidecar_name}", sidecar_text(part.inventory_digest))
-    for name in (inventory_name, sidecar_name):
-        present.pop(name, None)
-    if inventory_ok:
-        _check_content(check, version, present)
+    if kind != "folder":
+        if kind:
+            check.stranger(version, "not a folder")
+        return check.report(absent=not kind)
+    inventory_path = f"{version}/{INVENTORY_FILE}"
+    sidecar_path = f"{version}/{sidecar_name(str(part.algorithm))}"
+    inventory = check.whole(inventory_path, part.inventory_digest, MAX_INVENTORY_BYTES)
+    check.whole(sidecar_path, digest_of(sidecar_text(part.inventory_digest), part.algorithm))
+    if inventory is not None:
+        _check_content(check, version, inventory, {inventory_path, sidecar_path})
     return check.report()
 
 
-def _check_content(check: _Checker, version: str, present: dict[str, Entry]) -> None:
-    try:
-        inventory = parse_inventory(check.tree.read_small(f"{check.target}/{version}/inventory.json", _INVENTORY_LIMIT))
-    except OSError as error:
-        check.trouble(error, f"{version}/inventory.json")
-        return
-    for path, digest in sorted(inventory.content_of_version_part(check.part.number).items()):
-        inside = path.removeprefix(f"{version}/")
-        entry = present.pop(inside, None)
-        if entry is None:
-            check.findings.append(Finding(FindingKind.MISSING, path, expected=digest))
-        elif entry.kind != "file":
-            check.findings.append(Finding(FindingKind.EXTRA, path, error="not a regular file"))
-            check.findings.append(Finding(FindingKind.MISSING, path, expected=digest))
+def _check_content(check: _Checker, version: str, inventory: bytes, checked: set[str]) -> None:
+    expected = parse_inventory(inventory).content_of_version_part(check.part.number)
+    unfit = set()
+    for entry in check.walk(version):
+        if entry.name in expected:
+            if entry.kind != "file":
+                unfit.add(entry.name)
+        elif entry.name not in checked:
+            check.stranger(entry.name)
+    for path, digest in sorted(expected.items()):
+        if path in unfit:
+            check.no_file(path, digest)
         else:
             check.file(path, digest)
-    for stranger in sorted(present):
-        check.findings.append(Finding(FindingKind.EXTRA, f"{version}/{stranger}"))
 
 
 def check_root(tree: Tree, target: str, head: Part) -> CheckReport:
@@ -199,10 +244,20 @@ def check_root(tree: Tree, target: str, head: Part) -> CheckReport:
             return check.report(absent=True)
         check.trouble(error, ".")
         return check.report()
-    check.exact(layout.OBJECT_DECLARATION, layout.object_declaration()[1])
-    check.file("inventory.json", head.inventory_digest)
-    check.exact(f"inventory.json.{head.algorithm}", sidecar_text(head.inventory_digest))
+    declaration = digest_of(layout.object_declaration()[1], head.algorithm)
+    check.whole(layout.OBJECT_DECLARATION, declaration)
+    check.whole(INVENTORY_FILE, head.inventory_digest, MAX_INVENTORY_BYTES)
+    sidecar = sidecar_name(str(head.algorithm))
+    check.whole(sidecar, digest_of(sidecar_text(head.inventory_digest), head.algorithm))
+    known = {layout.OBJECT_DECLARATION, INVENTORY_FILE, sidecar}
     for entry in entries:
-        if not belongs_in_root(entry, head):
-            check.findings.append(Finding(FindingKind.EXTRA, entry.name))
+        if entry.name not in known and not belongs_in_root(entry, head):
+            check.stranger(entry.name)
     return check.report()
+
+
+def prove_answering(tree: Tree, paths: tuple[str, ...]) -> None:
+    """Read these small files from the medium. Raises OSError when one of them cannot be read."""
+    for path in paths:
+        for _ in read_chunks(tree, path):
+            pass

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from vault.durable import describe_os_error
-from vault.errors import Full, Invalid, VaultError
+from vault.errors import Conflict, Full, Invalid, Refused, VaultError
 from vault.formats.ocfl import layout
 from vault.model import DigestAlgorithm
 from vault.volumes import directory_check
@@ -92,6 +92,9 @@ class DirectoryStaging:
     """See :class:`vault.volumes.base.Staging` for the contract."""
 
     def __init__(self, tree: Tree, token: str, number: int, *, reserve_bytes: int, sync: SyncHow, name: str) -> None:
+        if not token or "/" in token or "\0" in token or token in (".", ".."):
+            tree.close()
+            raise Invalid(f"{token!r} cannot name a staging.", code="bad-token")
         self.token = token
         self.number = number
         self.volume = name
@@ -108,16 +111,22 @@ class DirectoryStaging:
         cls, tree: Tree, token: str, number: int, *, reserve_bytes: int, sync: SyncHow, name: str
     ) -> DirectoryStaging:
         """Make the folder. ``tree`` belongs to the staging from here on. Raises Full, Unreachable."""
-        if not token or "/" in token or token in (".", ".."):
-            tree.close()
-            raise Invalid(f"{token!r} cannot name a staging.", code="bad-token")
         staging = cls(tree, token, number, reserve_bytes=reserve_bytes, sync=sync, name=name)
         try:
             staging.check_space()
             with tree.explained(f"beginning a part on the volume {name!r}"):
-                tree.make_folders(f"{staging._place}/v{number}")
+                made = tree.make_folders(staging._place)
         except VaultError:
             tree.close()
+            raise
+        if staging._place not in made:
+            tree.close()
+            raise Conflict(f"On {name!r} a staging is called {token!r} already.", code="token-taken")
+        try:
+            with tree.explained(f"beginning a part on the volume {name!r}"):
+                tree.make_folders(f"{staging._place}/v{number}")
+        except VaultError:
+            staging.discard()
             raise
         return staging
 
@@ -140,15 +149,19 @@ class DirectoryStaging:
 
     def create(self, content_path: str) -> Sink:
         """See the protocol."""
+        self._refuse_other_place(content_path)
         folder = f"{self._place}/{PurePosixPath(content_path).parent}"
-        if not content_path.startswith(f"v{self.number}/content/"):
-            raise Invalid(f"{content_path!r} is not content of v{self.number}.", code="bad-content-path")
         with self._tree.explained(f"creating {content_path} on the volume {self.volume!r}"):
             if folder not in self._folders:
                 self._tree.make_folders(folder)
                 self._folders.add(folder)
             fd = self._tree.create(f"{self._place}/{content_path}", 0o444)
         return self._sink(fd, content_path)
+
+    def _refuse_other_place(self, content_path: str) -> None:
+        inside = content_path.removeprefix(f"v{self.number}/content/")
+        if inside == content_path or "\0" in inside or not {"", ".", ".."}.isdisjoint(inside.split("/")):
+            raise Invalid(f"{content_path!r} is not content of v{self.number}.", code="bad-content-path")
 
     def _sink(self, fd: int, path: str) -> FileSink:
         sink = FileSink(self, fd, path)
@@ -172,6 +185,8 @@ class DirectoryStaging:
             aside = f"{above}/<lifting>"
             self._tree.rename(f"{above}/{folder}", aside)
             for entry in self._tree.entries(aside):
+                if self._tree.exists(f"{above}/{entry.name}"):
+                    raise Conflict(f"{entry.name} stands beside {folder} and in it.", code="ambiguous-names")
                 self._tree.rename(f"{aside}/{entry.name}", f"{above}/{entry.name}")
             self._tree.remove(aside)
         self._folders.clear()
@@ -192,12 +207,14 @@ class DirectoryStaging:
 
     def adopt_spool(self, content_path: str) -> None:
         """See the protocol."""
+        self._refuse_other_place(content_path)
         with self._tree.explained(f"keeping {content_path} on the volume {self.volume!r}"):
             self._tree.make_folders(f"{self._place}/{PurePosixPath(content_path).parent}")
             self._tree.rename(f"{self._place}/{_SPOOL}", f"{self._place}/{content_path}")
 
     def drop(self, content_path: str) -> None:
         """See the protocol."""
+        self._refuse_other_place(content_path)
         with self._tree.explained(f"removing {content_path} from staging on {self.volume!r}"):
             self._tree.remove(f"{self._place}/{content_path}")
             folder = PurePosixPath(content_path).parent
@@ -211,6 +228,7 @@ class DirectoryStaging:
         """See the protocol."""
         sidecar = directory_check.sidecar_text(part.inventory_digest)
         declaration, inventory_name, sidecar_name = root_files(part.algorithm)
+        self._refuse_unfinished()
         with self._tree.explained(f"making a part durable on the volume {self.volume!r}"):
             for folder in (self._place, f"{self._place}/v{self.number}"):
                 self._tree.write_new(f"{folder}/{inventory_name}", inventory, 0o444)
@@ -221,6 +239,16 @@ class DirectoryStaging:
             else:
                 self._tree.sync_below(self._place)
                 self._tree.sync_folder(STAGING)
+
+    def _refuse_unfinished(self) -> None:
+        with self._tree.explained(f"looking at a part on the volume {self.volume!r}"):
+            strangers = [e.name for e in self._tree.entries(self._place) if e.name != f"v{self.number}"]
+        if strangers or not all(sink.closed for sink in self._sinks):
+            raise Refused(
+                f"The part in {self._place} on {self.volume!r} is not finished:"
+                f" {', '.join(strangers) or 'a file of it is still being written'}.",
+                code="staging-not-finished",
+            )
 
     def check(
         self, part: Part, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled

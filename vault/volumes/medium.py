@@ -8,13 +8,16 @@ A copy is good only when its bytes came from the medium. Files are read with O_D
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import mmap
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from vault.errors import Interrupted
 from vault.volumes.tree import Tree
@@ -34,15 +37,22 @@ def never_cancelled() -> bool:
     return False
 
 
-class _Buffers(threading.local):
-    """One page-aligned buffer per thread, as O_DIRECT asks."""
-
-    def __init__(self) -> None:
-        self.map = mmap.mmap(-1, BUFFER_BYTES)
-        self.view = memoryview(self.map)
+_SPARE_BUFFERS = 8
+_spare: list[mmap.mmap] = []
 
 
-_buffers = _Buffers()
+@contextmanager
+def _lent_buffer() -> Iterator[memoryview]:
+    """A buffer that begins at a page, as O_DIRECT asks. Nobody else has it meanwhile, whichever thread reads on."""
+    try:
+        buffer = _spare.pop()
+    except IndexError:
+        buffer = mmap.mmap(-1, BUFFER_BYTES)
+    try:
+        yield memoryview(buffer)
+    finally:
+        if len(_spare) < _SPARE_BUFFERS:
+            _spare.append(buffer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,53 +68,81 @@ def read_chunks(tree: Tree, path: str) -> Iterator[memoryview]:
 
     Raises OSError as open(2) and read(2) do; EINVAL when ``path`` is not a regular file.
     """
-    fd, direct = _open(tree, path)
-    try:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        view, offset = _buffers.view, 0
-        while True:
-            try:
-                count = os.preadv(fd, [view], offset)
-            except OSError as error:
-                if not direct or error.errno != errno.EINVAL:
-                    raise
-                # Some file systems open with O_DIRECT and then refuse to read so.
-                os.close(fd)
-                fd, direct = _open_dropped(tree, path), False
-                continue
-            if count == 0:
-                break
+    with _lent_buffer() as view, _Medium(tree, path) as medium:
+        while count := medium.read_into(view):
             yield view[:count]
-            if not direct:
-                os.posix_fadvise(fd, offset, count, os.POSIX_FADV_DONTNEED)
-            offset += count
-            if direct and count % mmap.PAGESIZE:
-                # A direct read cannot go on from such an offset. It is the end of the file, or else read on without.
-                if offset >= info.st_size:
-                    break
-                os.close(fd)
-                fd, direct = _open_dropped(tree, path), False
-    finally:
-        os.close(fd)
 
 
-def _open(tree: Tree, path: str) -> tuple[int, bool]:
-    try:
-        return tree.open_read(path, os.O_DIRECT), True
-    except OSError as error:
-        if error.errno != errno.EINVAL:
+def _regular_size(fd: int, path: str) -> int:
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return info.st_size
+
+
+class _Medium:
+    """One file, opened so that it is read from the medium, and read in order."""
+
+    def __init__(self, tree: Tree, path: str) -> None:
+        self._offset = 0
+        try:
+            self._fd, self._direct = tree.open_read(path, os.O_DIRECT), True
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            self._fd, self._direct = tree.open_read(path), False
+        try:
+            self._size = _regular_size(self._fd, path)
+            # Also before direct reading: some file systems (btrfs with compression) then read through the cache.
+            self._forget()
+        except BaseException:
+            os.close(self._fd)
             raise
-        return _open_dropped(tree, path), False
 
+    def __enter__(self) -> Self:
+        return self
 
-def _open_dropped(tree: Tree, path: str) -> int:
-    """Open a file whose pages have just been dropped from the cache, for reading in order."""
-    fd = tree.open_read(path)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    return fd
+    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
+        try:
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(self._fd)
+
+    def read_into(self, view: memoryview) -> int:
+        """Fill the view with what comes next; the number of bytes, 0 at the end of the file."""
+        if self._direct and self._offset % mmap.PAGESIZE:
+            # A direct read cannot go on from here. It is the end of the file, or else what follows is read otherwise.
+            if self._offset >= self._size:
+                return 0
+            self._read_through_cache()
+        try:
+            count = os.preadv(self._fd, [view], self._offset)
+        except OSError as error:
+            if not self._direct or error.errno != errno.EINVAL:
+                raise
+            # Some file systems open with O_DIRECT and then refuse to read so.
+            self._read_through_cache()
+            count = os.preadv(self._fd, [view], self._offset)
+        if not self._direct:
+            os.posix_fadvise(self._fd, self._offset, count, os.POSIX_FADV_DONTNEED)
+        self._offset += count
+        return count
+
+    def _read_through_cache(self) -> None:
+        fcntl.fcntl(self._fd, fcntl.F_SETFL, fcntl.fcntl(self._fd, fcntl.F_GETFL) & ~os.O_DIRECT)
+        self._direct = False
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the file's pages from the cache. Dirty ones cannot be dropped, so they are written first."""
+        if not self._direct:
+            try:
+                os.fdatasync(self._fd)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EROFS, errno.ENOTSUP):
+                    raise
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def digest_file(

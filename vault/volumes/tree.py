@@ -26,8 +26,11 @@ _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_ATTEMPTS = 1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.syscall.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
 
 
 class _OpenHow(ctypes.Structure):
@@ -39,35 +42,43 @@ class _OpenHow(ctypes.Structure):
 def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
     """Open ``path`` below ``root_fd`` without following any symbolic link (openat2(2), Linux 5.6).
 
-    Raises OSError as open(2) does; ELOOP where a link stands in the way, EXDEV where the path would leave the root.
+    Raises OSError as open(2) does; ELOOP where a link stands in the way, EXDEV where the path goes upwards or is
+    absolute, EINVAL where it holds a NUL.
     """
+    _refuse_escape(path)
     how = _OpenHow(flags | os.O_CLOEXEC, mode if flags & os.O_CREAT else 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
-    encoded = os.fsencode(path)
-    while True:
-        fd = int(_libc.syscall(_SYS_OPENAT2, root_fd, ctypes.c_char_p(encoded), ctypes.byref(how), ctypes.sizeof(how)))
+    encoded, code = os.fsencode(path), 0
+    for _ in range(_ATTEMPTS):
+        fd = int(_libc.syscall(_SYS_OPENAT2, root_fd, encoded, ctypes.byref(how), ctypes.sizeof(how)))
         if fd >= 0:
             return fd
         code = ctypes.get_errno()
-        if code in (errno.EINTR, errno.EAGAIN):
+        if code in (errno.EINTR, errno.EAGAIN):  # EAGAIN: something was renamed on the way
             continue
         if code == errno.ENOSYS or (code == errno.EPERM and not _openat2_allowed()):
             return _open_by_steps(root_fd, path, flags, mode)
-        raise OSError(code, os.strerror(code), path)
+        break
+    raise OSError(code, os.strerror(code), path)
+
+
+def _refuse_escape(path: str) -> None:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
+    if "\0" in path:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
 
 
 def _openat2_allowed() -> bool:
     """Whether openat2 works at all here; some container filters answer EPERM to system calls they do not know."""
     how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, 0)
-    fd = int(_libc.syscall(_SYS_OPENAT2, _AT_FDCWD, ctypes.c_char_p(b"/"), ctypes.byref(how), ctypes.sizeof(how)))
+    fd = int(_libc.syscall(_SYS_OPENAT2, _AT_FDCWD, b"/", ctypes.byref(how), ctypes.sizeof(how)))
     if fd >= 0:
         os.close(fd)
     return fd >= 0
 
 
 def _open_by_steps(root_fd: int, path: str, flags: int, mode: int) -> int:
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts:
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
+    parts = PurePosixPath(path).parts or (".",)
     here = os.dup(root_fd)
     try:
         for part in parts[:-1]:
@@ -85,7 +96,17 @@ class Entry:
 
     name: str
     kind: str
-    size: int
+
+
+def _entries(fd: int) -> list[Entry]:
+    found = []
+    with os.scandir(fd) as scan:
+        for item in scan:
+            if item.is_dir(follow_symlinks=False):
+                found.append(Entry(item.name, "folder"))
+            else:
+                found.append(Entry(item.name, "file" if item.is_file(follow_symlinks=False) else "other"))
+    return sorted(found, key=lambda entry: entry.name)
 
 
 class Tree:
@@ -145,46 +166,29 @@ class Tree:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
             return bytes(data)
 
-    def exists(self, path: str) -> bool:
-        """Whether something stands at ``path`` (links are not followed)."""
+    def kind(self, path: str) -> str:
+        """What stands at ``path``, as in :class:`Entry`; "" where nothing does. Links are not followed."""
         try:
-            os.close(open_beneath(self.fd, path, os.O_PATH | os.O_NOFOLLOW))
-        except FileNotFoundError:
-            return False
-        except NotADirectoryError:
-            return False
-        return True
+            fd = open_beneath(self.fd, path, os.O_PATH | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        try:
+            mode = os.fstat(fd).st_mode
+        finally:
+            os.close(fd)
+        return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+
+    def exists(self, path: str) -> bool:
+        """Whether something stands at ``path``, whatever it is."""
+        return self.kind(path) != ""
 
     def entries(self, path: str = ".") -> list[Entry]:
         """The names in a folder, sorted; links and devices are "other" and are not looked into."""
         fd = open_beneath(self.fd, path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            found = []
-            with os.scandir(fd) as scan:
-                for item in scan:
-                    if item.is_symlink():
-                        found.append(Entry(item.name, "other", 0))
-                    elif item.is_dir(follow_symlinks=False):
-                        found.append(Entry(item.name, "folder", 0))
-                    elif item.is_file(follow_symlinks=False):
-                        found.append(Entry(item.name, "file", item.stat(follow_symlinks=False).st_size))
-                    else:
-                        found.append(Entry(item.name, "other", 0))
+            return _entries(fd)
         finally:
             os.close(fd)
-        return sorted(found, key=lambda entry: entry.name)
-
-    def walk_files(self, path: str) -> Iterator[tuple[str, Entry]]:
-        """Every entry below ``path`` that is not a folder, as (path relative to ``path``, entry)."""
-        pending = [""]
-        while pending:
-            folder = pending.pop()
-            for entry in self.entries(f"{path}/{folder}" if folder else path):
-                relative = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.kind == "folder":
-                    pending.append(relative)
-                else:
-                    yield relative, entry
 
     # --- writing
 
@@ -217,6 +221,7 @@ class Tree:
     @contextmanager
     def parent(self, path: str) -> Iterator[tuple[int, str]]:
         """The folder that holds ``path``, opened, and the last name of it."""
+        _refuse_escape(path)
         pure = PurePosixPath(path)
         fd = open_beneath(self.fd, str(pure.parent), os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -244,22 +249,32 @@ class Tree:
             raise OSError(code, os.strerror(code), one)
 
     def remove(self, path: str) -> None:
-        """Remove a file or a whole folder, as far as it exists. Only for what lies in staging."""
+        """Remove a file or a whole folder, as far as it exists. Only for what nobody needs any more."""
         try:
-            self._remove(path)
+            with self.parent(path) as (parent_fd, name):
+                if self.kind(path) != "folder":
+                    os.unlink(name, dir_fd=parent_fd)
+                    return
         except FileNotFoundError:
             return
+        for folder in reversed(self._emptied(path)):
+            with self.parent(folder) as (parent_fd, name):
+                os.rmdir(name, dir_fd=parent_fd)
 
-    def _remove(self, path: str) -> None:
-        with self.parent(path) as (parent_fd, name):
-            info = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
-            if not stat.S_ISDIR(info.st_mode):
-                os.unlink(name, dir_fd=parent_fd)
-                return
-        for entry in self.entries(path):
-            self._remove(f"{path}/{entry.name}")
-        with self.parent(path) as (parent_fd, name):
-            os.rmdir(name, dir_fd=parent_fd)
+    def _emptied(self, path: str) -> list[str]:
+        """Remove all files below a folder; returns it and the folders below it, each after the one that holds it."""
+        folders = [path]
+        for folder in folders:
+            fd = open_beneath(self.fd, folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                for entry in _entries(fd):
+                    if entry.kind == "folder":
+                        folders.append(f"{folder}/{entry.name}")
+                    else:
+                        os.unlink(entry.name, dir_fd=fd)
+            finally:
+                os.close(fd)
+        return folders
 
     # --- durability
 
@@ -286,13 +301,24 @@ class Tree:
 
     def sync_below(self, path: str) -> None:
         """fsync(2) every file and folder at and below ``path``, innermost first."""
-        for entry in self.entries(path):
-            below = f"{path}/{entry.name}"
-            if entry.kind == "folder":
-                self.sync_below(below)
-            else:
-                self.sync_file(below)
-        self.sync_folder(path)
+        folders = [path]
+        for folder in folders:
+            for entry in self.entries(folder):
+                below = f"{folder}/{entry.name}"
+                if entry.kind == "folder":
+                    folders.append(below)
+                elif entry.kind == "file":
+                    self.sync_file(below)
+        for folder in reversed(folders):
+            self.sync_folder(folder)
+
+    def make_folders_durably(self, path: str) -> None:
+        """Make ``path`` and the folders above it, and their names durable, also where they were there before: whoever
+        made them may have been killed, or may not have come to syncing them yet."""
+        self.make_folders(path)
+        parts = PurePosixPath(path).parts
+        for depth in range(len(parts)):
+            self.sync_folder("/".join(parts[:depth]) or ".")
 
     def rename_durably(self, old: str, new: str) -> None:
         """Rename, then sync both folders: when this returns, the new name survives a power cut."""
