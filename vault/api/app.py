@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -10,7 +11,6 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
-from starlette.routing import Match
 
 import vault
 from vault.api import catalogue, content, credentials, deposits, models, operations, outside, status
@@ -18,7 +18,7 @@ from vault.api.gate import INSTANCE, Gate
 from vault.api.parts import NodeParts
 from vault.api.problems import bad_request, problem_response
 from vault.api.reading import InventoryCache
-from vault.errors import Fault, Invalid, NotFound, Refused
+from vault.errors import Fault, Invalid, NotFound, Refused, VaultError
 
 PREFIX: Final = "/v1"
 _DESCRIPTION: Final = """A storage node of a digital archive: packages go in, receipts come out, copies are kept good.
@@ -61,6 +61,9 @@ def create_app(node: NodeParts) -> FastAPI:
 async def _on_http(request: Request, error: Exception) -> Response:
     """Routing's own errors. Everything else that this program raises goes through the gate."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it was registered for these
+    if isinstance(error.__cause__, VaultError):
+        # FastAPI makes one of its own of whatever is raised while it reads a body.
+        return problem_response(error.__cause__, request.scope[INSTANCE], {"Connection": "close"})
     path = request.scope["path"]
     if error.status_code == 405:
         allowed = _allowed(request)
@@ -80,10 +83,11 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     methods: set[str] = set()
-    for route in request.app.routes:
-        match, _ = route.matches(request.scope)
-        if match is not Match.NONE:
-            methods |= set(getattr(route, "methods", None) or ())
+    for template, item in request.app.openapi()["paths"].items():
+        pattern = re.escape(template).replace(r"\{identifier\}", ".*")
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", pattern), request.scope["path"], re.DOTALL):
+            methods |= {method.upper() for method in item}
+            methods |= {"HEAD"} if template.startswith(f"{PREFIX}/content/") else set()
     return ", ".join(sorted(methods))
 
 

@@ -27,6 +27,8 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 HEAD_SECONDS: Final = 20.0
 """So long a client may take to send a head, from its first byte or, on a new connection, from the start."""
 
+LINGER_SECONDS: Final = 1.0
+
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -55,6 +57,7 @@ class PeerProtocol(HttpToolsProtocol):
     _head_open: bool = True
     _head_bytes: int = 0
     _head_too_large: bool = False
+    _refused: bool = False
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -70,9 +73,11 @@ class PeerProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. An endless header never reaches a callback of the parser, hence the count here."""
+        if self._refused:
+            return
         self._head_bytes = self._head_bytes + len(data) if self._head_open else 0
         super().data_received(data)
-        if self._head_open and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self._head_open and self._head_bytes > MAX_HEAD_BYTES and not self._refused:
             self._head_too_large = True
             self.send_400_response("")
 
@@ -125,7 +130,11 @@ class PeerProtocol(HttpToolsProtocol):
             b"HTTP/1.1 %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (reason, MEDIA_TYPE.encode(), len(body), body)
         )
-        self.transport.close()
+        # Closed a moment later: a client that still sends would get a reset, and lose the answer that came before it.
+        self._refused = True
+        self._head_came()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _await_head(self) -> None:
         if self._head_timer is None:

@@ -1,0 +1,140 @@
+"""A whole node with its doors, for tests: a real catalogue, real folders as volumes, real sockets."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from vault.catalog import tokens
+from vault.ledger import append
+from vault.model import EventType, NewEvent, Outcome, Scope
+from vault.node import Node
+
+CONFIG = """
+[node]
+name = "test"
+state = "{root}/state"
+accept_shared_devices = true
+[catalog]
+url = "sqlite:///{root}/state/catalog.db"
+[api]
+listen = "127.0.0.1:0"
+socket = "{socket}"
+wait = "20s"
+wait_max = "30s"
+idle_timeout = "2s"
+[intake]
+max_package_bytes = "8 MB"
+max_inflated_bytes = "16 MB"
+max_concurrent = 3
+[custody]
+planner_interval = "1s"
+probe_interval = "1s"
+retry_min = "1s"
+[[volume]]
+name = "nas-a"
+kind = "directory"
+path = "{root}/nas-a"
+mount = false
+domain = "nas-a"
+site = "one"
+reserve = "1 MB"
+[[volume]]
+name = "nas-b"
+kind = "directory"
+path = "{root}/nas-b"
+mount = false
+domain = "nas-b"
+site = "two"
+reserve = "1 MB"
+[[volume]]
+name = "nas-c"
+kind = "directory"
+path = "{root}/nas-c"
+mount = false
+domain = "nas-c"
+site = "two"
+reserve = "1 MB"
+[[policy]]
+name = "default"
+disk = 2
+"""
+
+
+@dataclass
+class Running:
+    """A node that serves."""
+
+    node: Node
+    app: object
+    root: Path
+    base: str
+    socket: Path
+    tokens: dict[str, str]
+
+    def client(self, *scopes: str, **options) -> httpx.Client:
+        """Over TCP, with a token of these scopes; with none of them, without a token."""
+        headers = {"Authorization": f"Bearer {self.tokens['+'.join(scopes)]}"} if scopes else {}
+        return httpx.Client(base_url=self.base, headers=headers, timeout=30, trust_env=False, **options)
+
+    def local(self) -> httpx.Client:
+        """Over the Unix socket."""
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        return httpx.Client(transport=transport, base_url="http://vault", timeout=30, trust_env=False)
+
+
+def make_token(node: Node, *scopes: str) -> str:
+    with node.catalogue.write() as tx:
+        _, secret = tokens.create(tx, "-".join(scopes), [Scope(scope) for scope in scopes], None)
+        append(tx, NewEvent(EventType.TOKEN_CREATED, Outcome.SUCCESS, "node:test"))
+    return secret
+
+
+def repr_digest(data: bytes, algorithm: str = "sha-256") -> str:
+    return f"{algorithm}=:{b64encode(hashlib.new(algorithm.replace('-', ''), data).digest()).decode()}:"
+
+
+def bag(files: dict[str, bytes]) -> bytes:
+    """A bag as a tar in which it has a folder of its own."""
+    manifest = "".join(f"{hashlib.sha512(data).hexdigest()}  data/{path}\n" for path, data in files.items())
+    declaration = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+    members = {"bagit.txt": declaration, "manifest-sha512.txt": manifest.encode()}
+    members |= {f"data/{path}": data for path, data in files.items()}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, data in members.items():
+            info = tarfile.TarInfo(f"hồ sơ/{path}")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def tar_files(data: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {m.name: f.read() for m in archive if (f := archive.extractfile(m)) is not None}
+
+
+def zip_files(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def eventually(check: Callable[[], object], seconds: float = 20) -> object:
+    """Ask until it is so. There is nothing to wait on from outside the node but to ask it again."""
+    end = datetime.now(UTC).timestamp() + seconds
+    pause = threading.Event()
+    while not (found := check()):
+        assert datetime.now(UTC).timestamp() < end, "it did not become so"
+        pause.wait(0.05)
+    return found
