@@ -1,0 +1,253 @@
+"""``vaultctl deposit``."""
+
+from __future__ import annotations
+
+import enum
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from vault.api import models
+from vault.cli.commands.receipt import receipt_bytes
+from vault.cli.options import JsonOption, WaitLimitOption, read_duration, read_identifier, read_version
+from vault.cli.output import print_json
+from vault.cli.session import Session, session_of
+from vault.cli.waiting import transfer, wait_for
+from vault.client import Client, Deposited, DepositStatus, FileBody, FolderBody
+from vault.client.folder import list_folder
+from vault.client.problems import error_from_problem
+from vault.durable import describe_os_error, write_durably
+from vault.errors import Corrupted, NotFound
+from vault.i18n import _, n_
+from vault.model import Descriptive, IngestState, Json
+
+_ASKED_TO_WAIT = 30
+
+
+class Wait(enum.StrEnum):
+    """How long a deposit is waited for."""
+
+    RECEIPT = "receipt"
+    POLICY = "policy"
+    NONE = "none"
+
+
+class Kind(enum.StrEnum):
+    """What a file is to be taken for."""
+
+    AUTO = "auto"
+    BAG = "bag"
+    FILE = "file"
+
+
+def deposit(
+    context: typer.Context,
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help=_("A file, a bag (tar, tar.gz, zip or folder), or any folder."))
+    ],
+    identifier: Annotated[str, typer.Option("--identifier", metavar="ID", help=_("What the package is to be called."))],
+    fonds: Annotated[str, typer.Option("--fonds", help=_("The fonds that it belongs to."))] = "",
+    agency: Annotated[str, typer.Option("--agency", help=_("The agency that it comes from."))] = "",
+    batch: Annotated[str, typer.Option("--batch", help=_("The delivery that it is part of."))] = "",
+    title: Annotated[str, typer.Option("--title", help=_("Its title, for people."))] = "",
+    retention: Annotated[str, typer.Option("--retention", help=_("Its retention period."))] = "",
+    access: Annotated[str, typer.Option("--access", help=_("Its access level."))] = "",
+    priority_class: Annotated[str, typer.Option("--class", metavar="CLASS", help=_("Its class, for policies."))] = "",
+    metadata: Annotated[
+        list[str],
+        typer.Option(
+            "--metadata", metavar="NAME=VALUE", help=_("What else is to be kept with it. Several are possible.")
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    filename: Annotated[str, typer.Option("--filename", help=_("What the file is to be called; else as it is."))] = "",
+    kind: Annotated[
+        Kind, typer.Option("--kind", help=_("file keeps even an archive as the file that it is."))
+    ] = Kind.AUTO,
+    follows: Annotated[
+        str,
+        typer.Option("--follows", metavar="vN", help=_("It is the version after this one; else the package is new.")),
+    ] = "",
+    wait: Annotated[
+        Wait, typer.Option("--wait", help=_("Wait for the receipt, until the policy holds, or not at all."))
+    ] = Wait.RECEIPT,
+    timeout: WaitLimitOption = "",
+    receipt: Annotated[
+        str, typer.Option("--receipt", metavar="FILE", help=_("Write the signed receipt into this file."))
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Deposit one package."""
+    session = session_of(context)
+    wanted = read_identifier(identifier)
+    limit = read_duration(timeout)
+    if receipt and wait is Wait.NONE:
+        raise typer.BadParameter(
+            _("There is no receipt without waiting for it: --receipt needs --wait receipt or policy.")
+        )
+    said = Descriptive(fonds, agency, batch, title, retention, access, priority_class or Descriptive().priority_class)
+    more = _pairs(metadata)
+    after = read_version(follows)
+    body = prepare(session, path, wanted, filename, kind)
+    with session.client() as client:
+        with transfer(session.err, _("Sending"), body.size) as progress:
+            answer = client.deposit(
+                wanted,
+                body,
+                kind=Kind.BAG if isinstance(body, FolderBody) else kind,
+                descriptive=said,
+                follows=after,
+                wait=0 if wait is Wait.NONE else _ASKED_TO_WAIT,
+                metadata=more,
+                progress=progress,
+            )
+        result = follow(client, wanted, answer, wait, limit)
+    check_receipt(body, result)
+    if receipt and result.receipt is not None:
+        write_durably(receipt, receipt_bytes(result.receipt))
+    if json:
+        print_json(result.as_json())
+    else:
+        session.out.print(_sentence(result))
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    if not all(name and separator for name, separator, _value in pairs):
+        raise typer.BadParameter(_("--metadata needs NAME=VALUE."))
+    return {name: value for name, _separator, value in pairs}
+
+
+def prepare(session: Session, path: str, identifier: str, filename: str, kind: Kind) -> FileBody | FolderBody:
+    """Read what is to be deposited a first time. Raises Invalid with every fault, NotFound, Unreachable."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise describe_os_error(error, f"looking at {path}") from error
+    if not stat.S_ISDIR(mode):
+        size = os.path.getsize(path)
+        with transfer(session.err, _("Reading"), size) as progress:
+            return FileBody.prepare(path, filename, progress)
+    if kind is Kind.FILE:
+        raise typer.BadParameter(_("A folder is deposited as a bag; --kind file is for files."))
+    listing = list_folder(path)
+    if listing.empty and not listing.is_bag:
+        text = n_(
+            "{n} empty folder is not kept: a bag holds files only.",
+            "{n} empty folders are not kept: a bag holds files only.",
+            len(listing.empty),
+        )
+        session.err.print(text.format(n=len(listing.empty)))
+    with transfer(session.err, _("Reading"), listing.bytes) as progress:
+        # The same folder under the same identifier is the same bag, so that it can be sent again without harm.
+        info = [("External-Identifier", identifier)]
+        return FolderBody.prepare(path, listing, filename=filename, bag_info=info, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a deposit, as far as it was waited for."""
+
+    status: DepositStatus
+    identifier: str
+    version: int | None
+    ingest_id: str
+    receipt: Mapping[str, Json] | None
+    policy_held: bool | None
+
+    def as_json(self) -> dict[str, Json]:
+        """For programs."""
+        return {
+            "status": self.status.value,
+            "identifier": self.identifier,
+            "version": self.version,
+            "ingest": self.ingest_id,
+            "policy_held": self.policy_held,
+            "receipt": None if self.receipt is None else dict(self.receipt),
+        }
+
+
+def follow(client: Client, identifier: str, answer: Deposited, wait: Wait, limit: timedelta | None) -> Result:
+    """Wait as long as was asked. Raises what the deposit ended with, and StillGoingOn."""
+    receipt, status = answer.receipt, answer.status
+    version = version_in(receipt)
+    if receipt is None:
+        ingest = client.ingest(answer.ingest_id)
+        if wait is not Wait.NONE:
+            ingest = _await_receipt(client, answer.ingest_id, limit)
+            status = DepositStatus.CREATED if status is DepositStatus.PENDING else status
+        receipt, version = ingest.receipt, ingest.version
+    held: bool | None = None
+    if wait is Wait.POLICY:
+        number = version
+        package = wait_for(
+            lambda: client.package(identifier),
+            lambda seen: _version(seen, number).policy_held,
+            what=_("It is stored; its policy does not hold yet. Look with `vaultctl packages show`."),
+            limit=limit,
+        )
+        held = _version(package, number).policy_held
+    return Result(status, identifier, version, answer.ingest_id, receipt, held)
+
+
+def _await_receipt(client: Client, ingest_id: str, limit: timedelta | None) -> models.Ingest:
+    ended = (IngestState.RECEIPTED, IngestState.REFUSED, IngestState.FAILED)
+    found = wait_for(
+        lambda: client.ingest(ingest_id),
+        lambda seen: seen.state in ended,
+        what=_("It is stored; the receipt comes later. Look with `vaultctl receipt show`."),
+        limit=limit,
+    )
+    if found.state is not IngestState.RECEIPTED:
+        said: dict[str, object] = {"type": "", "title": "", "detail": "", "code": ""}
+        said |= found.problem or {}
+        said["status"] = 400 if found.state is IngestState.REFUSED else 500
+        raise error_from_problem(models.Problem.model_validate(said))
+    return found
+
+
+def version_in(receipt: Mapping[str, Json] | None) -> int | None:
+    """The number of the version that a receipt is for."""
+    text = str(receipt.get("version", "")) if receipt else ""
+    return int(text[1:]) if text[:1] == "v" and text[1:].isdecimal() else None
+
+
+def _version(package: models.Package, number: int | None) -> models.Version:
+    for version in package.versions:
+        if version.version == (number or package.head):
+            return version
+    raise NotFound(f"{package.identifier} has no version {number}.", code="no-such-version")
+
+
+def check_receipt(body: FileBody | FolderBody, result: Result) -> None:
+    """Compare what the node says it received with what was sent. Raises Corrupted.
+
+    Of a folder that was bagged on the way no digest could be sent beforehand; the receipt has it afterwards.
+    """
+    if result.receipt is None or result.status is not DepositStatus.CREATED:
+        return
+    digests = result.receipt.get("digests")
+    received = digests.get("deposit") if isinstance(digests, Mapping) else None
+    found = received.get("sha256") if isinstance(received, Mapping) else None
+    if found is not None and body.sent_digest and found != body.sent_digest:
+        raise Corrupted(
+            f"The node received a body with the sha-256 {found}, and {body.sent_digest} was sent.",
+            remedy="Something between altered it, and the bag still fits. Deposit it over the socket, and compare.",
+            code="digest-mismatch",
+        )
+
+
+def _sentence(result: Result) -> str:
+    version = f" v{result.version}" if result.version else ""
+    names = {"package": f"{result.identifier}{version}", "ingest": result.ingest_id}
+    if result.status is DepositStatus.KNOWN:
+        return _("{package} was stored already; nothing new was made.").format(**names)
+    if result.receipt is None:
+        return _("{package} is stored; the receipt comes later (deposit {ingest}).").format(**names)
+    if result.policy_held:
+        return _("{package} is stored, the receipt is issued, and its policy holds.").format(**names)
+    return _("{package} is stored, and the receipt is issued.").format(**names)

@@ -1,0 +1,73 @@
+"""``vaultctl packages``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vault.api import models
+from vault.cli.options import IdentifierArgument, JsonOption, read_identifier
+from vault.cli.output import print_json
+from vault.cli.render import packages as shown
+from vault.cli.session import Session, session_of
+from vault.i18n import _
+
+app = typer.Typer(help=_("Packages: which there are, and where their copies are."), rich_markup_mode=None)
+
+_PAGE = 500
+
+
+@app.callback(invoke_without_command=True)
+def packages(
+    context: typer.Context,
+    below_policy: Annotated[
+        bool, typer.Option("--below-policy", help=_("Only those whose policy does not hold."))
+    ] = False,
+    fonds: Annotated[str, typer.Option("--fonds", help=_("Only those of this fonds."))] = "",
+    agency: Annotated[str, typer.Option("--agency", help=_("Only those of this agency."))] = "",
+    batch: Annotated[str, typer.Option("--batch", help=_("Only those of this delivery."))] = "",
+    prefix: Annotated[str, typer.Option("--prefix", help=_("Only those whose identifier begins so."))] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help=_("How many at most."))] = 100,
+    cursor: Annotated[str, typer.Option("--cursor", help=_("Where the page before ended (next_cursor)."))] = "",
+    json: JsonOption = False,
+) -> None:
+    """List packages, in the order of their identifiers."""
+    if context.invoked_subcommand is not None:
+        return
+    session = session_of(context)
+    found = _collect(
+        session, limit, cursor, below_policy=below_policy, fonds=fonds, agency=agency, batch=batch, prefix=prefix
+    )
+    if json:
+        print_json(found)
+        return
+    session.out.print(shown.listing(found.items, session.speech))
+    if found.next_cursor:
+        more = _("There are more; continue with --cursor {cursor}, or raise --limit.")
+        session.err.print(more.format(cursor=found.next_cursor), soft_wrap=True)
+
+
+def _collect(session: Session, limit: int, cursor: str, *, below_policy: bool, **described: str) -> models.PackageList:
+    items: list[models.PackageSummary] = []
+    following: str | None = cursor
+    with session.client() as client:
+        while following is not None and len(items) < limit:
+            page = client.packages(
+                cursor=following, limit=min(_PAGE, limit - len(items)), below_policy=below_policy, **described
+            )
+            items += page.items
+            following = page.next_cursor
+    return models.PackageList(items=items, next_cursor=following)
+
+
+@app.command("show", help=_("One package: versions, copies, when each was last proved."))
+def show(context: typer.Context, identifier: IdentifierArgument, json: JsonOption = False) -> None:
+    """Show one package."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client.package(read_identifier(identifier))
+    if json:
+        print_json(found)
+    else:
+        session.out.print(shown.package(found, session.speech))

@@ -1,0 +1,72 @@
+"""``vaultctl token``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from vault.api import models
+from vault.cli.options import JsonOption, read_duration
+from vault.cli.output import print_json
+from vault.cli.render import node
+from vault.cli.session import session_of
+from vault.clock import utcnow
+from vault.i18n import _
+from vault.model import Scope
+
+app = typer.Typer(help=_("Credentials of the programs that use the API."), no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command("create", help=_("Make a token and print it: the only time that it is shown."))
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help=_("What it is called; this stands in every event."))],
+    scope: Annotated[list[Scope], typer.Option("--scope", help=_("What it may do; can be given several times."))],
+    expires: Annotated[
+        str,
+        typer.Option("--expires", metavar="DURATION", help=_("How long it is valid (90d); else until it is revoked.")),
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Make a token."""
+    session = session_of(context)
+    duration = read_duration(expires)
+    try:
+        order = models.TokenOrder(name=name, scopes=scope, expires_at=None if duration is None else utcnow() + duration)
+    except ValidationError as error:
+        message = _("{name} is no name for a token; use at most 64 letters, digits, dots, dashes and underscores.")
+        raise typer.BadParameter(message.format(name=repr(name))) from error
+    with session.client() as client:
+        made = client.create_token(order)
+    if json:
+        print_json(made)
+        return
+    session.err.print(node.tokens([made], session.speech))
+    session.err.print(_("Keep it safe; it cannot be shown again:"))
+    typer.echo(made.token)
+
+
+@app.command("list", help=_("All tokens that were not revoked."))
+def list_tokens(context: typer.Context, json: JsonOption = False) -> None:
+    """List tokens."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client.tokens()
+    if json:
+        print_json(found)
+    else:
+        session.out.print(node.tokens(found.items, session.speech))
+
+
+@app.command("revoke", help=_("End a token's validity at once."))
+def revoke(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help=_("The token's name."))],
+) -> None:
+    """Revoke a token."""
+    session = session_of(context)
+    with session.client() as client:
+        client.revoke_token(name)
+    session.err.print(_("The token {name} is not valid any more.").format(name=name))

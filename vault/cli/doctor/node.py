@@ -1,0 +1,147 @@
+"""The node: configuration, state folder, key, catalogue, and whether the daemon answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from datetime import datetime
+from pathlib import Path
+
+from vault import __version__
+from vault.catalog import events as rows
+from vault.catalog.engine import Catalogue
+from vault.catalog.migration import newest_revision
+from vault.cli.doctor.finding import Finding, Level, bad
+from vault.cli.keys import KEY_FILE
+from vault.client import Client, Endpoint
+from vault.clock import utcnow
+from vault.config import Settings, examine
+from vault.errors import VaultError
+from vault.i18n import _
+from vault.ledger import events
+from vault.signing import NodeKey
+
+_ROOM = 10**9
+_LATE_SECONDS = 60
+
+
+def configuration(path: Path) -> tuple[Settings | None, list[Finding]]:
+    """The settings, or everything that is wrong with them."""
+    settings, problems = examine(path)
+    if settings is not None:
+        return settings, [Finding(Level.OK, _("configuration"), str(path))]
+    return None, [
+        Finding(Level.BAD, _("configuration"), str(problem).rpartition("; ")[0], problem.remedy) for problem in problems
+    ]
+
+
+def state_folder(folder: Path) -> list[Finding]:
+    """Whether the state folder is there, is nobody else's to change, and has room."""
+    area = _("state folder")
+    try:
+        facts = os.stat(folder)
+    except FileNotFoundError:
+        remedy = _("vaultd makes it when it first starts, if it may write to the folder above.")
+        return [Finding(Level.NOTE, area, _("There is no {folder} yet.").format(folder=folder), remedy)]
+    except OSError as error:
+        remedy = _("Look at it as root (sudo vaultctl doctor).")
+        return [Finding(Level.BAD, area, f"{folder}: {error.strerror}", remedy)]
+    if not stat.S_ISDIR(facts.st_mode):
+        return [Finding(Level.BAD, area, _("{folder} is no folder.").format(folder=folder), _("Correct node.state."))]
+    found = [Finding(Level.OK, area, _("{folder} is there.").format(folder=folder))]
+    if facts.st_mode & 0o022:
+        what = _("Others than its owner may write to {folder}.").format(folder=folder)
+        found.append(Finding(Level.BAD, area, what, f"chmod 750 {folder}"))
+    if os.geteuid() not in (0, facts.st_uid):
+        what = _("{folder} belongs to user {uid}, and you are {you}.").format(
+            folder=folder, uid=facts.st_uid, you=os.geteuid()
+        )
+        found.append(Finding(Level.NOTE, area, what, _("Look at it as root (sudo vaultctl doctor).")))
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM:
+        what = _("There is less than 1 GB of room for the catalogue in {folder}.").format(folder=folder)
+        found.append(Finding(Level.BAD, area, what, _("Make room on that file system.")))
+    return found
+
+
+def key(folder: Path) -> Finding:
+    """Whether the node's key is there and can be used. None is made."""
+    area = _("key")
+    path = folder / KEY_FILE
+    try:
+        there = path.is_file()
+    except OSError:
+        there = False
+    if not there:
+        remedy = _("vaultd makes it when it first starts. If the node has issued receipts, restore it from a backup.")
+        return Finding(Level.NOTE, area, _("There is no key {path} that could be seen.").format(path=path), remedy)
+    if not os.access(path, os.R_OK):
+        what = _("The key {path} cannot be read by you, as it should be.").format(path=path)
+        return Finding(Level.OK, area, what)
+    try:
+        found = NodeKey.load_or_create(path)
+    except VaultError as error:
+        return bad(area, error)
+    return Finding(Level.OK, area, _("Key {key_id}").format(key_id=found.key_id))
+
+
+def catalogue(settings: Settings) -> tuple[datetime | None, list[Finding]]:
+    """Whether the catalogue opens and is of this program; and the time of its newest event."""
+    area = _("catalogue")
+    try:
+        opened = Catalogue.open(settings.catalog.url)
+    except VaultError as error:
+        return None, [bad(area, error)]
+    try:
+        revision, newest = opened.schema_revision(), newest_revision()
+        if revision is None:
+            remedy = _("vaultd makes it when it first starts.")
+            return None, [
+                Finding(Level.NOTE, area, _("There is none yet at {place}.").format(place=opened.place), remedy)
+            ]
+        if revision != newest:
+            what = _("{place} has the schema {found}, and this program needs {wanted}.").format(
+                place=opened.place, found=revision, wanted=newest
+            )
+            return None, [
+                Finding(Level.BAD, area, what, _("Start the vaultd of this version; it upgrades the schema."))
+            ]
+        with opened.read() as tx:
+            head = rows.head(tx)
+            last = events(tx, after=max(0, head.seq - 1), limit=1) if head else []
+        if head is None:
+            remedy = _("Restore the newest backup of the catalogue.")
+            return None, [Finding(Level.BAD, area, _("The end of the ledger is lost."), remedy)]
+    except VaultError as error:
+        return None, [bad(area, error)]
+    finally:
+        opened.close()
+    what = _("{place} opens; its schema is {found}, its ledger has {count} events.").format(
+        place=opened.place, found=revision, count=head.seq
+    )
+    return (last[0].time if last else None), [Finding(Level.OK, area, what)]
+
+
+def daemon(endpoint: Endpoint, *, timeout: float = 10.0) -> list[Finding]:
+    """Whether vaultd answers, is of this version, has the same time, and can do its work."""
+    area = _("daemon")
+    try:
+        with Client(endpoint, timeout=timeout) as client:
+            status = client.status()
+            ready = client.readiness()
+    except VaultError as error:
+        return [bad(area, error)]
+    what = _("vaultd {version} answers at {endpoint}.").format(version=status.version, endpoint=endpoint)
+    found = [Finding(Level.OK, area, what)]
+    if status.version != __version__:
+        what = _("vaultd is {daemon}, and vaultctl is {own}.").format(daemon=status.version, own=__version__)
+        found.append(Finding(Level.NOTE, area, what, _("Restart vaultd after an upgrade: systemctl restart vaultd")))
+    late = abs((utcnow() - status.time).total_seconds())
+    if late > _LATE_SECONDS:
+        what = _("The clocks of vaultd and of this machine differ by {seconds} s.").format(seconds=int(late))
+        found.append(Finding(Level.BAD, area, what, _("Set both clocks by the same server.")))
+    if not ready.ready:
+        remedy = _("Look at `vaultctl status` and at journalctl -u vaultd.")
+        found += [Finding(Level.BAD, area, reason, remedy) for reason in ready.reasons]
+    return found

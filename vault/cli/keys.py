@@ -1,0 +1,71 @@
+"""Public keys that a signature is compared with."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from vault.config import Settings
+from vault.durable import describe_os_error
+from vault.errors import Invalid, VaultError
+from vault.signing import NodeKey
+
+KEY_FILE = "node.key"
+_LARGEST = 64 * 1024
+
+
+def read_keys(given: Iterable[str]) -> list[bytes]:
+    """Public keys as people have them: 32 bytes in base64, or a file with that or a PEM. Raises Invalid, NotFound."""
+    return [_read_key(text) for text in given]
+
+
+def _read_key(text: str) -> bytes:
+    raw = _decode(text)
+    if raw is not None:
+        return raw
+    try:
+        with open(text, "rb") as file:
+            data = file.read(_LARGEST)
+    except OSError as error:
+        raise describe_os_error(error, f"reading the public key {text}") from error
+    raw = _from_pem(data) if data.lstrip().startswith(b"-----BEGIN") else _decode(data.decode("ascii", "replace"))
+    if raw is None:
+        raise Invalid(
+            f"{text} holds no Ed25519 public key.",
+            remedy="Give the 32 bytes in base64 (public_key of a receipt that you trust), or a PEM file.",
+            code="bad-key",
+        )
+    return raw
+
+
+def _decode(text: str) -> bytes | None:
+    try:
+        raw = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw if len(raw) == 32 else None
+
+
+def _from_pem(data: bytes) -> bytes | None:
+    try:
+        key = load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key.public_bytes_raw() if isinstance(key, Ed25519PublicKey) else None
+
+
+def node_key_of(settings: Settings) -> list[bytes]:
+    """This node's own public key, where its file can be read by whoever asks; else nothing. None is ever made."""
+    path = settings.node.state / KEY_FILE
+    if not os.access(path, os.R_OK):
+        return []
+    try:
+        return [NodeKey.load_or_create(path).public_key]
+    except VaultError:
+        return []

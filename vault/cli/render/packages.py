@@ -1,0 +1,89 @@
+"""Packages, their versions and copies; deposits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from vault.api import models
+from vault.cli.render.parts import facts, state, table
+from vault.cli.text import Speech, plain, word
+from vault.i18n import _, n_
+
+
+def listing(found: Iterable[models.PackageSummary], say: Speech) -> RenderableType:
+    """Packages, a line each."""
+    made = table(_("Package"), _("version"), _("policy"), _("fonds"), _("agency"), _("batch"), _("title"), _("since"))
+    for package in found:
+        said = package.descriptive
+        made.add_row(
+            plain(package.identifier),
+            f"v{package.head}",
+            held(held=package.policy_held),
+            plain(said.fonds),
+            plain(said.agency),
+            plain(said.batch),
+            plain(said.title),
+            say.moment(package.created_at),
+        )
+    return made if made.row_count else Text(_("There is no such package."))
+
+
+def held(*, held: bool) -> Text:
+    """Whether a policy holds, in a word."""
+    return Text(_("held"), style="green") if held else Text(_("NOT held"), style="bold red")
+
+
+def package(found: models.Package, say: Speech) -> RenderableType:
+    """Everything about one package: what it is called, its versions, and where each of their copies is."""
+    said = found.descriptive
+    rows: list[tuple[str, str | Text]] = [
+        (_("Package"), found.identifier),
+        (_("policy"), held(held=found.policy_held)),
+        (_("title"), said.title),
+        (_("fonds"), said.fonds),
+        (_("agency"), said.agency),
+        (_("batch"), said.batch),
+        (_("retention"), said.retention),
+        (_("access"), said.access),
+        (_("class"), said.priority_class),
+        (_("events"), say.number(found.events_count)),
+        (_("since"), say.moment(found.created_at)),
+    ]
+    parts: list[RenderableType] = [facts(rows)]
+    for version in reversed(found.versions):
+        parts += [Text(""), _version(version, say)]
+    return Group(*parts)
+
+
+def _version(found: models.Version, say: Speech) -> RenderableType:
+    head = Text(f"v{found.version}  ", style="bold")
+    head.append_text(held(held=found.policy_held))
+    files = n_("{n} file", "{n} files", found.files).format(n=say.number(found.files))
+    head.append(
+        f"  {word(found.kind)}, {files}, {say.size(found.bytes)}, {say.moment(found.created_at)}", style="default"
+    )
+    if not found.policy_held:
+        missing = _("missing: {disk} on disk, {tape} on tape")
+        head.append("  " + missing.format(disk=found.missing.disk, tape=found.missing.tape), style="red")
+    made = table(_("copy on"), _("state"), _("last proved"), _("next check"), _("reason"))
+    for copy in found.copies:
+        made.add_row(
+            plain(copy.volume),
+            state(copy.state),
+            say.moment(copy.proved_at),
+            say.moment(copy.due_at),
+            plain(copy.reason),
+        )
+    digests = [(name, digest) for name, digest in sorted(found.deposit_digests.items())]
+    below = facts(
+        [
+            (_("policy"), found.policy),
+            (_("content"), f"{found.algorithm}:{found.content_digest}"),
+            *((_("deposit"), f"{name}:{digest}") for name, digest in digests),
+            (_("receipt"), _("issued") if found.receipt else _("not yet")),
+        ]
+    )
+    return Group(head, made, below)

@@ -1,0 +1,91 @@
+"""Waiting for the node, and showing how far something is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from vault.errors import Interrupted, Unreachable, VaultError
+
+_T = TypeVar("_T")
+
+INTERVAL_SECONDS = 1.0
+PATIENCE_SECONDS = 300.0
+"""So long a daemon may be away (for a restart, say) while something waits for it."""
+
+
+class StillGoingOn(VaultError):
+    """The time to wait is over, and what was waited for goes on."""
+
+    default_code = "still-going-on"
+
+
+def wait_for(
+    look: Callable[[], _T],
+    ended: Callable[[_T], bool],
+    *,
+    what: str,
+    limit: timedelta | None = None,
+    show: Callable[[_T], None] = lambda _seen: None,
+    interval: float = INTERVAL_SECONDS,
+) -> _T:
+    """Look again and again until it has ended, and return what was last seen.
+
+    Raises StillGoingOn (with ``what``, a sentence) after ``limit``, and whatever ``look`` raises; a daemon that is away
+    for less than five minutes is waited for.
+    """
+    began = answered = time.monotonic()
+    while True:
+        try:
+            seen = look()
+        except (Unreachable, Interrupted):
+            if time.monotonic() - answered > PATIENCE_SECONDS or (limit is not None and _over(began, limit)):
+                raise
+        else:
+            answered = time.monotonic()
+            show(seen)
+            if ended(seen):
+                return seen
+            if limit is not None and _over(began, limit):
+                raise StillGoingOn(what)
+        time.sleep(interval)
+
+
+def _over(began: float, limit: timedelta) -> bool:
+    return time.monotonic() - began >= limit.total_seconds()
+
+
+@contextmanager
+def transfer(console: Console, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar for bytes that move; gives the function that counts them. Nothing is drawn where nobody looks."""
+    if not console.is_terminal:
+        yield lambda _count: None
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def counting(console: Console, label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for things that are done one by one; gives the function that is told how many of how many."""
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,23 @@
+"""A small typed client of the API: what ``vaultctl`` speaks to the daemon with, and any other Python program may.
+
+It speaks HTTP over the node's Unix socket or over TCP with a token, streams what is deposited and fetched, turns
+problem documents back into :mod:`vault.errors`, and compares every digest that it can. Of the API it knows only the
+JSON shapes (:mod:`vault.api.models`). Nothing here prints, asks, or knows the catalogue or a volume.
+"""
+
+from vault.client.body import Body, FileBody, Progress
+from vault.client.connection import Endpoint
+from vault.client.folder import FolderBody
+from vault.client.http import Client, Deposited, DepositStatus, Download
+
+__all__ = [
+    "Body",
+    "Client",
+    "DepositStatus",
+    "Deposited",
+    "Download",
+    "Endpoint",
+    "FileBody",
+    "FolderBody",
+    "Progress",
+]

@@ -1,0 +1,120 @@
+"""Where the daemon is, and what it means when it does not answer there."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from vault.errors import ConfigError, Interrupted, Refused, Unreachable
+
+_LOOK = "Look whether it runs (systemctl status vaultd) and what it says (journalctl -u vaultd)."
+_NAME_BEHIND_A_SOCKET: Final = "http://vault"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """The daemon's Unix socket, or its address with a token. Exactly one of ``socket`` and ``url`` is set."""
+
+    socket: Path | None = None
+    url: str = ""
+    token: str = ""
+
+    def __str__(self) -> str:
+        return str(self.socket) if self.socket is not None else self.url
+
+
+def connect(endpoint: Endpoint, timeout: float) -> httpx.Client:
+    """An HTTP client for ``endpoint``. Nothing is sent yet; ``timeout`` is in seconds and for each step.
+
+    Raises ConfigError for an address that is none, and Refused for one at which a token would travel in the clear.
+    """
+    if endpoint.socket is not None:
+        transport = httpx.HTTPTransport(uds=str(endpoint.socket), retries=0)
+        return httpx.Client(transport=transport, base_url=_NAME_BEHIND_A_SOCKET, timeout=timeout, trust_env=False)
+    parts = urlsplit(endpoint.url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ConfigError(
+            f"{endpoint.url!r} is no address of a node.", remedy="Write one such as https://kho.example.vn:8443"
+        )
+    local = _is_loopback(parts.hostname)
+    if parts.scheme == "http" and not local:
+        raise Refused(
+            f"The token would travel to {parts.hostname} in the clear.",
+            remedy="Use https, with a TLS proxy before the node.",
+            code="clear-text",
+        )
+    headers = {"Authorization": f"Bearer {endpoint.token}"} if endpoint.token else {}
+    try:
+        return httpx.Client(
+            base_url=endpoint.url.rstrip("/"),
+            headers=headers,
+            timeout=timeout,
+            # Proxies of the environment are for other machines.
+            trust_env=not local,
+            verify=ssl.create_default_context() if parts.scheme == "https" else False,
+        )
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise ConfigError(
+            f"{endpoint.url!r} or its token cannot be used: {error}.", remedy="Write both without special characters."
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextlib.contextmanager
+def explained(endpoint: Endpoint) -> Iterator[None]:
+    """Turn what httpx raises into Unreachable or Interrupted, with the likeliest remedy."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise _no_connection(endpoint, error) from error
+    except httpx.ConnectTimeout as error:
+        raise Unreachable(f"vaultd at {endpoint} does not take the connection.", remedy=_LOOK) from error
+    except httpx.TimeoutException as error:
+        raise Unreachable(
+            f"vaultd at {endpoint} took the request and does not answer.",
+            remedy=f"It may be busy. {_LOOK} What was asked may still happen.",
+            code="timed-out",
+        ) from error
+    except httpx.TransportError as error:
+        raise Interrupted(
+            f"The connection to vaultd at {endpoint} broke off: {str(error) or type(error).__name__}.",
+            remedy=f"{_LOOK} Then try again.",
+        ) from error
+
+
+def _no_connection(endpoint: Endpoint, error: httpx.ConnectError) -> Unreachable:
+    if endpoint.socket is None:
+        return Unreachable(f"vaultd at {endpoint.url} does not answer: {error}.", remedy=_LOOK)
+    if not os.path.lexists(endpoint.socket):
+        parent = endpoint.socket.parent
+        if parent.is_dir() and not os.access(parent, os.X_OK):
+            return Unreachable(
+                f"You may not look into {parent}.", remedy=_permission_remedy(), code="permission-denied"
+            )
+        return Unreachable(f"vaultd is not running: there is no socket {endpoint.socket}.", remedy=_LOOK)
+    if not os.access(endpoint.socket, os.W_OK):
+        return Unreachable(
+            f"You may not speak to vaultd at {endpoint.socket}.", remedy=_permission_remedy(), code="permission-denied"
+        )
+    return Unreachable(f"vaultd is not running: nobody answers at {endpoint.socket}.", remedy=_LOOK)
+
+
+def _permission_remedy() -> str:
+    return "Type it with sudo, or let an administrator add you to the group of the socket (ls -l shows it)."

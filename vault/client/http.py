@@ -1,0 +1,385 @@
+"""The client: one method for each thing that the API can be asked for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import enum
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self, TypeVar, cast
+from urllib.parse import quote
+
+import httpx
+from pydantic import ValidationError
+
+from vault.api import models
+from vault.client.body import CHUNK, Body, Progress, no_progress
+from vault.client.connection import Endpoint, connect, explained
+from vault.client.problems import error_of
+from vault.errors import Corrupted, Unreachable, VaultError
+from vault.model import Descriptive, Json, TaskState, VolumeMode
+
+_ModelT = TypeVar("_ModelT", bound=models.Model)
+_HASHES: Final = {"sha-512": hashlib.sha512, "sha-256": hashlib.sha256}
+Params = Mapping[str, str | list[str]]
+_DIGEST: Final = re.compile(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):")
+
+TIMEOUT: Final = 60.0
+"""Seconds that one step of a request may take (connect, send a piece, wait for a piece)."""
+
+STORING: Final = 600.0
+"""Seconds that the node may take, after the last byte of a deposit, to make it durable and look at it."""
+
+
+class DepositStatus(enum.Enum):
+    """CREATED: stored, with a receipt. KNOWN: the same content was there. PENDING: stored, the receipt comes later."""
+
+    CREATED = "created"
+    KNOWN = "known"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Deposited:
+    """What the node answered to a deposit. ``receipt`` is the signed document, None while there is none."""
+
+    status: DepositStatus
+    ingest_id: str
+    receipt: Mapping[str, Json] | None
+
+
+class Download:
+    """Bytes on their way from the node. ``digests`` are what it says of the whole, by the names of RFC 9530."""
+
+    def __init__(self, response: httpx.Response, endpoint: Endpoint) -> None:
+        self._response = response
+        self._endpoint = endpoint
+        length = response.headers.get("Content-Length", "")
+        self.size = int(length) if length.isdecimal() else None
+        self.digests = parse_digests(response.headers.get("Repr-Digest", ""))
+
+    def chunks(self, progress: Progress = no_progress) -> Iterator[bytes]:
+        """The bytes. After the last one they are compared with ``digests``: raises Corrupted where they differ, and
+        Interrupted when the node broke off."""
+        hashes = {name: _HASHES[name]() for name in self.digests}
+        with explained(self._endpoint):
+            for chunk in self._response.iter_raw(CHUNK):
+                for found in hashes.values():
+                    found.update(chunk)
+                progress(len(chunk))
+                yield chunk
+        for name, found in hashes.items():
+            if found.hexdigest() != self.digests[name]:
+                raise Corrupted(
+                    f"What arrived has the {name} {found.hexdigest()}, and the node said {self.digests[name]}.",
+                    remedy="It was altered on its way; nothing was kept of it. Fetch it again.",
+                    code="digest-mismatch",
+                )
+
+
+class Client:
+    """A connection to one node. Close it, or use it in a ``with``."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
+        self.endpoint = endpoint
+        self._http = connect(endpoint, timeout)
+        self._timeout = timeout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._http.close()
+
+    # --- packages
+
+    def packages(
+        self, *, cursor: str = "", limit: int = 100, below_policy: bool = False, **described: str
+    ) -> models.PackageList:
+        """A page of packages. ``described`` are ``fonds``, ``agency``, ``batch``, ``prefix``."""
+        params = {"cursor": cursor, "limit": str(limit), "below_policy": "true" if below_policy else "", **described}
+        return self._get("/v1/packages", models.PackageList, **params)
+
+    def package(self, identifier: str) -> models.Package:
+        """Everything about one package. Raises NotFound."""
+        return self._get(f"/v1/packages/{encoded(identifier)}", models.Package)
+
+    def files(self, identifier: str, version: int | None = None) -> Iterator[tuple[str, str, str]]:
+        """The files of a version as (path, algorithm, digest), page by page."""
+        cursor = ""
+        while True:
+            params = {"version": _version(version), "cursor": cursor, "limit": "1000"}
+            page = self._get(f"/v1/content/{encoded(identifier)}", models.FileList, **params)
+            for file in page.items:
+                yield file.path, str(page.algorithm), file.digest
+            if not page.next_cursor:
+                return
+            cursor = page.next_cursor
+
+    # --- deposits
+
+    def deposit(
+        self,
+        identifier: str,
+        body: Body,
+        *,
+        kind: str = "auto",
+        descriptive: Descriptive | None = None,
+        follows: int | None = None,
+        wait: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        progress: Progress = no_progress,
+    ) -> Deposited:
+        """Send a package. ``follows`` is the version that it comes after, ``wait`` the seconds to wait for a receipt,
+        ``metadata`` what else is to be kept with the version.
+
+        Raises whatever the node refuses it with, and Interrupted (``source-changed``).
+        """
+        said = descriptive or Descriptive()
+        params = {
+            **(metadata or {}),
+            "kind": kind,
+            "filename": body.filename,
+            "fonds": said.fonds,
+            "agency": said.agency,
+            "batch": said.batch,
+            "title": said.title,
+            "retention": said.retention,
+            "access": said.access,
+            "class": "" if said.priority_class == Descriptive().priority_class else said.priority_class,
+        }
+        headers = {"Content-Length": str(body.size), "Content-Type": "application/octet-stream"}
+        if body.digests:
+            headers["Repr-Digest"] = format_digests(body.digests)
+        if follows is not None:
+            headers["If-Match"] = f'"v{follows}"'
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+        timeout = httpx.Timeout(self._timeout, read=STORING + (wait or 0))
+        with explained(self.endpoint):
+            response = self._http.put(
+                f"/v1/packages/{encoded(identifier)}",
+                content=body.chunks(progress),
+                params=_present(params),
+                headers=headers,
+                timeout=timeout,
+            )
+        return _deposited(self._checked(response))
+
+    def ingest(self, ingest_id: str) -> models.Ingest:
+        """How far a deposit is. Raises NotFound."""
+        return self._get(f"/v1/ingests/{encoded(ingest_id)}", models.Ingest)
+
+    def receipt(self, identifier: str, version: int | None = None) -> dict[str, Json]:
+        """The signed receipt of a version. Raises NotFound."""
+        response = self._send("GET", f"/v1/receipts/{encoded(identifier)}", {"version": _version(version)})
+        return _object(response)
+
+    @contextlib.contextmanager
+    def content(
+        self, identifier: str, *, version: int | None = None, file: str = "", archive: str = ""
+    ) -> Iterator[Download]:
+        """One ``file`` of a version, or the whole as ``archive`` ("tar", "zip"). Raises NotFound, Corrupted,
+        Unreachable; the last one (``recall-begun``) also where it must first be fetched from tape."""
+        params = _present({"version": _version(version), "file": file, "format": archive})
+        path = f"/v1/content/{encoded(identifier)}"
+        headers = {"Accept-Encoding": "identity"}
+        with explained(self.endpoint):
+            stream = self._http.stream("GET", path, params=params, headers=headers)
+            response = stream.__enter__()
+        try:
+            if response.status_code != 200:
+                with explained(self.endpoint):
+                    response.read()
+                self._checked(response)
+                raise Unreachable(
+                    "Only a tape holds it; it is being fetched from there.",
+                    remedy="Ask again later.",
+                    code="recall-begun",
+                )
+            yield Download(response, self.endpoint)
+        finally:
+            stream.__exit__(None, None, None)
+
+    # --- the node
+
+    def status(self) -> models.Status:
+        """The node on one screen."""
+        return self._get("/v1/status", models.Status)
+
+    def readiness(self) -> models.Readiness:
+        """Whether the node can do its work."""
+        with explained(self.endpoint):
+            response = self._http.get("/readyz")
+        if response.status_code != 503:
+            self._checked(response)
+        return _parsed(response, models.Readiness)
+
+    def volumes(self) -> models.VolumeList:
+        """All volumes."""
+        return self._get("/v1/volumes", models.VolumeList)
+
+    def initialise_volume(self, name: str) -> models.Volume:
+        """Make an empty place into the volume of that name."""
+        return self._post(f"/v1/volumes/{encoded(name)}/init", models.Volume, None)
+
+    def set_volume_mode(self, name: str, mode: VolumeMode) -> models.Volume:
+        """Say what is wanted of a volume from now on."""
+        return self._post(f"/v1/volumes/{encoded(name)}/mode", models.Volume, models.ModeChange(mode=mode))
+
+    def tasks(self, *, limit: int = 100, states: Iterable[TaskState] = ()) -> models.TaskList:
+        """The newest tasks in these ``states``; the open ones where nothing is said."""
+        params: Params = {"limit": str(limit), "state": [str(state) for state in states]}
+        return _parsed(self._send("GET", "/v1/tasks", params), models.TaskList)
+
+    def events(
+        self, *, after: int = 0, limit: int = 100, identifier: str = "", event_type: str = ""
+    ) -> models.EventList:
+        """A page of the ledger."""
+        params = {"after": str(after), "limit": str(limit), "identifier": identifier, "type": event_type}
+        return self._get("/v1/events", models.EventList, **params)
+
+    def verify(self, order: models.VerificationOrder) -> models.Verification:
+        """Order a verification."""
+        return self._post("/v1/verifications", models.Verification, order)
+
+    def verifications(self, limit: int = 100) -> models.VerificationList:
+        """The orders to verify, the newest first."""
+        return self._get("/v1/verifications", models.VerificationList, limit=str(limit))
+
+    def verification(self, verification_id: str) -> models.Verification:
+        """How far an ordered verification is. Raises NotFound."""
+        return self._get(f"/v1/verifications/{encoded(verification_id)}", models.Verification)
+
+    def repair(self, identifier: str) -> models.Repair:
+        """Order the repair of a package's damaged and missing copies."""
+        return self._post("/v1/repairs", models.Repair, models.RepairOrder(identifier=identifier))
+
+    def evidence(self, *, released: bool = False) -> models.EvidenceList:
+        """Damaged bytes that are being kept, or those that were ``released``."""
+        return self._get("/v1/evidence", models.EvidenceList, released=str(released).lower())
+
+    def release_evidence(self, evidence_id: int) -> models.Evidence:
+        """Let evidence be removed."""
+        return self._post(f"/v1/evidence/{evidence_id}/release", models.Evidence, None)
+
+    def tokens(self) -> models.TokenList:
+        """All tokens that were not revoked."""
+        return self._get("/v1/tokens", models.TokenList)
+
+    def create_token(self, order: models.TokenOrder) -> models.CreatedToken:
+        """Make a token; its secret is in the answer and nowhere else."""
+        return self._post("/v1/tokens", models.CreatedToken, order)
+
+    def revoke_token(self, name: str) -> None:
+        """End a token's validity. Raises NotFound."""
+        self._send("DELETE", f"/v1/tokens/{encoded(name)}", {})
+
+    def checkpoint(self) -> dict[str, Json]:
+        """Have the ledger's end signed now and kept on every volume; the signed checkpoint."""
+        return _object(self._send("POST", "/v1/ledger/checkpoints", {}))
+
+    # --- how
+
+    def _get(self, path: str, model: type[_ModelT], **params: str) -> _ModelT:
+        return _parsed(self._send("GET", path, params), model)
+
+    def _post(self, path: str, model: type[_ModelT], order: models.Model | None) -> _ModelT:
+        return _parsed(self._send("POST", path, {}, order), model)
+
+    def _send(self, method: str, path: str, params: Params, order: models.Model | None = None) -> httpx.Response:
+        content = None if order is None else order.model_dump_json(by_alias=True).encode()
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        with explained(self.endpoint):
+            response = self._http.request(method, path, params=_present(params), content=content, headers=headers)
+        return self._checked(response)
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.status_code >= 400:
+            raise error_of(response)
+        if response.status_code >= 300:
+            raise VaultError(
+                f"{self.endpoint} leads elsewhere ({response.status_code}).", remedy="Give the node's own address."
+            )
+        return response
+
+
+def encoded(identifier: str) -> str:
+    """An identifier as part of an address. Slashes stay; dots that stand alone between them are escaped, since they
+    would be taken out on the way (RFC 3986, section 5.2.4)."""
+    parts = quote(identifier, safe="/").split("/")
+    return "/".join(part.replace(".", "%2E") if part in (".", "..") else part for part in parts)
+
+
+def parse_digests(header: str) -> dict[str, str]:
+    """The digests of ``Repr-Digest`` (RFC 9530) that can be compared here, hexadecimal, by name."""
+    found: dict[str, str] = {}
+    for name, value in _DIGEST.findall(header):
+        with contextlib.suppress(binascii.Error):
+            found[name] = base64.b64decode(value, validate=True).hex()
+    return found
+
+
+def format_digests(digests: Mapping[str, str]) -> str:
+    """``Repr-Digest`` (RFC 9530) of digests in hexadecimal."""
+    return ", ".join(f"{n}=:{base64.b64encode(bytes.fromhex(d)).decode()}:" for n, d in digests.items())
+
+
+def _present(params: Params) -> dict[str, str | list[str]]:
+    return {name: value for name, value in params.items() if value}
+
+
+def _version(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _object(response: httpx.Response) -> dict[str, Json]:
+    try:
+        found: object = json.loads(response.content)
+    except (ValueError, RecursionError) as error:
+        raise _not_understood(response) from error
+    if not isinstance(found, dict):
+        raise _not_understood(response)
+    return cast("dict[str, Json]", found)
+
+
+def _parsed(response: httpx.Response, model: type[_ModelT]) -> _ModelT:
+    try:
+        return model.model_validate_json(response.content)
+    except ValidationError as error:
+        raise _not_understood(response) from error
+
+
+def _not_understood(response: httpx.Response) -> VaultError:
+    return VaultError(
+        f"The answer to {response.request.method} {response.request.url.path} cannot be understood.",
+        remedy="Is vaultctl of the same version as vaultd (vaultctl --version, vaultctl status)?",
+        code="bad-answer",
+    )
+
+
+def _deposited(response: httpx.Response) -> Deposited:
+    document = _object(response)
+    nested = document.get("receipt")
+    receipt = document if "signature" in document else nested if isinstance(nested, dict) else None
+    location = response.headers.get("Location", "")
+    ingest_id = str(document.get("ingest") or document.get("ingest_id") or document.get("id") or "")
+    if not ingest_id and "/ingests/" in location:
+        ingest_id = location.rpartition("/")[2]
+    if not ingest_id:
+        raise _not_understood(response)
+    if response.status_code == 200:
+        status = DepositStatus.KNOWN
+    else:
+        status = DepositStatus.CREATED if receipt is not None else DepositStatus.PENDING
+    return Deposited(status, ingest_id, receipt)

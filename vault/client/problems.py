@@ -1,0 +1,92 @@
+"""From an HTTP answer that says no, back to the error that the daemon meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+from pydantic import ValidationError
+
+from vault.api.models import Problem
+from vault.errors import (
+    ConfigError,
+    Conflict,
+    Corrupted,
+    Fault,
+    Forbidden,
+    Full,
+    Interrupted,
+    Invalid,
+    NotFound,
+    Refused,
+    Unreachable,
+    VaultError,
+    WrongVolume,
+)
+
+_BY_CODE: Final[Mapping[str, type[VaultError]]] = {
+    "already-initialised": Refused,
+    "already-released": Refused,
+    "bad-configuration": ConfigError,
+    "bad-transition": Refused,
+    "catalogue-damaged": Corrupted,
+    "catalogue-newer": ConfigError,
+    "corrupted": Corrupted,
+    "interrupted": Interrupted,
+    "ledger-damaged": Corrupted,
+    "no-good-copy": Corrupted,
+    "no-good-source": Corrupted,
+    "not-empty": Refused,
+    "not-evidence": Refused,
+    "not-for-postgresql": Refused,
+    "not-initialised": WrongVolume,
+    "refused": Refused,
+    "request-timeout": Interrupted,
+    "source-changed": Interrupted,
+    "unrepairable": Corrupted,
+    "volume-needed": Refused,
+    "write-not-proved": Corrupted,
+    "wrong-volume": WrongVolume,
+}
+"""Where the status alone would not tell."""
+
+_BY_STATUS: Final[Mapping[int, type[VaultError]]] = {
+    401: Forbidden,
+    403: Forbidden,
+    404: NotFound,
+    408: Interrupted,
+    409: Conflict,
+    412: Conflict,
+    502: Unreachable,
+    503: Unreachable,
+    504: Unreachable,
+    507: Full,
+}
+
+
+def error_of(response: httpx.Response) -> VaultError:
+    """The error that an answer of 400 or more tells of. Its body must have been read.
+
+    What is no problem document comes from a proxy in between or from another program: its status decides.
+    """
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        kind = _BY_STATUS.get(response.status_code, Invalid if response.status_code < 500 else VaultError)
+        return kind(
+            f"The answer was {response.status_code} {response.reason_phrase}, without an explanation.",
+            remedy="Look whether the address is that of vaultd, and at what stands between (a proxy).",
+        )
+    return error_from_problem(problem)
+
+
+def error_from_problem(problem: Problem) -> VaultError:
+    """The error that a problem document tells of."""
+    kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status)
+    if kind is None:
+        kind = Invalid if 400 <= problem.status < 500 else VaultError
+    if issubclass(kind, Invalid) or (problem.faults and kind is Refused):
+        faults = [Fault(fault.code, fault.message, fault.path) for fault in problem.faults]
+        return Invalid(problem.detail, faults=faults, remedy=problem.remedy, code=problem.code)
+    return kind(problem.detail, remedy=problem.remedy, code=problem.code)
