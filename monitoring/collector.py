@@ -242,10 +242,10 @@ def _add_work(samples: Samples, tx: Tx, memory: _Memory) -> None:
     for kind in TaskKind:
         for state in TaskState:
             samples.add(metrics.TASKS, counts.get((kind, state), 0), kind.value, state.value)
-        done_at = overview.last_done(tx, kind, memory.done_looked_at) if counts.get((kind, TaskState.DONE)) else None
-        if done_at is not None:
-            memory.done_at[kind] = done_at
-        samples.add(metrics.TASK_SUCCESS, memory.done_at.get(kind), kind.value)
+    ever_done = [kind for kind in TaskKind if counts.get((kind, TaskState.DONE))]
+    memory.done_at.update(overview.last_done(tx, ever_done, memory.done_looked_at))
+    for kind, moment in memory.done_at.items():
+        samples.add(metrics.TASK_SUCCESS, moment, kind.value)
     memory.done_looked_at = tx.now - _OVERLAP
     for schedule in schedules.all(tx):
         samples.add(metrics.SCHEDULE_SUCCESS, schedule.last_success, schedule.kind)

@@ -8,8 +8,10 @@ seen and asks only for what is new (``after``, ``since``).
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -30,6 +32,8 @@ from vault.catalog.schema import (
 )
 from vault.clock import from_text
 from vault.model import EventType, IngestState, TaskKind, TaskState
+
+_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,12 @@ def count_versions(tx: Tx, before: Tally) -> Tally:
 
 
 def _count(tx: Tx, key: sa.Column[int], before: Tally) -> Tally:
-    row = tx.connection.execute(sa.select(sa.func.count(), sa.func.max(key)).where(key > before.last_id)).one()
-    return Tally(before.number + row[0], row[1] or before.last_id)
+    last_id = tx.connection.scalar(sa.select(sa.func.max(key))) or 0
+    query = sa.select(sa.func.count()).select_from(key.table)
+    if before.last_id:
+        query = query.where(key > before.last_id)
+    # Without a condition it is the smallest index that is walked, and not the table, whose rows are long.
+    return Tally(before.number + tx.connection.execute(query).scalar_one(), max(last_id, before.last_id))
 
 
 def oldest_due(tx: Tx) -> dict[str, datetime]:
@@ -104,12 +112,24 @@ def evidence_kept(tx: Tx) -> int:
     return tx.connection.execute(query).scalar_one()
 
 
-def last_done(tx: Tx, kind: TaskKind, since: datetime | None) -> datetime | None:
-    """Return when a task of that kind was last done, looking at those that ended after ``since`` (None: all)."""
-    query = sa.select(tasks.c.finished_at).where(IS_ENDED, tasks.c.kind == kind, tasks.c.state == TaskState.DONE)
+def last_done(tx: Tx, kinds: Collection[TaskKind], since: datetime | None) -> dict[TaskKind, datetime]:
+    """Return for each of ``kinds`` when a task of it was last done, looking at those that ended after ``since`` (None:
+    all), from the newest back until every kind was met."""
+    query = sa.select(tasks.c.kind, tasks.c.state, tasks.c.finished_at).where(IS_ENDED)
     if since is not None:
         query = query.where(tasks.c.finished_at > since)
-    return tx.connection.scalar(query.order_by(tasks.c.finished_at.desc()).limit(1))
+    found: dict[TaskKind, datetime] = {}
+    wanted = set(kinds)
+    if wanted:
+        newest_first = query.order_by(tasks.c.finished_at.desc()).execution_options(yield_per=_PAGE)
+        with tx.connection.execute(newest_first) as rows:
+            for kind, state, finished_at in rows:
+                if state is TaskState.DONE and kind in wanted:
+                    found[kind] = finished_at
+                    wanted.remove(kind)
+                    if not wanted:
+                        break
+    return found
 
 
 def last_checkpoint(tx: Tx) -> CheckpointSeen | None:
