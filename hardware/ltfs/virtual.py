@@ -30,6 +30,7 @@ from hardware.ltfs.cartridge import (
     parse_block_name,
     read_capacity,
 )
+from hardware.ltfs.durability import RecordSync
 from hardware.ltfs.mam import HEADER, MAX_VALUE, Attribute, Stored, pack, unpack
 from hardware.ltfs.medium import Capacity, Mark, Position, Room, TapeMedium
 
@@ -37,9 +38,6 @@ RECORD_LIMIT: Final = 4 << 20
 NOMINAL_RECORD: Final = 524288
 """What one block counts for in the capacity, whatever its size."""
 MIN_CAPACITY_MB: Final = 64
-_PENDING: Final = 64
-"""Records that may wait for their fsync; more would make the page cache swell."""
-
 _TEMPORARY: Final = ".new-attribute"
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 # What stands in the folder may be a link or a pipe that a stranger put there: neither is followed or waited for.
@@ -68,7 +66,7 @@ class VirtualMedium:
         self._write = write
         self._uncached = uncached
         self._at = Position(0, 0)
-        self._pending: list[int] = []
+        self._records = RecordSync()
         self._touched = False
         self._change_noted = False
         self._partitions = (_Partition(), _Partition())
@@ -191,13 +189,15 @@ class VirtualMedium:
         try:
             # Not 0200, as the reference makes them: that could be read by root alone.
             descriptor = os.open(name, _NEW, 0o640, dir_fd=self._folder)
-            self._pending.append(descriptor)
-            view = memoryview(record)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            try:
+                view = memoryview(record)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            except BaseException:
+                os.close(descriptor)
+                raise
+            self._records.begin(descriptor)
             self._commit_block()
-            if len(self._pending) >= _PENDING:
-                self._sync_records()
         except OSError as error:
             if self._at == at:
                 with contextlib.suppress(OSError):
@@ -268,9 +268,7 @@ class VirtualMedium:
 
     def close(self) -> None:
         """Let go of the folder. Records that were not flushed stay, and may not survive a power cut."""
-        for descriptor in self._pending:
-            os.close(descriptor)
-        self._pending.clear()
+        self._records.close()
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
@@ -390,6 +388,8 @@ class VirtualMedium:
     def _begin_block(self) -> Position:
         """Make ready to write at the position: what stood there and behind it is gone."""
         self._writable()
+        if self._records.lost:
+            self._fail("An earlier block was lost", self._records.lost)
         at = self._at
         if at.block >= self._blocks(at.partition):
             raise Full(f"The cartridge {self._path} is at its end.", remedy="Go on with another cartridge.")
@@ -437,13 +437,8 @@ class VirtualMedium:
         self.write_attribute(0, Attribute.VOLUME_CHANGE_REFERENCE, 0, value)
         self._change_noted = True
 
-    def _sync_records(self) -> None:
-        while self._pending:
-            os.fsync(self._pending[-1])
-            os.close(self._pending.pop())
-
     def _sync(self) -> None:
-        self._sync_records()
+        self._records.wait()
         if self._touched:
             os.fsync(self._folder)
             self._touched = False

@@ -170,6 +170,28 @@ def test_full_disk_is_full_and_leaves_the_tape_as_it_was(medium, tmp_path, monke
     assert not (tmp_path / "c/0_1_R").exists()
 
 
+def test_block_that_was_lost_on_its_way_to_disk_is_never_forgotten(medium, monkeypatch):
+    """The kernel reports a failed write-back once; after that it would call everything fine."""
+    monkeypatch.setattr(os, "fsync", fail_once(os.fsync))
+    medium.write(b"lost")
+    for _ in range(3):
+        with pytest.raises(Unreachable):
+            medium.write_filemarks(1)
+    with pytest.raises(Unreachable):
+        medium.write(b"more")
+
+
+def fail_once(real):
+    failures = [OSError(5, "Input/output error")]
+
+    def fsync(descriptor):
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and os.fstat(descriptor).st_size == 4 and failures:
+            raise failures.pop()
+        return real(descriptor)
+
+    return fsync
+
+
 def test_create_wants_a_place_of_its_own(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
