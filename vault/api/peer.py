@@ -29,6 +29,7 @@ HEAD_SECONDS: Final = 20.0
 
 LINGER_SECONDS: Final = 1.0
 
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
@@ -96,7 +97,7 @@ class PeerProtocol(HttpToolsProtocol):
             self._head_too_large = True
             raise ValueError("head too large")
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # ASGI lets servers add members of their own
-        scope[ABORT] = self.transport.abort
+        scope[ABORT] = self._abort
         if self._uid is not None:
             scope[PEER_UID] = self._uid
         super().on_headers_complete()
@@ -106,6 +107,13 @@ class PeerProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._head_open = True
         self._head_bytes = 0
+
+    def _abort(self) -> None:
+        """End the connection with a reset: nothing that waits to be sent is sent, nor held for who does not take it."""
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
     def _answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
@@ -123,7 +131,7 @@ class PeerProtocol(HttpToolsProtocol):
         body = json.dumps(document).encode()
         if self._answering():
             # In the midst of an answer: another one cannot begin.
-            self.transport.abort()
+            self._abort()
             return
         reason = b"431 Request Header Fields Too Large" if self._head_too_large else b"400 Bad Request"
         self.transport.write(

@@ -88,7 +88,8 @@ def test_a_token_lives_until_it_is_revoked_or_expires(running: Running) -> None:
 @pytest.mark.parametrize(
     "order",
     [{"name": "x"}, {"name": "x", "scopes": []}, {"name": "a b", "scopes": ["read"]}, {"name": "x", "scopes": ["all"]},
-     {"name": "x", "scopes": ["read"], "more": 1}, {"name": "x", "scopes": ["read"], "expires_at": "2026-11-22T10:40:42"}],
+     {"name": "x", "scopes": ["read"], "more": 1},
+     {"name": "x", "scopes": ["read"], "expires_at": "2026-11-22T10:40:42"}],
 )  # fmt: skip
 def test_orders_that_are_not_right_name_what_is_wrong(running: Running, order: dict) -> None:
     with running.local() as client:
