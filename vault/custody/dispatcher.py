@@ -82,9 +82,13 @@ class Dispatcher:
             self._stopping = True
             self._condition.notify_all()
         until = time.monotonic() + patience.total_seconds()
-        for thread in [self._thread, *[running.thread for running in list(self._running.values())]]:
-            if thread.is_alive():
-                thread.join(max(0.0, until - time.monotonic()))
+        # First the one that hands out work: what it was handing out just now is among the running ones after that.
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, until - time.monotonic()))
+        with self._condition:
+            workers = [running.thread for running in self._running.values()]
+        for thread in workers:
+            thread.join(max(0.0, until - time.monotonic()))
         with self._condition:
             return not self._running and not self._thread.is_alive()
 
@@ -171,7 +175,7 @@ class Dispatcher:
                     # Its lease ran out while its thread was at work here; now it has a new one.
                     continue
                 self._running[task.id] = _Running(task, progress, thread, lost)
-            thread.start()
+                thread.start()
 
     def _free_lanes(self) -> dict[str, int]:
         with self._custodian.catalogue.read() as tx:

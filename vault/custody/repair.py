@@ -38,7 +38,7 @@ def run(work: Work) -> Result:
     # leaves nothing to do. An outage raises here, before anything was written.
     report = volume.check(part_of(version), work.progress.add, work.cancelled)
     if report.verdict is Verdict.INTACT:
-        copy = verify.conclude(custodian, version, copy, report, event_type=EventType.RECOVERY)
+        copy = verify.conclude(custodian, version, copy, report, event_type=EventType.RECOVERY, only_good=True)
         if copy.state is CopyState.GOOD:
             return done("it reads well again")
     sources = [source for source in best_sources(custodian, here, condition) if source.name != copy.volume]

@@ -69,16 +69,20 @@ def conclude(
     report: CheckReport,
     *,
     event_type: EventType = EventType.FIXITY_CHECK,
+    only_good: bool = False,
 ) -> Copy:
     """Add the object's root to the report, if it is this version's to answer for, and record the outcome.
 
-    The root is compared with the catalogue under the package's lock, for a new version changes both.
+    With ``only_good`` nothing is recorded when something is wrong, which was recorded when it was found. The root is
+    compared with the catalogue under the package's lock, for a new version changes both.
     """
     with custodian.locks.hold(version.identifier):
         with custodian.catalogue.read() as tx:
             newest = newest_here(copies.of_package(tx, version.package_id), copy)
         if newest == version.number and not report.absent:
             report = report.joined(custodian.volume(copy.volume).check_root(part_of(version)))
+        if only_good and report.verdict is not Verdict.INTACT:
+            return copy
         with custodian.catalogue.write() as tx:
             current = copies.need(tx, copy.id)
             if (current.state, current.checked_at, current.written_at) != (
