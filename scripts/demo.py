@@ -201,7 +201,7 @@ class Demo:
         self._say("evidence", f"the damaged bytes are kept in {folder.relative_to(ROOT)}")
 
     def show_events(self) -> None:
-        events = json.loads(self.vaultctl("events", "--json"))["items"]
+        events = [json.loads(line) for line in self.vaultctl("events", "--json").splitlines()]
         story = [e for e in events if e["type"] in ("fixity-check", "evidence-kept", "recovery")
                  and (e["outcome"] == "failure" or e["type"] != "fixity-check")]  # fmt: skip
         table = Table("no.", "event", "outcome", "package", "volume", "what", box=None, header_style="dim")

@@ -54,6 +54,7 @@ def run(arguments: list[str]) -> int:
         if options.check:
             return 0
         logs.configure(settings.log)
+        logs.catch_dying_threads()
         return _serve(settings)
     except ConfigError as error:
         print(f"vaultd: {error}", file=sys.stderr)  # noqa: T201 - for whoever typed it, and for the journal
@@ -97,7 +98,7 @@ async def _doors(node: Node, notifier: Notifier) -> None:
         {
             "event loop": loop_beat.age,
             "dispatcher": node.dispatcher.age,
-            "catalogue": RoundTrip(node.catalogue.schema_revision, "watchdog-catalogue").age,
+            "catalogue": RoundTrip(node.ask_catalogue, "watchdog-catalogue").age,
         },
     )
     server = Server(create_app(_parts(node)), node.settings)
@@ -129,6 +130,8 @@ def _parts(node: Node) -> NodeParts:
         Collector(
             node.catalogue,
             node.telemetry,
+            configured=node.volumes,
+            probe_valid=max(timedelta(minutes=5), 4 * custody.probe_interval),
             intervals={
                 "plan": custody.planner_interval,
                 "receipts": custody.planner_interval,

@@ -141,6 +141,11 @@ class Node:
         """Sign where the ledger stands and keep that on every volume."""
         checkpoints.keep_checkpoint(self.custodian, self.key)
 
+    def ask_catalogue(self) -> None:
+        """Make one round trip to the catalogue. Raises Unreachable and its like when it does not answer."""
+        with self.catalogue.read() as tx:
+            catalog_volumes.all(tx)
+
     def _wake(self) -> None:
         self.dispatcher.wake()
 

@@ -7,7 +7,7 @@ harm: after downtime there is one catch-up run (``coalesce``), and never two at 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -19,6 +19,9 @@ from vault.catalog.engine import Catalogue
 from vault.errors import VaultError
 
 log = structlog.get_logger(__name__)
+
+SOON = timedelta(seconds=30)
+"""After the start, before what is overdue is called: the doors open first."""
 
 
 class Clock:
@@ -33,15 +36,22 @@ class Clock:
         )
 
     def every(self, interval: timedelta, kind: str, call: Callable[[], object], *, recorded: bool = True) -> None:
-        """Call this at every interval, the first time one interval from now.
+        """Call this at every interval, counted from its last success, also where that lies before this process.
 
-        With ``recorded`` the catalogue is told when it began, succeeded or failed, under ``kind``.
+        What is overdue, or never succeeded, is called soon: a node that is restarted every day must not for that reason
+        never do what is done once a day. With ``recorded`` the catalogue is told when it began, succeeded or failed,
+        under ``kind``.
         """
+        with self._catalogue.read() as tx:
+            last = next((s.last_success for s in schedules.all(tx) if s.kind == kind), None)
+        now = datetime.now(UTC)
+        soon = now + min(interval, SOON)
         self._scheduler.add_job(
             self._run if recorded else self._bare,
             IntervalTrigger(seconds=max(0.05, interval.total_seconds()), timezone="UTC"),
             args=[kind, call],
             id=kind,
+            next_run_time=soon if last is None else min(max(soon, last + interval), now + interval),
         )
 
     def start(self) -> None:
