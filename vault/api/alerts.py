@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from vault import policy as policies
-from vault.api import models
+from vault import wire
 from vault.api.parts import NodeParts
 from vault.catalog import copies, packages
 from vault.catalog.engine import Tx
@@ -25,10 +25,10 @@ _ALMOST_FULL: Final = 0.05
 def alerts(
     node: NodeParts,
     tx: Tx,
-    volumes: Collection[models.Volume],
+    volumes: Collection[wire.Volume],
     stalled: Collection[Task],
-    schedules: Collection[models.Schedule],
-) -> list[models.Alert]:
+    schedules: Collection[wire.Schedule],
+) -> list[wire.Alert]:
     """Everything that is amiss, the worst first."""
     found = [
         *_below_policy(node, tx),
@@ -39,7 +39,7 @@ def alerts(
     return sorted(found, key=lambda alert: _SEVERITIES.index(alert.severity))
 
 
-def _below_policy(node: NodeParts, tx: Tx) -> Iterator[models.Alert]:
+def _below_policy(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
     below = packages.below_policy(tx, _EXAMINED)
     lost = []
     for version in below:
@@ -47,7 +47,7 @@ def _below_policy(node: NodeParts, tx: Tx) -> Iterator[models.Alert]:
         if not policies.standing(node.custodian.policy(version.policy), holdings).recoverable:
             lost.append(package_reference(version.identifier, version.number))
     for reference in lost[:_NAMED]:
-        yield models.Alert(
+        yield wire.Alert(
             severity="critical",
             code="no-good-copy",
             subject=reference,
@@ -56,7 +56,7 @@ def _below_policy(node: NodeParts, tx: Tx) -> Iterator[models.Alert]:
         )
     if below:
         number = sum(packages.count_below_policy_by_class(tx).values())
-        yield models.Alert(
+        yield wire.Alert(
             severity="warning",
             code="below-policy",
             subject="",
@@ -65,7 +65,7 @@ def _below_policy(node: NodeParts, tx: Tx) -> Iterator[models.Alert]:
         )
 
 
-def _of_volume(node: NodeParts, tx: Tx, volume: models.Volume) -> Iterator[models.Alert]:
+def _of_volume(node: NodeParts, tx: Tx, volume: wire.Volume) -> Iterator[wire.Alert]:
     if volume.mode is VolumeMode.RETIRED:
         return
     if volume.condition is Condition.FOREIGN:
@@ -93,7 +93,7 @@ def _of_volume(node: NodeParts, tx: Tx, volume: models.Volume) -> Iterator[model
     yield from _overdue(node, tx, volume)
 
 
-def _overdue(node: NodeParts, tx: Tx, volume: models.Volume) -> Iterator[models.Alert]:
+def _overdue(node: NodeParts, tx: Tx, volume: wire.Volume) -> Iterator[wire.Alert]:
     from vault.catalog import volumes as catalog_volumes
 
     row = catalog_volumes.get(tx, volume.name)
@@ -103,14 +103,14 @@ def _overdue(node: NodeParts, tx: Tx, volume: models.Volume) -> Iterator[models.
                      "Look whether its verifications run (vaultctl tasks), and whether it is fast enough.")  # fmt: skip
 
 
-def _alert(severity: str, code: str, volume: models.Volume, message: str, remedy: str) -> models.Alert:
-    return models.Alert.model_validate(
+def _alert(severity: str, code: str, volume: wire.Volume, message: str, remedy: str) -> wire.Alert:
+    return wire.Alert.model_validate(
         {"severity": severity, "code": code, "subject": volume.name, "message": message, "remedy": remedy}
     )
 
 
-def _of_task(task: Task) -> models.Alert:
-    return models.Alert(
+def _of_task(task: Task) -> wire.Alert:
+    return wire.Alert(
         severity="warning",
         code="task-stalled",
         subject=", ".join(task.volumes),
@@ -119,8 +119,8 @@ def _of_task(task: Task) -> models.Alert:
     )
 
 
-def _of_schedule(schedule: models.Schedule) -> models.Alert:
-    return models.Alert(
+def _of_schedule(schedule: wire.Schedule) -> wire.Alert:
+    return wire.Alert(
         severity="warning",
         code="schedule-failed",
         subject=schedule.kind,

@@ -13,7 +13,8 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 
 import vault
-from vault.api import catalogue, content, credentials, deposits, models, operations, outside, status
+from vault import wire
+from vault.api import catalogue, content, credentials, deposits, operations, outside, status
 from vault.api.gate import INSTANCE, Gate
 from vault.api.parts import NodeParts
 from vault.api.problems import bad_request, problem_response
@@ -113,7 +114,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (models.Fault, models.Problem, models.FileList, models.ContentFile):
+        for model in (wire.Fault, wire.Problem, wire.FileList, wire.ContentFile):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema

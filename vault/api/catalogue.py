@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from vault.api import models, views
+from vault import wire
+from vault.api import views
 from vault.api.auth import MayAudit, MayFollow, MayLook
 from vault.api.deposits import no_such_version
 from vault.api.openapi import PROBLEM
@@ -33,7 +34,7 @@ def list_packages(
     prefix: Annotated[str | None, Query(description="Only identifiers that begin so.")] = None,
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> models.PackageList:
+) -> wire.PackageList:
     """Packages in the order of their identifiers' code points, a page at a time."""
     after = read_cursor(cursor)
     with node.catalogue.read() as tx:
@@ -49,13 +50,13 @@ def list_packages(
         )
         page = [views.summary(tx, package) for package in found[:limit]]
     more = len(found) > limit
-    return models.PackageList(items=page, next_cursor=make_cursor(page[-1].identifier) if more else None)
+    return wire.PackageList(items=page, next_cursor=make_cursor(page[-1].identifier) if more else None)
 
 
 @router.get("/packages/{identifier:path}", tags=["packages"], summary="A package, its versions and their copies")
 def get_package(
     node: Node, _who: MayFollow, identifier: Annotated[str, Path(description="The identifier, percent-encoded once.")]
-) -> models.Package:
+) -> wire.Package:
     """Everything that is known: versions, copies, whether the policy holds, when each copy was last proved."""
     wanted = decode_identifier(identifier)
     with node.catalogue.read() as tx:
@@ -73,14 +74,14 @@ def list_events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     identifier: Annotated[str | None, Query(description="Only of this package.")] = None,
     type: Annotated[str | None, Query(description="Only of this type.")] = None,  # noqa: A002
-) -> models.EventList:
+) -> wire.EventList:
     """Events of the ledger in the order of the chain."""
     wanted = parse_identifier(identifier) if identifier is not None else None
     with node.catalogue.read() as tx:
         found = ledger_events(tx, after, limit + 1, wanted, type)
     page = found[:limit]
-    return models.EventList(
-        items=[models.Event.model_validate(event_document(event)) for event in page],
+    return wire.EventList(
+        items=[wire.Event.model_validate(event_document(event)) for event in page],
         last=page[-1].seq if page else after,
         more=len(found) > limit,
     )

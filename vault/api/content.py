@@ -17,7 +17,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from vault.api import models, threads
+from vault import wire
+from vault.api import threads
 from vault.api.auth import MayRead
 from vault.api.deposits import no_such_version
 from vault.api.headers import content_disposition, entity_tag_matches, if_range_holds, repr_digest
@@ -137,15 +138,15 @@ def _find(node: NodeParts, cache: InventoryCache, identifier: str, number: int |
     return reader, reader.files(cache)
 
 
-def _listed(version: Version, files: Files, after: str | None, limit: int) -> models.FileList:
+def _listed(version: Version, files: Files, after: str | None, limit: int) -> wire.FileList:
     paths = sorted(path for path in files.files if path != RESERVED and (after is None or path > after))
     page = paths[:limit]
-    return models.FileList(
+    return wire.FileList(
         identifier=version.identifier,
         version=version.number,
         kind=version.kind,
         algorithm=version.algorithm,
-        items=[models.ContentFile(path=path, digest=files.files[path][0]) for path in page],
+        items=[wire.ContentFile(path=path, digest=files.files[path][0]) for path in page],
         next_cursor=make_cursor(page[-1]) if len(paths) > limit else None,
     )
 

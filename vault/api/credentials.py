@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from vault.api import models, views
+from vault import wire
+from vault.api import views
 from vault.api.auth import MayApprove
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node
@@ -17,7 +18,7 @@ router = APIRouter(tags=["tokens"], responses=PROBLEM)
 
 
 @router.post("/tokens", status_code=201, summary="Make a token")
-def create_token(node: Node, who: MayApprove, order: models.TokenOrder) -> models.CreatedToken:
+def create_token(node: Node, who: MayApprove, order: wire.TokenOrder) -> wire.CreatedToken:
     """Make a token. Its secret is in this answer and nowhere else, ever."""
     with node.catalogue.write() as tx:
         made, secret = tokens.create(tx, order.name, order.scopes, order.expires_at)
@@ -34,19 +35,19 @@ def create_token(node: Node, who: MayApprove, order: models.TokenOrder) -> model
                 },
             ),
         )
-    return models.CreatedToken(**views.token(made).model_dump(), token=secret)
+    return wire.CreatedToken(**views.token(made).model_dump(), token=secret)
 
 
 @router.get("/tokens", summary="The tokens that are valid")
-def list_tokens(node: Node, _who: MayApprove) -> models.TokenList:
+def list_tokens(node: Node, _who: MayApprove) -> wire.TokenList:
     """Every token that was not revoked, without its secret."""
     with node.catalogue.read() as tx:
         found = tokens.all(tx)
-    return models.TokenList(items=[views.token(token) for token in found if token.revoked_at is None])
+    return wire.TokenList(items=[views.token(token) for token in found if token.revoked_at is None])
 
 
 @router.delete("/tokens/{name}", summary="Revoke a token")
-def revoke_token(node: Node, who: MayApprove, name: str) -> models.Token:
+def revoke_token(node: Node, who: MayApprove, name: str) -> wire.Token:
     """From now on the token is not valid."""
     with node.catalogue.write() as tx:
         gone = tokens.revoke(tx, name)

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from vault.api import models, threads
+from vault import wire
+from vault.api import threads
 from vault.api.auth import MayDeposit, MayFollow
 from vault.api.describe import read_descriptive, read_filename, read_kind
 from vault.api.headers import parse_filename, parse_if_match, parse_must_be_new, parse_repr_digest, parse_wait
@@ -220,12 +221,12 @@ async def put_package(
 
 
 @router.get("/ingests/{ingest_id}", responses={**INGEST, **PROBLEM}, summary="The state of a deposit, with its receipt")
-def get_ingest(node: Node, _who: MayFollow, ingest_id: str) -> models.Ingest:
+def get_ingest(node: Node, _who: MayFollow, ingest_id: str) -> wire.Ingest:
     """What became of a deposit. Once ``state`` is ``receipted`` the signed receipt is in it."""
     return _ingest(node, ingest_id)
 
 
-def _ingest(node: NodeParts, ingest_id: str) -> models.Ingest:
+def _ingest(node: NodeParts, ingest_id: str) -> wire.Ingest:
     with node.catalogue.read() as tx:
         ingest = ingests.get(tx, ingest_id)
     if ingest is None:
@@ -234,7 +235,7 @@ def _ingest(node: NodeParts, ingest_id: str) -> models.Ingest:
             remedy="Look at the address that the deposit answered.",
             code="no-such-ingest",
         )
-    return models.Ingest.model_validate(ingest)
+    return wire.Ingest.model_validate(ingest)
 
 
 @router.get("/receipts/{identifier:path}", responses={**RECEIPT, **PROBLEM}, summary="The signed receipt of a version")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from vault.api import models
+from vault import wire
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -48,11 +48,11 @@ PROBLEM: Final[Responses] = {
 }
 _RECEIPT: Final = {"application/json": {"schema": _OBJECT, "example": _RECEIPT_EXAMPLE}}
 RECEIPT: Final[Responses] = {200: {"description": "The receipt, as it was signed.", "content": _RECEIPT}}
-INGEST: Final[Responses] = {200: {"description": "The deposit.", "model": models.Ingest}}
+INGEST: Final[Responses] = {200: {"description": "The deposit.", "model": wire.Ingest}}
 DEPOSIT: Final[Responses] = {
     201: {"description": "Stored; the body is the signed receipt.", "content": _RECEIPT},
     200: {"description": "The same content was stored before; the body is its receipt.", "content": _RECEIPT},
-    202: {"description": "Stored; not enough copies are good yet. Ask at `Location`.", "model": models.Ingest},
+    202: {"description": "Stored; not enough copies are good yet. Ask at `Location`.", "model": wire.Ingest},
     400: problem("What was sent is not right; `faults` lists everything that was found."),
     409: problem("Other content is stored under this identifier."),
     412: problem("`If-Match` or `If-None-Match` does not hold."),

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from vault.api import models, threads, views
+from vault import wire
+from vault.api import threads, views
 from vault.api.auth import MayAudit, MayLook, MayOperate
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node, NodeParts
@@ -30,14 +31,14 @@ _BATCH = 500
 
 
 @router.get("/volumes", summary="Every volume")
-def list_volumes(node: Node, _who: MayLook) -> models.VolumeList:
+def list_volumes(node: Node, _who: MayLook) -> wire.VolumeList:
     """What is known of every volume, and the numbers of its copies."""
     with node.catalogue.read() as tx:
-        return models.VolumeList(items=views.all_volumes(node, tx))
+        return wire.VolumeList(items=views.all_volumes(node, tx))
 
 
 @router.post("/volumes/{name}/init", status_code=201, summary="Make an empty place into a volume")
-async def initialise_volume(node: Node, _who: MayOperate, name: str) -> models.Volume:
+async def initialise_volume(node: Node, _who: MayOperate, name: str) -> wire.Volume:
     """Write its identity to a volume of the configuration whose place is empty. It can be used at once."""
     volume = node.custodian.volume(name)
 
@@ -58,13 +59,13 @@ async def initialise_volume(node: Node, _who: MayOperate, name: str) -> models.V
     return await threads.run("volume", _volume, node, name)
 
 
-def _volume(node: NodeParts, name: str) -> models.Volume:
+def _volume(node: NodeParts, name: str) -> wire.Volume:
     with node.catalogue.read() as tx:
         return next(volume for volume in views.all_volumes(node, tx) if volume.name == name)
 
 
 @router.post("/volumes/{name}/mode", summary="Say what a volume is to be used for")
-def change_mode(node: Node, who: MayOperate, name: str, change: models.ModeChange) -> models.Volume:
+def change_mode(node: Node, who: MayOperate, name: str, change: wire.ModeChange) -> wire.Volume:
     """``active``, ``read-only``, ``evacuating`` or ``retired``. Retired can only be what was evacuated: no version may
     need a copy that is on it."""
     with node.catalogue.read() as tx:
@@ -147,13 +148,13 @@ def list_tasks(
     state: Annotated[list[TaskState] | None, Query(description="Only in these states; open ones by default.")] = None,
     all: Annotated[bool, Query(description="In whatever state.")] = False,  # noqa: A002
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> models.TaskList:
+) -> wire.TaskList:
     """Tasks, the newest first. Losing them all loses nothing: the planner derives them again."""
     states = None if all else state or [TaskState.READY, TaskState.RUNNING]
     with node.catalogue.read() as tx:
         found = tasks.listing(tx, states, limit=limit)
     stalled = stalled_tasks(node)
-    return models.TaskList(items=[views.task(task, stalled) for task in found])
+    return wire.TaskList(items=[views.task(task, stalled) for task in found])
 
 
 def stalled_tasks(node: NodeParts) -> frozenset[int]:
@@ -164,8 +165,8 @@ def stalled_tasks(node: NodeParts) -> frozenset[int]:
 
 @router.post("/verifications", status_code=202, summary="Check copies now")
 def order_verifications(
-    node: Node, who: MayAudit, order: models.VerificationOrder, response: Response
-) -> models.Verification:
+    node: Node, who: MayAudit, order: wire.VerificationOrder, response: Response
+) -> wire.Verification:
     """Have every copy in the scope read back from its medium. The order survives restarts; see ``Location``."""
     if [bool(order.volume), bool(order.identifier), order.all].count(True) != 1:
         raise bad_request(
@@ -176,21 +177,21 @@ def order_verifications(
     identifier = parse_identifier(order.identifier) if order.identifier else ""
     made = order_verification(node.custodian, volume=order.volume, identifier=identifier, agent=who.agent)
     response.headers["Location"] = f"/v1/verifications/{made.id}"
-    return models.Verification.model_validate(made)
+    return wire.Verification.model_validate(made)
 
 
 @router.get("/verifications", summary="The orders to check copies")
 def list_verifications(
     node: Node, _who: MayLook, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-) -> models.VerificationList:
+) -> wire.VerificationList:
     """Orders, the newest first."""
     with node.catalogue.read() as tx:
         found = verifications.listing(tx, limit=limit)
-    return models.VerificationList(items=[models.Verification.model_validate(order) for order in found])
+    return wire.VerificationList(items=[wire.Verification.model_validate(order) for order in found])
 
 
 @router.get("/verifications/{verification_id}", summary="How far an order to check copies is")
-def get_verification(node: Node, _who: MayLook, verification_id: str) -> models.Verification:
+def get_verification(node: Node, _who: MayLook, verification_id: str) -> wire.Verification:
     """An order, with what was found so far."""
     with node.catalogue.read() as tx:
         found = verifications.get(tx, verification_id)
@@ -200,15 +201,15 @@ def get_verification(node: Node, _who: MayLook, verification_id: str) -> models.
             remedy="Look at the address that the order answered.",
             code="no-such-verification",
         )
-    return models.Verification.model_validate(found)
+    return wire.Verification.model_validate(found)
 
 
 @router.post("/repairs", status_code=202, summary="Repair a package now")
-def order_repairs(node: Node, who: MayOperate, order: models.RepairOrder) -> models.Repair:
+def order_repairs(node: Node, who: MayOperate, order: wire.RepairOrder) -> wire.Repair:
     """Have damaged and missing copies repaired at once. They are repaired without an order too; this ends the waiting
     after attempts that failed."""
     identifier = parse_identifier(order.identifier)
-    return models.Repair(identifier=identifier, ordered=order_repair(node.custodian, identifier, who.agent))
+    return wire.Repair(identifier=identifier, ordered=order_repair(node.custodian, identifier, who.agent))
 
 
 @router.get("/evidence", summary="Damaged bytes that are being kept")
@@ -218,18 +219,18 @@ def list_evidence(
     released: Annotated[
         bool | None, Query(description="Only what was (or was not) released; the latter by default.")
     ] = False,
-) -> models.EvidenceList:
+) -> wire.EvidenceList:
     """What was set aside in repairs."""
     with node.catalogue.read() as tx:
         found = catalog_evidence.all(tx, released=released)
-    return models.EvidenceList(items=[models.Evidence.model_validate(kept) for kept in found])
+    return wire.EvidenceList(items=[wire.Evidence.model_validate(kept) for kept in found])
 
 
 @router.post("/evidence/{evidence_id}/release", summary="Let evidence go")
-async def release_evidence(node: Node, who: MayOperate, evidence_id: int) -> models.Evidence:
+async def release_evidence(node: Node, who: MayOperate, evidence_id: int) -> wire.Evidence:
     """Delete damaged bytes that were set aside. They cannot be had again."""
 
-    def work() -> models.Evidence:
+    def work() -> wire.Evidence:
         with node.catalogue.read() as tx:
             kept = catalog_evidence.get(tx, evidence_id)
         if kept is None:
@@ -254,7 +255,7 @@ async def release_evidence(node: Node, who: MayOperate, evidence_id: int) -> mod
                     {"evidence": gone.id, "path": gone.path, "kept_by_event": gone.event_seq},
                 ),
             )
-        return models.Evidence.model_validate(gone)
+        return wire.Evidence.model_validate(gone)
 
     return await threads.run(f"release-{evidence_id}", work)
 
@@ -265,6 +266,6 @@ async def release_evidence(node: Node, who: MayOperate, evidence_id: int) -> mod
     summary="Sign where the ledger stands",
     responses={201: {"description": "The checkpoint, as it was signed.", "content": {"application/json": {}}}},
 )
-async def make_checkpoint(node: Node, _who: MayOperate) -> models.JsonObject:
+async def make_checkpoint(node: Node, _who: MayOperate) -> wire.JsonObject:
     """Sign the end of the chain now, and keep that on every volume that can be written."""
     return await threads.run("checkpoint", keep_checkpoint, node.custodian, node.key)

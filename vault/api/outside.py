@@ -8,7 +8,8 @@ from typing import Final
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from vault.api import models, threads
+from vault import wire
+from vault.api import threads
 from vault.api.docs_page import render
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node, NodeParts
@@ -25,21 +26,21 @@ _DOCS_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancesto
 
 
 @router.get("/healthz", summary="Whether the process lives")
-async def healthz() -> models.Health:
+async def healthz() -> wire.Health:
     """The event loop turns. Says nothing about volumes: a restart would not help them."""
-    return models.Health()
+    return wire.Health()
 
 
 @router.get(
     "/readyz",
     summary="Whether the node can do its work",
-    response_model=models.Readiness,
-    responses={503: {"description": "It cannot; `reasons` says why.", "model": models.Readiness}},
+    response_model=wire.Readiness,
+    responses={503: {"description": "It cannot; `reasons` says why.", "model": wire.Readiness}},
 )
 async def readyz(node: Node) -> Response:
     """The catalogue answers, the planner turned lately, and at least one volume is on-line."""
     reasons = await threads.run("readyz", _reasons, node)
-    document = models.Readiness(ready=not reasons, reasons=reasons)
+    document = wire.Readiness(ready=not reasons, reasons=reasons)
     return JSONResponse(document.model_dump(), 503 if reasons else 200)
 
 

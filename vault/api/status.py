@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 import vault
-from vault.api import models, views
+from vault import wire
+from vault.api import views
 from vault.api.alerts import alerts
 from vault.api.auth import MayLook
 from vault.api.openapi import PROBLEM
@@ -20,19 +21,19 @@ _LISTED = 100
 
 
 @router.get("/status", summary="The node on one screen")
-def get_status(node: Node, _who: MayLook) -> models.Status:
+def get_status(node: Node, _who: MayLook) -> wire.Status:
     """Whether the policy holds, volumes, running work with its progress, and what should be looked at."""
     stalled = stalled_tasks(node)
     with node.catalogue.read() as tx:
         volumes = views.all_volumes(node, tx)
         running = tasks.listing(tx, [TaskState.RUNNING], limit=_LISTED)
         below = packages.count_below_policy_by_class(tx)
-        known_schedules = [models.Schedule.model_validate(schedule) for schedule in schedules.all(tx)]
+        known_schedules = [wire.Schedule.model_validate(schedule) for schedule in schedules.all(tx)]
         counts: dict[str, dict[str, int]] = {}
         for (kind, state), number in sorted(tasks.counts(tx).items()):
             counts.setdefault(str(kind), {})[str(state)] = number
         head = events.head(tx)
-        return models.Status(
+        return wire.Status(
             node=node.settings.node.name,
             version=vault.__version__,
             key_id=node.key.key_id,
@@ -45,5 +46,5 @@ def get_status(node: Node, _who: MayLook) -> models.Status:
             tasks=counts,
             alerts=alerts(node, tx, volumes, [task for task in running if task.id in stalled], known_schedules),
             schedules=known_schedules,
-            ledger=models.LedgerHead(seq=head.seq if head else 0, hash=head.hash if head else ""),
+            ledger=wire.LedgerHead(seq=head.seq if head else 0, hash=head.hash if head else ""),
         )

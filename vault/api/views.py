@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, cast
 
 from vault import policy as policies
-from vault.api import models
+from vault import wire
 from vault.api.parts import NodeParts
 from vault.api.paths import encode_identifier
 from vault.catalog import copies, events, packages
@@ -18,7 +18,7 @@ from vault.model import Condition, Copy, CopyState, MediumClass, Package, Task, 
 _PAGE: Final = 1000
 
 
-def package(node: NodeParts, tx: Tx, found: Package) -> models.Package:
+def package(node: NodeParts, tx: Tx, found: Package) -> wire.Package:
     """Everything that is known of a package."""
     by_version: dict[int, list[Copy]] = {}
     for copy in copies.of_package(tx, found.id):
@@ -28,10 +28,10 @@ def package(node: NodeParts, tx: Tx, found: Package) -> models.Package:
         _version(node, tx, version, by_version.get(version.id, []), volumes)
         for version in packages.versions_of(tx, found.id)
     ]
-    return models.Package(
+    return wire.Package(
         identifier=found.identifier,
         head=found.head,
-        descriptive=models.Descriptive.model_validate(found.descriptive),
+        descriptive=wire.Descriptive.model_validate(found.descriptive),
         policy_held=all(version.policy_held for version in versions),
         versions=versions,
         events=f"/v1/events?identifier={encode_identifier(found.identifier).replace('/', '%2F')}",
@@ -50,11 +50,11 @@ def _events(tx: Tx, identifier: str) -> int:
 
 def _version(
     node: NodeParts, tx: Tx, version: Version, held: Collection[Copy], volumes: Mapping[int, Volume]
-) -> models.Version:
+) -> wire.Version:
     standing = policies.standing(node.custodian.policy(version.policy), policies.holdings(held, volumes))
     receipt = packages.receipt(tx, version.id)
     address = f"/v1/receipts/{encode_identifier(version.identifier)}?version={version.number}"
-    return models.Version(
+    return wire.Version(
         version=version.number,
         name=f"v{version.number}",
         kind=version.kind,
@@ -68,9 +68,9 @@ def _version(
         policy=version.policy,
         priority_class=version.priority_class,
         policy_held=not version.below_policy,
-        good=models.Count(disk=standing.good.disk, tape=standing.good.tape),
-        missing=models.Count(disk=standing.missing.disk, tape=standing.missing.tape),
-        copies=[models.Copy.model_validate(copy) for copy in held],
+        good=wire.Count(disk=standing.good.disk, tape=standing.good.tape),
+        missing=wire.Count(disk=standing.missing.disk, tape=standing.missing.tape),
+        copies=[wire.Copy.model_validate(copy) for copy in held],
         metadata=packages.metadata(tx, version.id),
         ingest_id=version.ingest_id,
         receipt=address if receipt is not None else None,
@@ -78,18 +78,18 @@ def _version(
     )
 
 
-def summary(tx: Tx, found: Package) -> models.PackageSummary:
+def summary(tx: Tx, found: Package) -> wire.PackageSummary:
     """A package in a listing."""
-    return models.PackageSummary(
+    return wire.PackageSummary(
         identifier=found.identifier,
         head=found.head,
-        descriptive=models.Descriptive.model_validate(found.descriptive),
+        descriptive=wire.Descriptive.model_validate(found.descriptive),
         policy_held=not any(version.below_policy for version in packages.versions_of(tx, found.id)),
         created_at=found.created_at,
     )
 
 
-def all_volumes(node: NodeParts, tx: Tx) -> list[models.Volume]:
+def all_volumes(node: NodeParts, tx: Tx) -> list[wire.Volume]:
     """Every volume that is known or configured, by name."""
     counts = copies.counts(tx)
     oldest = copies.oldest_proof(tx)
@@ -102,8 +102,8 @@ def all_volumes(node: NodeParts, tx: Tx) -> list[models.Volume]:
 
 def _volume(
     node: NodeParts, row: Volume, counts: Mapping[tuple[str, CopyState], int], oldest: datetime | None
-) -> models.Volume:
-    return models.Volume(
+) -> wire.Volume:
+    return wire.Volume(
         name=row.name,
         uuid=row.uuid,
         kind=row.kind,
@@ -123,9 +123,9 @@ def _volume(
     )
 
 
-def _unseen(node: NodeParts, name: str) -> models.Volume:
+def _unseen(node: NodeParts, name: str) -> wire.Volume:
     volume = node.custodian.volumes[name]
-    return models.Volume(
+    return wire.Volume(
         name=name,
         uuid=None,
         kind=volume.kind,
@@ -145,14 +145,14 @@ def _unseen(node: NodeParts, name: str) -> models.Volume:
     )
 
 
-def task(found: Task, stalled: Collection[int] = ()) -> models.Task:
+def task(found: Task, stalled: Collection[int] = ()) -> wire.Task:
     """A task; ``stalled`` are the numbers of those that do not move."""
-    return models.Task.model_validate(found).model_copy(update={"stalled": found.id in stalled})
+    return wire.Task.model_validate(found).model_copy(update={"stalled": found.id in stalled})
 
 
-def token(found: Token) -> models.Token:
+def token(found: Token) -> wire.Token:
     """A token without its secret."""
-    return models.Token(
+    return wire.Token(
         id=found.id,
         name=found.name,
         scopes=sorted(found.scopes),

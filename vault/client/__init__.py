@@ -2,7 +2,7 @@
 
 It speaks HTTP over the node's Unix socket or over TCP with a token, streams what is deposited and fetched, turns
 problem documents back into :mod:`vault.errors`, and compares every digest that it can. Of the API it knows only the
-JSON shapes (:mod:`vault.api.models`). Nothing here prints, asks, or knows the catalogue or a volume.
+JSON shapes (:mod:`vault.wire`). Nothing here prints, asks, or knows the catalogue or a volume.
 """
 
 from vault.client.body import Body, FileBody, Progress

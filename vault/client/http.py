@@ -18,14 +18,14 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
-from vault.api import models
+from vault import wire
 from vault.client.body import CHUNK, Body, Progress, no_progress
 from vault.client.connection import Endpoint, connect, explained
 from vault.client.problems import error_of
 from vault.errors import Corrupted, Unreachable, VaultError
 from vault.model import Descriptive, Json, TaskState, VolumeMode
 
-_ModelT = TypeVar("_ModelT", bound=models.Model)
+_ModelT = TypeVar("_ModelT", bound=wire.Model)
 _HASHES: Final = {"sha-512": hashlib.sha512, "sha-256": hashlib.sha256}
 Params = Mapping[str, str | list[str]]
 _DIGEST: Final = re.compile(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):")
@@ -105,21 +105,21 @@ class Client:
 
     def packages(
         self, *, cursor: str = "", limit: int = 100, below_policy: bool = False, **described: str
-    ) -> models.PackageList:
+    ) -> wire.PackageList:
         """A page of packages. ``described`` are ``fonds``, ``agency``, ``batch``, ``prefix``."""
         params = {"cursor": cursor, "limit": str(limit), "below_policy": "true" if below_policy else "", **described}
-        return self._get("/v1/packages", models.PackageList, **params)
+        return self._get("/v1/packages", wire.PackageList, **params)
 
-    def package(self, identifier: str) -> models.Package:
+    def package(self, identifier: str) -> wire.Package:
         """Everything about one package. Raises NotFound."""
-        return self._get(f"/v1/packages/{encoded(identifier)}", models.Package)
+        return self._get(f"/v1/packages/{encoded(identifier)}", wire.Package)
 
     def files(self, identifier: str, version: int | None = None) -> Iterator[tuple[str, str, str]]:
         """The files of a version as (path, algorithm, digest), page by page."""
         cursor = ""
         while True:
             params = {"version": _version(version), "cursor": cursor, "limit": "1000"}
-            page = self._get(f"/v1/content/{encoded(identifier)}", models.FileList, **params)
+            page = self._get(f"/v1/content/{encoded(identifier)}", wire.FileList, **params)
             for file in page.items:
                 yield file.path, str(page.algorithm), file.digest
             if not page.next_cursor:
@@ -176,9 +176,9 @@ class Client:
             )
         return _deposited(self._checked(response))
 
-    def ingest(self, ingest_id: str) -> models.Ingest:
+    def ingest(self, ingest_id: str) -> wire.Ingest:
         """How far a deposit is. Raises NotFound."""
-        return self._get(f"/v1/ingests/{encoded(ingest_id)}", models.Ingest)
+        return self._get(f"/v1/ingests/{encoded(ingest_id)}", wire.Ingest)
 
     def receipt(self, identifier: str, version: int | None = None) -> dict[str, Json]:
         """The signed receipt of a version. Raises NotFound."""
@@ -213,73 +213,71 @@ class Client:
 
     # --- the node
 
-    def status(self) -> models.Status:
+    def status(self) -> wire.Status:
         """The node on one screen."""
-        return self._get("/v1/status", models.Status)
+        return self._get("/v1/status", wire.Status)
 
-    def readiness(self) -> models.Readiness:
+    def readiness(self) -> wire.Readiness:
         """Whether the node can do its work."""
         with explained(self.endpoint):
             response = self._http.get("/readyz")
         if response.status_code != 503:
             self._checked(response)
-        return _parsed(response, models.Readiness)
+        return _parsed(response, wire.Readiness)
 
-    def volumes(self) -> models.VolumeList:
+    def volumes(self) -> wire.VolumeList:
         """All volumes."""
-        return self._get("/v1/volumes", models.VolumeList)
+        return self._get("/v1/volumes", wire.VolumeList)
 
-    def initialise_volume(self, name: str) -> models.Volume:
+    def initialise_volume(self, name: str) -> wire.Volume:
         """Make an empty place into the volume of that name."""
-        return self._post(f"/v1/volumes/{encoded(name)}/init", models.Volume, None)
+        return self._post(f"/v1/volumes/{encoded(name)}/init", wire.Volume, None)
 
-    def set_volume_mode(self, name: str, mode: VolumeMode) -> models.Volume:
+    def set_volume_mode(self, name: str, mode: VolumeMode) -> wire.Volume:
         """Say what is wanted of a volume from now on."""
-        return self._post(f"/v1/volumes/{encoded(name)}/mode", models.Volume, models.ModeChange(mode=mode))
+        return self._post(f"/v1/volumes/{encoded(name)}/mode", wire.Volume, wire.ModeChange(mode=mode))
 
-    def tasks(self, *, limit: int = 100, states: Iterable[TaskState] = ()) -> models.TaskList:
+    def tasks(self, *, limit: int = 100, states: Iterable[TaskState] = ()) -> wire.TaskList:
         """The newest tasks in these ``states``; the open ones where nothing is said."""
         params: Params = {"limit": str(limit), "state": [str(state) for state in states]}
-        return _parsed(self._send("GET", "/v1/tasks", params), models.TaskList)
+        return _parsed(self._send("GET", "/v1/tasks", params), wire.TaskList)
 
-    def events(
-        self, *, after: int = 0, limit: int = 100, identifier: str = "", event_type: str = ""
-    ) -> models.EventList:
+    def events(self, *, after: int = 0, limit: int = 100, identifier: str = "", event_type: str = "") -> wire.EventList:
         """A page of the ledger."""
         params = {"after": str(after), "limit": str(limit), "identifier": identifier, "type": event_type}
-        return self._get("/v1/events", models.EventList, **params)
+        return self._get("/v1/events", wire.EventList, **params)
 
-    def verify(self, order: models.VerificationOrder) -> models.Verification:
+    def verify(self, order: wire.VerificationOrder) -> wire.Verification:
         """Order a verification."""
-        return self._post("/v1/verifications", models.Verification, order)
+        return self._post("/v1/verifications", wire.Verification, order)
 
-    def verifications(self, limit: int = 100) -> models.VerificationList:
+    def verifications(self, limit: int = 100) -> wire.VerificationList:
         """The orders to verify, the newest first."""
-        return self._get("/v1/verifications", models.VerificationList, limit=str(limit))
+        return self._get("/v1/verifications", wire.VerificationList, limit=str(limit))
 
-    def verification(self, verification_id: str) -> models.Verification:
+    def verification(self, verification_id: str) -> wire.Verification:
         """How far an ordered verification is. Raises NotFound."""
-        return self._get(f"/v1/verifications/{encoded(verification_id)}", models.Verification)
+        return self._get(f"/v1/verifications/{encoded(verification_id)}", wire.Verification)
 
-    def repair(self, identifier: str) -> models.Repair:
+    def repair(self, identifier: str) -> wire.Repair:
         """Order the repair of a package's damaged and missing copies."""
-        return self._post("/v1/repairs", models.Repair, models.RepairOrder(identifier=identifier))
+        return self._post("/v1/repairs", wire.Repair, wire.RepairOrder(identifier=identifier))
 
-    def evidence(self, *, released: bool = False) -> models.EvidenceList:
+    def evidence(self, *, released: bool = False) -> wire.EvidenceList:
         """Damaged bytes that are being kept, or those that were ``released``."""
-        return self._get("/v1/evidence", models.EvidenceList, released=str(released).lower())
+        return self._get("/v1/evidence", wire.EvidenceList, released=str(released).lower())
 
-    def release_evidence(self, evidence_id: int) -> models.Evidence:
+    def release_evidence(self, evidence_id: int) -> wire.Evidence:
         """Let evidence be removed."""
-        return self._post(f"/v1/evidence/{evidence_id}/release", models.Evidence, None)
+        return self._post(f"/v1/evidence/{evidence_id}/release", wire.Evidence, None)
 
-    def tokens(self) -> models.TokenList:
+    def tokens(self) -> wire.TokenList:
         """All tokens that were not revoked."""
-        return self._get("/v1/tokens", models.TokenList)
+        return self._get("/v1/tokens", wire.TokenList)
 
-    def create_token(self, order: models.TokenOrder) -> models.CreatedToken:
+    def create_token(self, order: wire.TokenOrder) -> wire.CreatedToken:
         """Make a token; its secret is in the answer and nowhere else."""
-        return self._post("/v1/tokens", models.CreatedToken, order)
+        return self._post("/v1/tokens", wire.CreatedToken, order)
 
     def revoke_token(self, name: str) -> None:
         """End a token's validity. Raises NotFound."""
@@ -294,10 +292,10 @@ class Client:
     def _get(self, path: str, model: type[_ModelT], **params: str) -> _ModelT:
         return _parsed(self._send("GET", path, params), model)
 
-    def _post(self, path: str, model: type[_ModelT], order: models.Model | None) -> _ModelT:
+    def _post(self, path: str, model: type[_ModelT], order: wire.Model | None) -> _ModelT:
         return _parsed(self._send("POST", path, {}, order), model)
 
-    def _send(self, method: str, path: str, params: Params, order: models.Model | None = None) -> httpx.Response:
+    def _send(self, method: str, path: str, params: Params, order: wire.Model | None = None) -> httpx.Response:
         content = None if order is None else order.model_dump_json(by_alias=True).encode()
         headers = {} if content is None else {"Content-Type": "application/json"}
         with explained(self.endpoint):

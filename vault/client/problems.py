@@ -8,7 +8,6 @@ from typing import Final
 import httpx
 from pydantic import ValidationError
 
-from vault.api.models import Problem
 from vault.errors import (
     ConfigError,
     Conflict,
@@ -24,6 +23,7 @@ from vault.errors import (
     VaultError,
     WrongVolume,
 )
+from vault.wire import Problem
 
 _BY_CODE: Final[Mapping[str, type[VaultError]]] = {
     "already-initialised": Refused,

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from vault.api import models
+from vault import wire
 from vault.cli.commands.receipt import receipt_bytes
 from vault.cli.options import JsonOption, WaitLimitOption, read_duration, read_identifier, read_version
 from vault.cli.output import print_json
@@ -194,7 +194,7 @@ def follow(client: Client, identifier: str, answer: Deposited, wait: Wait, limit
     return Result(status, identifier, version, answer.ingest_id, receipt, held)
 
 
-def _await_receipt(client: Client, ingest_id: str, limit: timedelta | None) -> models.Ingest:
+def _await_receipt(client: Client, ingest_id: str, limit: timedelta | None) -> wire.Ingest:
     ended = (IngestState.RECEIPTED, IngestState.REFUSED, IngestState.FAILED)
     found = wait_for(
         lambda: client.ingest(ingest_id),
@@ -206,7 +206,7 @@ def _await_receipt(client: Client, ingest_id: str, limit: timedelta | None) -> m
         said: dict[str, object] = {"type": "", "title": "", "detail": "", "code": ""}
         said |= found.problem or {}
         said["status"] = 400 if found.state is IngestState.REFUSED else 500
-        raise error_from_problem(models.Problem.model_validate(said))
+        raise error_from_problem(wire.Problem.model_validate(said))
     return found
 
 
@@ -216,7 +216,7 @@ def version_in(receipt: Mapping[str, Json] | None) -> int | None:
     return int(text[1:]) if text[:1] == "v" and text[1:].isdecimal() else None
 
 
-def _version(package: models.Package, number: int | None) -> models.Version:
+def _version(package: wire.Package, number: int | None) -> wire.Version:
     for version in package.versions:
         if version.version == (number or package.head):
             return version

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vault.api import models
+from vault import wire
 from vault.cli.options import IdentifierArgument, JsonOption, read_identifier
 from vault.cli.output import print_json
 from vault.cli.render import packages as shown
@@ -48,8 +48,8 @@ def packages(
         session.err.print(more.format(cursor=found.next_cursor), soft_wrap=True)
 
 
-def _collect(session: Session, limit: int, cursor: str, *, below_policy: bool, **described: str) -> models.PackageList:
-    items: list[models.PackageSummary] = []
+def _collect(session: Session, limit: int, cursor: str, *, below_policy: bool, **described: str) -> wire.PackageList:
+    items: list[wire.PackageSummary] = []
     following: str | None = cursor
     with session.client() as client:
         while following is not None and len(items) < limit:
@@ -58,7 +58,7 @@ def _collect(session: Session, limit: int, cursor: str, *, below_policy: bool, *
             )
             items += page.items
             following = page.next_cursor
-    return models.PackageList(items=items, next_cursor=following)
+    return wire.PackageList(items=items, next_cursor=following)
 
 
 @app.command("show", help=_("One package: versions, copies, when each was last proved."))

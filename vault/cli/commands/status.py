@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vault.api import models
+from vault import wire
 from vault.cli.exits import ExitCode
 from vault.cli.options import JsonOption
 from vault.cli.output import print_json
@@ -15,7 +15,7 @@ from vault.cli.session import session_of
 from vault.i18n import _
 
 
-def sound(found: models.Status) -> bool:
+def sound(found: wire.Status) -> bool:
     """Whether nothing needs a person now: every policy held, and no alert that is critical."""
     return found.policy_held and not any(alert.severity == "critical" for alert in found.alerts)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from vault.api import models
+from vault import wire
 from vault.cli.options import JsonOption, read_identifier
 from vault.cli.output import print_json
 from vault.cli.render import ledger, node
@@ -74,7 +74,7 @@ def events(
                 time.sleep(_FOLLOW_SECONDS)
 
 
-def _print(context: typer.Context, event: models.Event, *, json: bool) -> None:
+def _print(context: typer.Context, event: wire.Event, *, json: bool) -> None:
     session = session_of(context)
     if json:
         print_json(event, indent=None)
@@ -82,7 +82,7 @@ def _print(context: typer.Context, event: models.Event, *, json: bool) -> None:
         session.out.print(ledger.event_line(event, session.speech), soft_wrap=True)
 
 
-def _pages(client: Client, after: int, identifier: str, event_type: str) -> Iterator[models.EventList]:
+def _pages(client: Client, after: int, identifier: str, event_type: str) -> Iterator[wire.EventList]:
     more = True
     while more:
         page = client.events(after=after, limit=_PAGE, identifier=identifier, event_type=event_type)
@@ -90,9 +90,9 @@ def _pages(client: Client, after: int, identifier: str, event_type: str) -> Iter
         after, more = page.last, page.more
 
 
-def _some(client: Client, after: int, limit: int, identifier: str, event_type: str) -> tuple[list[models.Event], int]:
+def _some(client: Client, after: int, limit: int, identifier: str, event_type: str) -> tuple[list[wire.Event], int]:
     """The first ``limit`` events after a number, and after which one to go on."""
-    found: list[models.Event] = []
+    found: list[wire.Event] = []
     last = after
     for page in _pages(client, after, identifier, event_type):
         room = limit - len(found)
@@ -103,9 +103,9 @@ def _some(client: Client, after: int, limit: int, identifier: str, event_type: s
     return found, last
 
 
-def _last_of(client: Client, limit: int, identifier: str, event_type: str) -> tuple[list[models.Event], int]:
+def _last_of(client: Client, limit: int, identifier: str, event_type: str) -> tuple[list[wire.Event], int]:
     """The last ``limit`` events of a package or a type, and after which one to go on."""
-    found: deque[models.Event] = deque(maxlen=limit)
+    found: deque[wire.Event] = deque(maxlen=limit)
     last = 0
     for page in _pages(client, 0, identifier, event_type):
         found.extend(page.items)

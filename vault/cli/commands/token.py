@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from vault.api import models
+from vault import wire
 from vault.cli.options import JsonOption, read_duration
 from vault.cli.output import print_json
 from vault.cli.render import node
@@ -34,7 +34,7 @@ def create(
     session = session_of(context)
     duration = read_duration(expires)
     try:
-        order = models.TokenOrder(name=name, scopes=scope, expires_at=None if duration is None else utcnow() + duration)
+        order = wire.TokenOrder(name=name, scopes=scope, expires_at=None if duration is None else utcnow() + duration)
     except ValidationError as error:
         message = _("{name} is no name for a token; use at most 64 letters, digits, dots, dashes and underscores.")
         raise typer.BadParameter(message.format(name=repr(name))) from error

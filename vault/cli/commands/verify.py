@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vault.api import models
+from vault import wire
 from vault.cli.exits import ExitCode
 from vault.cli.options import IdentifierArgument, JsonOption, WaitLimitOption, read_duration, read_identifier
 from vault.cli.output import print_json
@@ -17,7 +17,7 @@ from vault.i18n import _, n_
 from vault.model import VerificationState
 
 
-def verdict(found: models.Verification) -> ExitCode:
+def verdict(found: wire.Verification) -> ExitCode:
     """How a verification ended, as a number: damage weighs more than what could not be reached."""
     if found.bad:
         return ExitCode.UNSOUND
@@ -50,7 +50,7 @@ def verify(
             found = client.verification(order)
         else:
             wanted = read_identifier(identifier) if identifier else ""
-            found = client.verify(models.VerificationOrder(volume=volume, identifier=wanted, all=all_copies))
+            found = client.verify(wire.VerificationOrder(volume=volume, identifier=wanted, all=all_copies))
         if wait:
             number = found.id
             with counting(session.err, _("Verifying")) as count:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vault.api import models
+from vault import wire
 from vault.cli.options import JsonOption
 from vault.cli.output import print_json
 from vault.cli.render import node
@@ -83,7 +83,7 @@ def _change(context: typer.Context, name: str, state: VolumeMode, *, json: bool)
     session.err.print(node.mode_meaning(state))
 
 
-def _print(context: typer.Context, found: models.Volume, *, json: bool) -> None:
+def _print(context: typer.Context, found: wire.Volume, *, json: bool) -> None:
     session = session_of(context)
     if json:
         print_json(found)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from vault.api import models
+from vault import wire
 from vault.cli.render.parts import facts, table
 from vault.cli.text import Speech, colour, plain, word
 from vault.clock import from_text
@@ -18,7 +18,7 @@ from vault.model import Json
 _LONGEST_DETAIL = 160
 
 
-def event_line(event: models.Event, say: Speech) -> Text:
+def event_line(event: wire.Event, say: Speech) -> Text:
     """One event on one line, for a list that grows."""
     version = f" v{event.version}" if event.version else ""
     what = " ".join(part for part in (plain(event.identifier) + version, plain(event.volume)) if part)
@@ -33,7 +33,7 @@ def event_line(event: models.Event, say: Speech) -> Text:
 
 def _detail(detail: Mapping[str, Json]) -> str:
     text = ", ".join(f"{name}={_short(value)}" for name, value in detail.items() if value not in ("", None, [], {}))
-    return plain(text, _LONGEST_DETAIL)
+    return plain(" ".join(text.split()), _LONGEST_DETAIL)
 
 
 def _short(value: Json) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from vault.api import models
+from vault import wire
 from vault.cli.render.parts import copies, facts, state, table
 from vault.cli.text import NONE, Speech, plain, word
 from vault.i18n import _, n_
@@ -22,7 +22,7 @@ def severity_word(severity: str) -> str:
     return {"critical": _("CRITICAL"), "warning": _("WARNING"), "info": _("NOTE")}.get(severity, severity)
 
 
-def status(found: models.Status, say: Speech) -> RenderableType:
+def status(found: wire.Status, say: Speech) -> RenderableType:
     """The node on one screen: whether the policy holds, what a person should look at, volumes, work."""
     parts: list[RenderableType] = [
         Text(f"{found.node}   khoso {found.version}   {say.moment(found.time)}", style="bold"),
@@ -43,7 +43,7 @@ def status(found: models.Status, say: Speech) -> RenderableType:
     return Group(*parts)
 
 
-def _policy(found: models.Status, say: Speech) -> Text:
+def _policy(found: wire.Status, say: Speech) -> Text:
     packages = n_("{n} package", "{n} packages", found.packages).format(n=say.number(found.packages))
     if found.policy_held:
         return Text(_("Policy: held for every version ({packages})").format(packages=packages), style="bold green")
@@ -57,7 +57,7 @@ def _policy(found: models.Status, say: Speech) -> Text:
     return Text(text.format(n=say.number(below), classes=classes or NONE, packages=packages), style="bold red")
 
 
-def _alert(alert: models.Alert) -> RenderableType:
+def _alert(alert: wire.Alert) -> RenderableType:
     subject = f" {plain(alert.subject)}" if alert.subject else ""
     line = Text(f"{severity_word(alert.severity)}{subject}: ", style=_SEVERITY_STYLES.get(alert.severity, ""))
     line.append(plain(alert.message), style="default")
@@ -66,7 +66,7 @@ def _alert(alert: models.Alert) -> RenderableType:
     return line
 
 
-def _waiting(found: models.Status, say: Speech) -> Text:
+def _waiting(found: wire.Status, say: Speech) -> Text:
     waiting = {kind: states.get(TaskState.READY, 0) for kind, states in found.tasks.items()}
     listed = ", ".join(f"{_task_word(kind)} {say.number(count)}" for kind, count in sorted(waiting.items()) if count)
     return Text(_("Waiting work: {work}").format(work=listed or _("none")))
@@ -77,7 +77,7 @@ def _task_word(kind: str) -> str:
     return plain(kind) if known is None else word(known)
 
 
-def _schedules(found: Iterable[models.Schedule], say: Speech, now: datetime) -> RenderableType:
+def _schedules(found: Iterable[wire.Schedule], say: Speech, now: datetime) -> RenderableType:
     made = table(_("Regular work"), _("last success"), _("ago"), _("last error"))
     for schedule in found:
         made.add_row(
@@ -89,7 +89,7 @@ def _schedules(found: Iterable[models.Schedule], say: Speech, now: datetime) -> 
     return made if made.row_count else Text("")
 
 
-def volumes(found: Iterable[models.Volume], say: Speech) -> RenderableType:
+def volumes(found: Iterable[wire.Volume], say: Speech) -> RenderableType:
     """All volumes, a line each."""
     made = table(
         _("Volume"), _("condition"), _("mode"), _("domain"), _("site"), _("size"), _("free"), _("copies"),
@@ -110,7 +110,7 @@ def volumes(found: Iterable[models.Volume], say: Speech) -> RenderableType:
     return made
 
 
-def volume(found: models.Volume, say: Speech) -> RenderableType:
+def volume(found: wire.Volume, say: Speech) -> RenderableType:
     """All that is known of one volume."""
     used = None
     if found.size_bytes is not None and found.free_bytes is not None:
@@ -148,7 +148,7 @@ def mode_meaning(mode: VolumeMode) -> str:
     }[mode]
 
 
-def tasks(found: Iterable[models.Task], say: Speech, now: datetime, title: str = "") -> RenderableType:
+def tasks(found: Iterable[wire.Task], say: Speech, now: datetime, title: str = "") -> RenderableType:
     """Pieces of work, a line each."""
     made = table(
         _("Task"), _("what"), _("state"), _("package"), _("volumes"), _("progress"), _("how long"), _("note"),
@@ -173,7 +173,7 @@ def tasks(found: Iterable[models.Task], say: Speech, now: datetime, title: str =
     return made if made.row_count else Text(_("There is nothing to do."))
 
 
-def verification(found: models.Verification, say: Speech) -> RenderableType:
+def verification(found: wire.Verification, say: Speech) -> RenderableType:
     """How far an ordered verification is, or how it ended."""
     scope = found.volume or found.identifier or _("everything")
     bad = Text(say.number(found.bad), style="bold red" if found.bad else "green")
@@ -192,7 +192,7 @@ def verification(found: models.Verification, say: Speech) -> RenderableType:
     )
 
 
-def verifications(found: Iterable[models.Verification], say: Speech) -> RenderableType:
+def verifications(found: Iterable[wire.Verification], say: Speech) -> RenderableType:
     """Ordered verifications, a line each."""
     made = table(
         _("Verification"), _("of"), _("state"), _("ordered"), _("checked"), _("bad"), _("not reached"), right=(4, 5, 6)
@@ -210,7 +210,7 @@ def verifications(found: Iterable[models.Verification], say: Speech) -> Renderab
     return made if made.row_count else Text(_("No verification was ever ordered."))
 
 
-def evidence(found: Iterable[models.Evidence], say: Speech) -> RenderableType:
+def evidence(found: Iterable[wire.Evidence], say: Speech) -> RenderableType:
     """Damaged bytes that are kept, a line each."""
     made = table(
         _("Evidence"), _("package"), _("volume"), _("path"), _("event"), _("kept"), _("released"), right=(0, 4)
@@ -228,7 +228,7 @@ def evidence(found: Iterable[models.Evidence], say: Speech) -> RenderableType:
     return made if made.row_count else Text(_("No evidence is being kept."))
 
 
-def tokens(found: Iterable[models.Token], say: Speech) -> RenderableType:
+def tokens(found: Iterable[wire.Token], say: Speech) -> RenderableType:
     """Credentials, a line each."""
     made = table(_("Token"), _("scopes"), _("created"), _("expires"))
     for token in found:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from vault.api import models
+from vault import wire
 from vault.cli.render.parts import facts, state, table
 from vault.cli.text import Speech, plain, word
 from vault.i18n import _, n_
 
 
-def listing(found: Iterable[models.PackageSummary], say: Speech) -> RenderableType:
+def listing(found: Iterable[wire.PackageSummary], say: Speech) -> RenderableType:
     """Packages, a line each."""
     made = table(_("Package"), _("version"), _("policy"), _("fonds"), _("agency"), _("batch"), _("title"), _("since"))
     for package in found:
@@ -36,7 +36,7 @@ def held(*, held: bool) -> Text:
     return Text(_("held"), style="green") if held else Text(_("NOT held"), style="bold red")
 
 
-def package(found: models.Package, say: Speech) -> RenderableType:
+def package(found: wire.Package, say: Speech) -> RenderableType:
     """Everything about one package: what it is called, its versions, and where each of their copies is."""
     said = found.descriptive
     rows: list[tuple[str, str | Text]] = [
@@ -58,7 +58,7 @@ def package(found: models.Package, say: Speech) -> RenderableType:
     return Group(*parts)
 
 
-def _version(found: models.Version, say: Speech) -> RenderableType:
+def _version(found: wire.Version, say: Speech) -> RenderableType:
     head = Text(f"v{found.version}  ", style="bold")
     head.append_text(held(held=found.policy_held))
     files = n_("{n} file", "{n} files", found.files).format(n=say.number(found.files))
