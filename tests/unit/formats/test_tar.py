@@ -1,106 +1,22 @@
-"""Tar and gzip as they stream in: what GNU tar writes is read, what is hostile is refused, and our tar is GNU's."""
+"""Tar as it streams in: what GNU tar writes is read, and what is hostile is refused."""
 
 import gzip
 import io
 import os
-import struct
-import subprocess
 import tarfile
 import time
 import tracemalloc
-import zlib
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.tars import LIMITS, LONG, Dribble, gnu_tar, header, pack, pax, record, refusal, unpack
 from vault.errors import Interrupted, Invalid
 from vault.formats.archive import ArchiveLimits, Container, MemberKind, sniff
 from vault.formats.gunzip import gunzip
 from vault.formats.tar import read_tar
-from vault.formats.tar_writer import TAR_END, TarWriter, tar_header, tar_length, tar_padding
-
-LIMITS = ArchiveLimits()
-LONG = "Quyết định số 01 về việc phê duyệt danh mục hồ sơ " * 4
-
-
-class Dribble:
-    """A source that gives what it likes, as a socket does."""
-
-    def __init__(self, data: bytes, sizes=(1, 511, 7, 100_000, 512)) -> None:
-        self.data = io.BytesIO(data)
-        self.sizes = sizes
-        self.turn = 0
-
-    def read(self, size: int) -> bytes:
-        self.turn += 1
-        return self.data.read(min(size, self.sizes[self.turn % len(self.sizes)]))
-
-
-def unpack(data: bytes, limits: ArchiveLimits = LIMITS, source=None):
-    return {
-        member.name: (member.kind, b"".join(member.chunks())) for member in read_tar(source or io.BytesIO(data), limits)
-    }
-
-
-def inflate(stream, size: int) -> None:
-    while stream.read(size):
-        pass
-
-
-def refusal(data: bytes, limits: ArchiveLimits = LIMITS) -> str:
-    with pytest.raises(Invalid) as caught:
-        unpack(data, limits)
-    assert len(caught.value.faults) == 1
-    return caught.value.faults[0].code
-
-
-def pack(*members: tuple[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    writer = TarWriter(out.write)
-    for name, content in members:
-        writer.file(name, len(content), [content])
-    writer.close()
-    return out.getvalue()
-
-
-def header(name: bytes = b"a", size: bytes = b"00000000000\0", flag: bytes = b"0", **fields: bytes) -> bytes:
-    """A tar header made by hand, so that it may be wrong."""
-    block = bytearray(512)
-    places = {"name": 0, "mode": 100, "mtime": 136, "linkname": 157, "magic": 257, "prefix": 345}
-    values = {"name": name, "mode": b"0000644\0", "mtime": b"00000000000\0", "magic": b"ustar\x0000", **fields}
-    for field, value in values.items():
-        block[places[field] : places[field] + len(value)] = value
-    block[124 : 124 + len(size)] = size
-    block[156:157] = flag
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
-
-
-def pax(records: bytes, flag: bytes = b"x") -> bytes:
-    return header(b"pax", b"%011o\0" % len(records), flag) + records + bytes(-len(records) % 512)
-
-
-def record(key: str, value: str) -> bytes:
-    body = f" {key}={value}\n".encode()
-    length = len(body) + 1
-    while len(str(length)) + len(body) != length:
-        length += 1
-    return str(length).encode() + body
-
-
-def gnu_tar(*arguments: str, cwd, stdin: bytes = b"") -> bytes:
-    done = subprocess.run(
-        ["tar", *arguments],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        check=True,
-        timeout=60,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
-    )
-    return done.stdout
+from vault.formats.tar_writer import TAR_END, tar_header
 
 
 @pytest.fixture
@@ -395,61 +311,6 @@ def test_a_large_member_is_read_in_constant_memory_and_quickly():
     assert spent < 4, "slower than 1 GiB/s"
 
 
-# -- gzip
-
-
-def test_gzip_round_trip_in_several_members_and_with_padding():
-    data = pack(("a", os.urandom(200_000)), ("b", b"x" * 3_000_000))
-    packed = gzip.compress(data[:1000]) + gzip.compress(b"") + gzip.compress(data[1000:])
-    for tail in (b"", bytes(5000)):
-        assert unpack(b"", source=gunzip(Dribble(packed + tail), LIMITS)) == unpack(data)
-    assert sniff(gzip.compress(data)[:4096], "x") is Container.TAR_GZ
-
-
-@pytest.mark.parametrize(
-    ("spoil", "code"),
-    [
-        (lambda data: data[:-1], "gzip-truncated"),
-        (lambda data: data[:10], "gzip-truncated"),
-        (lambda data: b"", "gzip-truncated"),
-        (lambda data: data + b"garbage", "gzip-trailing-data"),
-        (lambda data: data + bytes(10) + b"garbage", "gzip-trailing-data"),
-        (lambda data: data[:-8] + b"\0\0\0\0" + data[-4:], "gzip-damaged"),
-        (lambda data: data[:-4] + b"\0\0\0\0", "gzip-damaged"),
-        (lambda data: b"no gzip", "gzip-damaged"),
-        (lambda data: data + gzip.compress(b"") * 2000, "gzip-damaged"),
-    ],
-)
-def test_broken_gzip_is_refused(spoil, code):
-    stream = gunzip(io.BytesIO(spoil(gzip.compress(os.urandom(1000)))), LIMITS)
-    with pytest.raises(Invalid) as caught:
-        inflate(stream, 100)
-    assert caught.value.code == code
-
-
-def test_a_gzip_bomb_is_stopped_early():
-    squeezer = zlib.compressobj(9, wbits=31)
-    bomb = b"".join([*(squeezer.compress(bytes(1024**2)) for _ in range(64)), squeezer.flush()])
-    assert len(bomb) < 100_000
-    stream = gunzip(io.BytesIO(bomb), LIMITS)
-    tracemalloc.start()
-    with pytest.raises(Invalid) as caught:
-        inflate(stream, 1024**2)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert caught.value.code == "archive-ratio"
-    assert stream.inflated < 20 * 1024**2
-    assert peak < 6 * 1024**2
-
-
-def test_the_total_of_a_gzip_is_limited_as_it_comes_out():
-    stream = gunzip(io.BytesIO(gzip.compress(os.urandom(50_000))), ArchiveLimits(max_total_bytes=40_000))
-    with pytest.raises(Invalid) as caught:
-        inflate(stream, 1000)
-    assert caught.value.code == "archive-too-large"
-    assert stream.inflated <= 41_000
-
-
 # -- what is what
 
 
@@ -474,71 +335,6 @@ def test_the_total_of_a_gzip_is_limited_as_it_comes_out():
 )
 def test_bytes_decide_what_a_container_is(data, name, container):
     assert sniff(data[:4096], name) is container
-
-
-# -- what we write
-
-NAMES = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Zl", "Zp"), exclude_characters="\\"), min_size=1
-)
-
-
-@given(st.dictionaries(NAMES, st.tuples(st.binary(max_size=2000), st.integers(-(2**40), 2**40)), max_size=6))
-def test_round_trip(files):
-    files = {f"{number}/n{name.replace('/', '-')}"[:250]: value for number, (name, value) in enumerate(files.items())}
-    out = io.BytesIO()
-    writer = TarWriter(out.write)
-    offsets = {}
-    for name, (content, mtime) in files.items():
-        offsets[name] = writer.file(name, len(content), [content[:7], content[7:]], mtime=mtime)
-    writer.close()
-    data = out.getvalue()
-    read = {m.name: (b"".join(m.chunks()), m.mtime) for m in read_tar(Dribble(data), LIMITS)}
-    assert read == files
-    with tarfile.open(fileobj=io.BytesIO(data)) as other:
-        assert {m.name: (other.extractfile(m).read(), m.mtime) for m in other.getmembers()} == files
-    for name, offset in offsets.items():
-        content = files[name][0]
-        assert data[offset : offset + len(content)] == content
-
-
-@pytest.mark.parametrize("size", [8 * 1024**3 - 1, 8 * 1024**3, 12 * 1024**4])
-def test_sizes_beyond_octal_are_written_and_read(size):
-    data = tar_header("large", size)
-    limits = ArchiveLimits(max_total_bytes=2**62, max_member_bytes=2**62)
-    assert next(read_tar(io.BytesIO(data), limits)).size == size
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r|") as other:
-        assert other.firstmember.size == size
-
-
-def test_gnu_tar_unpacks_what_we_write(tmp_path):
-    files = {
-        "short.txt": b"short",
-        "d/" + "x" * 100: b"exactly a hundred",
-        "d/" * 40 + "y" * 99: b"prefix",
-        f"hồ sơ/{LONG[:60]}/{LONG[:60]}.pdf": b"long and Vietnamese" * 100,
-        "z" * 200: b"long and ASCII",
-    }
-    out = io.BytesIO()
-    writer = TarWriter(out.write)
-    writer.directory("trống")
-    for name, content in files.items():
-        writer.file(name, len(content), [content])
-    writer.close()
-    assert len(out.getvalue()) == tar_length((n, len(c)) for n, c in files.items()) + len(
-        tar_header("trống", 0, kind=MemberKind.DIRECTORY)
-    )
-    gnu_tar("-x", cwd=tmp_path, stdin=out.getvalue())
-    assert {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == files
-    assert (tmp_path / "trống").is_dir()
-
-
-def test_a_file_that_changes_while_it_is_packed_is_noticed():
-    for content in (b"12345", b"123"):
-        writer = TarWriter(io.BytesIO().write)
-        with pytest.raises(Interrupted) as caught:
-            writer.file("a", 4, [content])
-        assert caught.value.code == "source-changed"
 
 
 # -- nothing but our own errors
@@ -600,10 +396,3 @@ def test_mutated_gzip_raises_nothing_else(changes, cut):
     for place, value in changes:
         data[place % len(data)] = value
     _drain(bytes(data[: len(data) - cut % 20]))
-
-
-def test_writer_refuses_what_cannot_be():
-    with pytest.raises(ValueError, match="negative"):
-        tar_header("a", -1)
-    assert tar_padding(512) == b""
-    assert struct.calcsize("512s") == len(tar_header("a", 0))
