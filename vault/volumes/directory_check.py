@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 from collections.abc import Iterator
 
 from vault.durable import describe_os_error
@@ -19,6 +20,7 @@ from vault.volumes.tree import Entry, Tree
 SMALL_LIMIT = 64 * 1024
 """Of a sidecar, a declaration, a note: larger ones are none of ours."""
 
+_SLASH = re.compile("/")
 _MOST_STRANGERS = 1000
 _NO_REGULAR_FILE = "not a regular file"
 
@@ -220,13 +222,23 @@ def check_part(
 
 def _check_content(check: _Checker, version: str, inventory: bytes, checked: set[str]) -> None:
     expected = parse_inventory(inventory).content_of_version_part(check.part.number)
-    unfit = set()
+    unfit, empty = set(), []
     for entry in check.walk(version):
+        if entry.name in checked:
+            continue
         if entry.name in expected:
             if entry.kind != "file":
                 unfit.add(entry.name)
-        elif entry.name not in checked:
+        elif entry.kind == "folder":
+            empty.append(entry.name)
+        else:
             check.stranger(entry.name)
+    if empty:
+        # One whose files are missing is no stranger; the files are told below.
+        above = {path[: match.start()] for path in expected for match in _SLASH.finditer(path)}
+        for folder in empty:
+            if folder not in above:
+                check.stranger(folder)
     for path, digest in sorted(expected.items()):
         if path in unfit:
             check.no_file(path, digest)
