@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
-import os
+import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from vault.errors import ConfigError, Interrupted, Refused, Unreachable
 
 _LOOK = "Look whether it runs (systemctl status vaultd) and what it says (journalctl -u vaultd)."
 _NAME_BEHIND_A_SOCKET: Final = "http://vault"
+_KNOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,11 @@ class Endpoint:
 def connect(endpoint: Endpoint, timeout: float) -> httpx.Client:
     """An HTTP client for ``endpoint``. Nothing is sent yet; ``timeout`` is in seconds and for each step.
 
-    Raises ConfigError for an address that is none, and Refused for one at which a token would travel in the clear.
+    Raises ConfigError for an address that is none, Refused for one at which a token would travel in the clear, and
+    Unreachable for a socket at which nobody answers.
     """
     if endpoint.socket is not None:
+        _knock(endpoint.socket)
         transport = httpx.HTTPTransport(uds=str(endpoint.socket), retries=0)
         return httpx.Client(transport=transport, base_url=_NAME_BEHIND_A_SOCKET, timeout=timeout, trust_env=False)
     parts = urlsplit(endpoint.url)
@@ -68,6 +72,25 @@ def connect(endpoint: Endpoint, timeout: float) -> httpx.Client:
         ) from error
 
 
+def _knock(path: Path) -> None:
+    """Connect once and hang up: the kernel says better than any library why nobody answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_KNOCK_SECONDS)
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError as error:
+            raise Unreachable(f"vaultd is not running: there is no socket {path}.", remedy=_LOOK) from error
+        except PermissionError as error:
+            raise Unreachable(
+                f"You may not speak to vaultd at {path}.",
+                remedy="Type it with sudo, or be added to the group of the socket (ls -l shows which).",
+                code="permission-denied",
+            ) from error
+        except OSError as error:
+            what = "vaultd is not running: nobody answers" if error.errno == errno.ECONNREFUSED else f"{error}"
+            raise Unreachable(f"{what} at {path}.", remedy=_LOOK) from error
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -83,7 +106,7 @@ def explained(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except httpx.ConnectError as error:
-        raise _no_connection(endpoint, error) from error
+        raise Unreachable(f"vaultd at {endpoint} does not answer: {error}.", remedy=_LOOK) from error
     except httpx.ConnectTimeout as error:
         raise Unreachable(f"vaultd at {endpoint} does not take the connection.", remedy=_LOOK) from error
     except httpx.TimeoutException as error:
@@ -97,24 +120,3 @@ def explained(endpoint: Endpoint) -> Iterator[None]:
             f"The connection to vaultd at {endpoint} broke off: {str(error) or type(error).__name__}.",
             remedy=f"{_LOOK} Then try again.",
         ) from error
-
-
-def _no_connection(endpoint: Endpoint, error: httpx.ConnectError) -> Unreachable:
-    if endpoint.socket is None:
-        return Unreachable(f"vaultd at {endpoint.url} does not answer: {error}.", remedy=_LOOK)
-    if not os.path.lexists(endpoint.socket):
-        parent = endpoint.socket.parent
-        if parent.is_dir() and not os.access(parent, os.X_OK):
-            return Unreachable(
-                f"You may not look into {parent}.", remedy=_permission_remedy(), code="permission-denied"
-            )
-        return Unreachable(f"vaultd is not running: there is no socket {endpoint.socket}.", remedy=_LOOK)
-    if not os.access(endpoint.socket, os.W_OK):
-        return Unreachable(
-            f"You may not speak to vaultd at {endpoint.socket}.", remedy=_permission_remedy(), code="permission-denied"
-        )
-    return Unreachable(f"vaultd is not running: nobody answers at {endpoint.socket}.", remedy=_LOOK)
-
-
-def _permission_remedy() -> str:
-    return "Type it with sudo, or let an administrator add you to the group of the socket (ls -l shows it)."
