@@ -22,6 +22,7 @@ from tests.support.nodes import (
     assert_receipt,
     bag,
     eventually,
+    mount_tmpfs,
     tar_gz_of,
     tar_of,
     zip_of,
@@ -490,11 +491,6 @@ def small(tmp_path):
         for name in ("a", "b"):
             while subprocess.run(["umount", "-l", tmp_path / name], check=False, capture_output=True).returncode == 0:
                 pass
-
-
-def mount_tmpfs(path, size="8m"):
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "khoso-test", path]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 @pytest.mark.root
