@@ -14,6 +14,7 @@ import mmap
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,6 +24,7 @@ from vault.errors import Interrupted
 from vault.volumes.tree import Tree
 
 BUFFER_BYTES = 2 * 1024 * 1024
+_READ_AHEAD_FROM = 4 * BUFFER_BYTES
 
 Progress = Callable[[int], None]
 """Told how many bytes have just been read or written."""
@@ -69,8 +71,22 @@ def read_chunks(tree: Tree, path: str) -> Iterator[memoryview]:
     Raises OSError as open(2) and read(2) do; EINVAL when ``path`` is not a regular file.
     """
     with _lent_buffer() as view, _Medium(tree, path) as medium:
-        while count := medium.read_into(view):
-            yield view[:count]
+        if medium.size > _READ_AHEAD_FROM:
+            yield from _read_ahead(medium, view)
+        else:
+            while count := medium.read_into(view):
+                yield view[:count]
+
+
+def _read_ahead(medium: _Medium, first: memoryview) -> Iterator[memoryview]:
+    """Fill one buffer while the other is used: past the cache nobody else reads ahead."""
+    with _lent_buffer() as second, ThreadPoolExecutor(1, "read-ahead") as thread:
+        filling, spare = first, second
+        coming = thread.submit(medium.read_into, filling)
+        while count := coming.result():
+            filling, spare = spare, filling
+            coming = thread.submit(medium.read_into, filling)
+            yield spare[:count]
 
 
 def _regular_size(fd: int, path: str) -> int:
@@ -92,7 +108,7 @@ class _Medium:
                 raise
             self._fd, self._direct = tree.open_read(path), False
         try:
-            self._size = _regular_size(self._fd, path)
+            self.size = _regular_size(self._fd, path)
             # Also before direct reading: some file systems (btrfs with compression) then read through the cache.
             self._forget()
         except BaseException:
@@ -112,7 +128,7 @@ class _Medium:
         """Fill the view with what comes next; the number of bytes, 0 at the end of the file."""
         if self._direct and self._offset % mmap.PAGESIZE:
             # A direct read cannot go on from here. It is the end of the file, or else what follows is read otherwise.
-            if self._offset >= self._size:
+            if self._offset >= self.size:
                 return 0
             self._read_through_cache()
         try:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -25,7 +26,8 @@ from vault.volumes.directory import DirectoryVolume
 from vault.volumes.medium import BUFFER_BYTES, digest_file, read_chunks
 from vault.volumes.tree import Tree
 
-EDGES = [0, 1, 511, 512, 513, 4095, 4096, 4097, 2**21 - 1, 2**21, 2**21 + 1, 2**22, 2**22 + 4095]
+EDGES = [0, 1, 511, 512, 513, 4095, 4096, 4097, 2**21 - 1, 2**21, 2**21 + 1, 2**22, 2**22 + 4095, 2**23, 2**23 + 1,
+         11 * 2**20 - 5]  # fmt: skip
 
 
 def pattern(size: int) -> bytes:
@@ -137,10 +139,11 @@ def test_only_regular_files_are_read(tree, tmp_path, make, way):
         digest_file(tree, "odd", ["sha512"])
 
 
-def test_no_descriptor_is_left_open(tree, tmp_path, way):
-    (tmp_path / "file").write_bytes(pattern(2 * BUFFER_BYTES + 100))
+@pytest.mark.parametrize("size", [2 * BUFFER_BYTES + 100, 5 * BUFFER_BYTES])
+def test_neither_descriptor_nor_thread_is_left(tree, tmp_path, way, size):
+    (tmp_path / "file").write_bytes(pattern(size))
     os.mkfifo(tmp_path / "odd")
-    before = os.listdir("/proc/self/fd")
+    before, threads = os.listdir("/proc/self/fd"), set(threading.enumerate())
     digest_file(tree, "file", ["sha512"])
     reading = read_chunks(tree, "file")
     next(reading)
@@ -148,12 +151,29 @@ def test_no_descriptor_is_left_open(tree, tmp_path, way):
     with pytest.raises(OSError):
         digest_file(tree, "odd", ["sha512"])
     assert os.listdir("/proc/self/fd") == before
+    assert set(threading.enumerate()) == threads
+
+
+def test_an_error_in_the_middle_of_a_large_file_is_the_callers(tree, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(pattern(6 * BUFFER_BYTES))
+    real = os.preadv
+
+    def preadv(fd, buffers, offset, flags=0):
+        if offset >= 3 * BUFFER_BYTES:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, buffers, offset, flags)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    told: list[int] = []
+    with pytest.raises(OSError, match="Input/output error"):
+        digest_file(tree, "file", ["sha512"], told.append)
+    assert sum(told) == 3 * BUFFER_BYTES
 
 
 def test_a_buffer_belongs_to_one_reading(tree, tmp_path):
     """Two readings at once, in one thread, each end with their own bytes; and no buffer is made for each file."""
     for name in "abc":
-        (tmp_path / name).write_bytes(name.encode() * (BUFFER_BYTES + 1))
+        (tmp_path / name).write_bytes(name.encode() * (5 * BUFFER_BYTES))
     readings = [read_chunks(tree, name) for name in "abc"]
     for chunks in zip(*readings, strict=True):
         assert [set(bytes(chunk)) for chunk in chunks] == [{97}, {98}, {99}]
