@@ -5,7 +5,7 @@
     vault-volume.json   which volume this is
     ocfl/               the storage root: one object per package, one OCFL version per package version
     staging/            parts being built; worth nothing after a crash
-    evidence/           damaged bytes that were set aside
+    evidence/LABEL/     damaged bytes that were set aside: about.json, and object/ with what stood in the object
     node/               ledger checkpoints, catalogue backups
 """
 

@@ -43,7 +43,7 @@ def whole(pristine) -> Iterator[Place]:
     root = pristine.root.with_name("damaged")
     shutil.copytree(pristine.root, root, symlinks=True)
     yield Place(root, uuid=pristine.uuid)
-    shutil.rmtree(root)
+    faults.remove_all(root)
 
 
 def check(place: Place, part: Part, *, head: bool) -> CheckReport:
@@ -153,7 +153,7 @@ def test_a_newest_inventory_of_before_is_found(whole):
     one, two = PACKAGE.versions
     place = folder(whole.root, one.part)
     for name in ("inventory.json", "inventory.json.sha512"):
-        shutil.copy(place / "v1" / name, place / name)
+        faults.rewrite(place / name, (place / "v1" / name).read_bytes())
     assert check(whole, two.part, head=True).verdict is Verdict.DAMAGED
 
 

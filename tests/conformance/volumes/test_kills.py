@@ -134,8 +134,9 @@ def test_a_settling_that_is_killed_is_settled(scratch):
     package = usual()
     one, two = package.versions
     store(scratch.open(), one, two)
+    place = folder(scratch.root, one.part)
     for path in ("inventory.json", "inventory.json.sha512"):
-        shutil.copy(folder(scratch.root, one.part) / "v1" / path, folder(scratch.root, one.part) / path)
+        faults.rewrite(place / path, (place / "v1" / path).read_bytes())
     start = Starting(scratch)
 
     def prepare() -> Callable[[], object]:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +32,8 @@ EDGES = [0, 1, 511, 512, 513, 4095, 4096, 4097, 2**21 - 1, 2**21, 2**21 + 1, 2**
 
 
 def pattern(size: int) -> bytes:
-    """Bytes of which no two pages are alike."""
-    return b"".join(number.to_bytes(8, "big") for number in range(size // 8 + 1))[:size]
+    """Bytes of which no two pages are alike, always the same ones."""
+    return random.Random(size).randbytes(size)
 
 
 def no_direct_open(monkeypatch) -> None:
