@@ -31,6 +31,9 @@ LEAST_PAUSE_SECONDS = 0.05
 TURN_SECONDS = 1.0
 """The loop comes round at least so often, to claim work whose waiting time is over and to renew leases."""
 
+IDLE_PLANNING_SECONDS = 0.25
+"""So long after the last planning it is planned again for lanes that found nothing to do."""
+
 NOTE_PLANNING_SECONDS = 10.0
 
 FULL_PAUSE = timedelta(minutes=5)
@@ -56,6 +59,10 @@ class Dispatcher:
         self._owner = owner
         self._condition = threading.Condition()
         self._woken = True
+        self._freed = False
+        self._ended = False
+        self._idle = False
+        self._planned_at = float("-inf")
         self._stopping = False
         self._running: dict[int, _Running] = {}
         self._thread = threading.Thread(target=self._loop, name="dispatcher", daemon=True)
@@ -114,11 +121,11 @@ class Dispatcher:
                     # Before any planning: after a long sleep of the machine the leases are over, and the work goes on.
                     next_renew = now + renew_every
                     self._renew()
-                if self._take_wake():
+                if self._should_plan(now):
                     if self._planner.tick().more:
                         self.wake()
                     self._note_planned(now)
-                self._claim()
+                self._idle = self._claim()
             except VaultError as error:
                 # The catalogue is locked, full or away. Nothing is lost: the next turn derives it all again.
                 log.error("planning-failed", code=error.code, reason=str(error))
@@ -126,14 +133,25 @@ class Dispatcher:
                 # A fault of ours. Planning goes on next turn; that none succeeds is seen in the metrics.
                 log.exception("planning-crashed")
             with self._condition:
-                self._condition.wait(LEAST_PAUSE_SECONDS)
-                if not self._woken and not self._stopping:
-                    self._condition.wait(TURN_SECONDS)
+                if not self._stopping:
+                    self._condition.wait(LEAST_PAUSE_SECONDS)
+                if not self._woken and not self._freed and not self._stopping:
+                    self._condition.wait(IDLE_PLANNING_SECONDS if self._ended and self._idle else TURN_SECONDS)
+                self._freed = False
 
-    def _take_wake(self) -> bool:
+    def _should_plan(self, now: float) -> bool:
+        """Whether something changed, or lanes that became free found nothing more to do.
+
+        Not after every piece of work: a volume full of small packages is checked at the pace of its disk, and a look
+        at everything in between would set the pace instead.
+        """
         with self._condition:
-            woken, self._woken = self._woken, False
-            return woken
+            dry = self._ended and self._idle and now - self._planned_at >= IDLE_PLANNING_SECONDS
+            if not self._woken and not dry:
+                return False
+            self._woken = self._ended = False
+            self._planned_at = now
+            return True
 
     def _note_planned(self, now: float) -> None:
         """Once in a while, that planning works: silence must be seen from outside."""
@@ -156,14 +174,16 @@ class Dispatcher:
                 if not tasks.renew(tx, work.task.id, self._owner, lease, work.seen_bytes):
                     work.lost.set()
 
-    def _claim(self) -> None:
+    def _claim(self) -> bool:
+        """Start what there are lanes for; tell whether some stayed free."""
         free = self._free_lanes()
-        if not any(count > 0 for count in free.values()):
-            return
+        lanes = sum(max(0, count) for count in free.values())
+        if lanes == 0:
+            return False
         with self._custodian.catalogue.write() as tx:
             claimed = tasks.claim(
                 tx, owner=self._owner, lease=self._custodian.settings.custody.lease, free_lanes=free,
-                limit=sum(free.values()),
+                limit=lanes,
             )  # fmt: skip
         for task in claimed:
             progress, lost = Progress(), threading.Event()
@@ -176,6 +196,7 @@ class Dispatcher:
                     continue
                 self._running[task.id] = _Running(task, progress, thread, lost)
                 thread.start()
+        return sum(len(task.volumes) for task in claimed) < lanes
 
     def _free_lanes(self) -> dict[str, int]:
         with self._custodian.catalogue.read() as tx:
@@ -214,7 +235,7 @@ class Dispatcher:
         finally:
             with self._condition:
                 self._running.pop(task.id, None)
-                self._woken = True
+                self._freed = self._ended = True
                 self._condition.notify_all()
 
     def _attempt(self, work: Work, logger: structlog.stdlib.BoundLogger) -> Result | None:

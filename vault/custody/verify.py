@@ -96,7 +96,9 @@ def conclude(
             changed = record.checked(custodian, tx, version, current, report, event_type=event_type)
     if report.verdict is Verdict.INTACT:
         custodian.on_proved(version)
-    custodian.wake()
+    if changed.state is not CopyState.GOOD or copy.state not in (CopyState.GOOD, CopyState.WRITTEN):
+        # A copy that is as good as it was supposed to be gives nobody anything to do.
+        custodian.wake()
     return changed
 
 
