@@ -132,8 +132,8 @@ def write_config(
 def quick(settings: Settings, **custody: timedelta) -> Settings:
     """The same settings with a rhythm for tests, which no file could ask for."""
     rhythm = {
-        "planner_interval": timedelta(milliseconds=250),
-        "probe_interval": timedelta(milliseconds=150),
+        "planner_interval": timedelta(milliseconds=500),
+        "probe_interval": timedelta(milliseconds=400),
         "retry_min": timedelta(milliseconds=50),
         "retry_max": timedelta(milliseconds=500),
         "reread_after": timedelta(milliseconds=50),
