@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -39,7 +40,11 @@ STALLED_AFTER = timedelta(minutes=10)
 
 def main() -> None:
     """The command ``vaultd``."""
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A thread that hangs in the read of a dead server would keep the interpreter from ending.
+    os._exit(status)
 
 
 def run(arguments: list[str]) -> int:
@@ -68,8 +73,8 @@ def _serve(settings: Settings) -> int:
     notifier = Notifier.from_environment()
     node = Node(settings)
     try:
-        for problem in check_machine(settings):
-            log.warning("configuration-and-machine", problem=str(problem))
+        # In a thread: it asks the volumes' file systems, and a server that is gone may not answer for minutes.
+        threading.Thread(target=_say_what_is_wrong, args=(settings,), name="check-machine", daemon=True).start()
         node.start()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_doors(node, notifier))
@@ -79,10 +84,12 @@ def _serve(settings: Settings) -> int:
     notifier.stopping("stopping the work on the volumes")
     ended = node.stop()
     log.info("stopped", all_work_ended=ended)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # A thread that hangs in the read of a dead server would keep the interpreter from ending.
-    os._exit(0)
+    return 0
+
+
+def _say_what_is_wrong(settings: Settings) -> None:
+    for problem in check_machine(settings):
+        log.warning("configuration-and-machine", problem=str(problem))
 
 
 async def _doors(node: Node, notifier: Notifier) -> None:

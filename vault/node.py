@@ -19,7 +19,7 @@ from vault.clock import Clock as TimeSource
 from vault.clock import utcnow
 from vault.config import Settings, VolumeSettings
 from vault.custody import checkpoints
-from vault.custody.arrival import adopt_evidence, clear_staging
+from vault.custody.arrival import adopt_evidence, clear_staging, settle_copies
 from vault.custody.clock import Clock
 from vault.custody.context import Custodian
 from vault.custody.dispatcher import Dispatcher, handlers
@@ -83,6 +83,7 @@ class Node:
             for row in catalog_volumes.all(tx):
                 if row.name in self.volumes:
                     self.volumes[row.name].expect(row.uuid)
+        self._describe_volumes()
         with self.catalogue.write() as tx:
             for row in catalog_volumes.all(tx):
                 # What was seen by the process before says nothing of now, and no work goes to a volume unseen.
@@ -102,11 +103,42 @@ class Node:
         custody = self.settings.custody
         self.clock.every(custody.planner_interval, "plan", self.dispatcher.wake, recorded=False)
         self.clock.every(custody.planner_interval, "receipts", self.receipts.issue_all)
+        self.clock.every(custody.planner_interval, "settle", self._settle)
         self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
         self.watch.start()
         self.dispatcher.start()
         self.clock.start()
         self.receipts.issue_all()
+
+    def _describe_volumes(self) -> None:
+        """What the configuration says of a known volume's failure domain and site holds from now on."""
+        with self.catalogue.write() as tx:
+            for row in catalog_volumes.all(tx):
+                volume = self.volumes.get(row.name)
+                if volume is None or (row.domain, row.site) == (volume.domain, volume.site):
+                    continue
+                catalog_volumes.describe(tx, row.id, domain=volume.domain, site=volume.site)
+                append(
+                    tx,
+                    NewEvent(
+                        EventType.VOLUME_CHANGED,
+                        Outcome.SUCCESS,
+                        self.custodian.agent,
+                        volume=row.name,
+                        detail={
+                            "domain": {"was": row.domain, "is": volume.domain},
+                            "site": {"was": row.site, "is": volume.site},
+                        },
+                    ),
+                )
+
+    def _settle(self) -> None:
+        """Deposits that are in place although the catalogue did not answer when it should have heard of them."""
+        with self.catalogue.read() as tx:
+            online = [v.name for v in catalog_volumes.all(tx) if v.condition is Condition.ONLINE]
+        for name in online:
+            if name in self.volumes:
+                accession.settle_all(self.custodian, self.volumes[name])
 
     def stop(self, patience: timedelta = STOP_PATIENCE) -> bool:
         """Stop all work at its next read. Returns whether everything ended; what did not hangs in a dead volume."""
@@ -158,6 +190,7 @@ class Node:
     def _arrive(self, volume: Volume) -> None:
         """A volume came on-line: what was cut off on it is settled before any work is sent there."""
         accession.settle_all(self.custodian, volume)
+        settle_copies(self.custodian, volume)
         clear_staging(self.custodian, volume)
         adopt_evidence(self.custodian, volume)
 

@@ -100,10 +100,19 @@ def unfinished(tx: Tx) -> list[Ingest]:
     return _several(tx, sa.select(ingests).where(IS_UNFINISHED).order_by(ingests.c.created_at, ingests.c.id))
 
 
-def awaiting_receipt(tx: Tx, limit: int) -> list[Ingest]:
-    """Return the stored deposits that have no receipt yet, the oldest first."""
-    query = sa.select(ingests).where(IS_AWAITING_RECEIPT).order_by(ingests.c.created_at, ingests.c.id)
+def awaiting_receipt(tx: Tx, limit: int, after: Ingest | None = None) -> list[Ingest]:
+    """Return the stored deposits that have no receipt yet, the oldest first; those behind ``after``, if given."""
+    order = (ingests.c.created_at, ingests.c.id)
+    query = sa.select(ingests).where(IS_AWAITING_RECEIPT).order_by(*order)
+    if after is not None:
+        query = query.where(sa.tuple_(*order) > sa.tuple_(after.created_at, after.id))
     return _several(tx, query.limit(limit))
+
+
+def awaiting_receipt_of(tx: Tx, identifier: str, version: int) -> list[Ingest]:
+    """Return the stored deposits of one version that have no receipt yet: the one that made it, and its repeats."""
+    mine = sa.and_(ingests.c.identifier == identifier, ingests.c.version == version)
+    return _several(tx, sa.select(ingests).where(mine, IS_AWAITING_RECEIPT).order_by(ingests.c.created_at))
 
 
 def by_version(tx: Tx, identifier: str, number: int) -> Ingest | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import structlog
@@ -14,10 +16,14 @@ from vault.errors import VaultError
 from vault.ledger import append, make_checkpoint
 from vault.model import Condition, EventType, Json, NewEvent, Outcome
 from vault.signing import NodeKey
+from vault.volumes.base import Volume
 
 log = structlog.get_logger(__name__)
 
 FOLDER = "ledger"
+
+PATIENCE_SECONDS = 30.0
+"""So long all volumes together have to take a checkpoint; later ones are not in the event."""
 
 
 def keep_checkpoint(custodian: Custodian, key: NodeKey) -> dict[str, Json]:
@@ -30,14 +36,7 @@ def keep_checkpoint(custodian: Custodian, key: NodeKey) -> dict[str, Json]:
     own = Path(custodian.settings.node.state) / name
     own.parent.mkdir(mode=0o750, exist_ok=True)
     write_durably(own, data)
-    kept: list[Json] = []
-    for volume_name in writable:
-        if volume_name in custodian.volumes:
-            try:
-                custodian.volumes[volume_name].write_note(name, data)
-                kept.append(volume_name)
-            except VaultError as error:
-                log.warning("checkpoint-not-kept", volume=volume_name, code=error.code, reason=str(error))
+    kept = _keep_on_volumes([custodian.volumes[v] for v in writable if v in custodian.volumes], name, data)
     with custodian.catalogue.write() as tx:
         append(
             tx,
@@ -45,7 +44,27 @@ def keep_checkpoint(custodian: Custodian, key: NodeKey) -> dict[str, Json]:
                 EventType.CHECKPOINT,
                 Outcome.SUCCESS,
                 custodian.agent,
-                detail={"seq": document["seq"], "hash": document["hash"], "volumes": kept},
+                detail={"seq": document["seq"], "hash": document["hash"], "volumes": list(kept)},
             ),
         )
     return document
+
+
+def _keep_on_volumes(volumes: list[Volume], name: str, data: bytes) -> list[str]:
+    """Write the note everywhere at once; one volume that hangs does not keep the others from having theirs."""
+    kept: list[str] = []
+
+    def keep(volume: Volume) -> None:
+        try:
+            volume.write_note(name, data)
+            kept.append(volume.name)
+        except VaultError as error:
+            log.warning("checkpoint-not-kept", volume=volume.name, code=error.code, reason=str(error))
+
+    threads = [threading.Thread(target=keep, args=(v,), name=f"checkpoint-{v.name}", daemon=True) for v in volumes]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + PATIENCE_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return sorted(kept)

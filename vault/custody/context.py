@@ -14,12 +14,14 @@ from functools import cached_property
 import vault.catalog.volumes
 from vault.catalog.engine import Catalogue, Tx
 from vault.config import Settings, policy_fingerprint
-from vault.errors import NotFound, VaultError
+from vault.errors import NotFound, Unreachable, VaultError
 from vault.formats.ocfl.object_ids import object_id
 from vault.model import Copy, CopyState, Version, VolumeMode
 from vault.policy import Holding, Policy
 from vault.telemetry import Telemetry
 from vault.volumes.base import Part, Staging, Volume
+
+LOCK_PATIENCE_SECONDS = 60.0
 
 
 class KeyedLocks:
@@ -35,13 +37,25 @@ class KeyedLocks:
 
     @contextmanager
     def hold(self, key: str) -> Iterator[None]:
-        """Hold the lock of this key for the block."""
+        """Hold the lock of this key for the block.
+
+        Raises Unreachable (``package-busy``) when its holder does not let go for long: it hangs in a volume, and must
+        not take others with it.
+        """
         with self._guard:
             lock, users = self._locks.get(key, (threading.Lock(), 0))
             self._locks[key] = (lock, users + 1)
         try:
-            with lock:
+            if not lock.acquire(timeout=LOCK_PATIENCE_SECONDS):
+                raise Unreachable(
+                    f"Other work on {key} has not come to its end for {LOCK_PATIENCE_SECONDS:.0f} seconds.",
+                    remedy="Look at `vaultctl volumes` and `vaultctl tasks`: a volume that hangs may hold it up.",
+                    code="package-busy",
+                )
+            try:
                 yield
+            finally:
+                lock.release()
         finally:
             with self._guard:
                 lock, users = self._locks[key]

@@ -21,13 +21,30 @@ from vault.volumes.base import CheckReport, Verdict
 LISTED_FINDINGS = 100
 """So many findings stand in an event; the rest are counted. The catalogue must not swell with a dying disk."""
 
-UNREADABLE_LIMIT = 3
-"""After so many checks in a row that could not read a copy on a volume that answers, it counts as damaged."""
+DOUBT_LIMIT = 8
+"""After so many checks in a row that could not read a copy, or read it once so and once so, it counts as damaged.
+
+The waits between them double, from ``custody.reread_after``: with one minute they span two hours, so that a server
+which is overloaded for a while is not taken for a bad disk, and a copy is not doubted for ever either.
+"""
 
 
 def refresh_standing(custodian: Custodian, tx: Tx, version: Version) -> policies.Standing:
-    """Decide anew what the version's copies amount to, and write it down."""
-    policy = custodian.policy(version.policy)
+    """Decide anew what the version's copies amount to, under the policy that matches it now, and write it down."""
+    package = packages.get(tx, version.identifier)
+    policy = custodian.settings.policy_for(package.descriptive) if package else custodian.policy(version.policy)
+    if policy.name != version.policy:
+        append(
+            tx,
+            NewEvent(
+                EventType.POLICY_CHANGED,
+                Outcome.SUCCESS,
+                custodian.agent,
+                version.identifier,
+                version.number,
+                detail={"was": version.policy, "is": policy.name},
+            ),
+        )
     standing = policies.standing(policy, custodian.holdings(tx, copies.of_version(tx, version.id)))
     packages.set_standing(
         tx,
@@ -120,7 +137,7 @@ def checked(
         failures = copy.failures + 1
         state = CopyState.SUSPECT
         due_at = now + custodian.settings.custody.reread_after * 2 ** min(failures - 1, 10)
-        if verdict is Verdict.UNREADABLE and failures >= UNREADABLE_LIMIT:
+        if failures >= DOUBT_LIMIT:
             state, due_at = CopyState.DAMAGED, None
         elif copy.state in (CopyState.DAMAGED, CopyState.MISSING):
             # What was found damaged stays so until it reads well: doubt does not acquit it.

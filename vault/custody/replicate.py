@@ -53,8 +53,7 @@ def run(work: Work) -> Result:
         if placing.copy.state is CopyState.WRITING:
             # It was begun before: perhaps it was put in place, and only the catalogue did not hear of it.
             with custodian.locks.hold(version.identifier):
-                if placing.volume.settle(part_of(version)):
-                    _record_written(custodian, version, placing, "before a restart", None)
+                if settle_copy(custodian, version, placing.copy):
                     continue
         with custodian.catalogue.write() as tx:
             fresh.append(_Placing(record.writing(tx, placing.copy), placing.volume))
@@ -68,11 +67,12 @@ def run(work: Work) -> Result:
     for name, error in failures:
         if isinstance(error, Unreachable):
             custodian.look(name)
-        elif isinstance(error, Full):
+        elif isinstance(error, Full | Conflict):
             _give_up(custodian, version, next(p for p in placings if p.volume.name == name), error)
     if failures:
         told = "; ".join(f"{name}: {error}" for name, error in failures)
-        return done(told) if all(isinstance(error, Full) for _, error in failures) else later(told)
+        given_up = all(isinstance(error, Full | Conflict) for _, error in failures)
+        return done(told) if given_up else later(told)
     return done(", ".join(f"copied to {placing.volume.name}" for placing in placings))
 
 
@@ -127,23 +127,35 @@ def _put(
         head = newest < version.number
         kept: KeptEvidence | None = None
         try:
-            placing.volume.put(target.staging, part, head=head)
-        except Conflict as error:
-            if error.code != "occupied":
-                target.failure = error
-                return
-            # A stranger stands there. It is no copy of ours, but nobody's bytes are thrown away: it becomes evidence.
-            label = f"{custodian.catalogue.clock():%Y%m%dT%H%M%SZ}-stranger-{placing.copy.id}"
-            about: dict[str, Json] = {
-                "identifier": version.identifier,
-                "version": version.number,
-                "why": "stood where a copy was put",
-            }
-            kept = placing.volume.replace(target.staging, part, head=head, label=label, about=about)
-        except (Full, Unreachable) as error:
+            try:
+                placing.volume.put(target.staging, part, head=head)
+            except Conflict as error:
+                if error.code != "occupied":
+                    raise
+                # A stranger stands there. It is no copy of ours, but nobody's bytes are thrown away: it is evidence.
+                label = f"{custodian.catalogue.clock():%Y%m%dT%H%M%SZ}-stranger-{placing.copy.id}"
+                about: dict[str, Json] = {
+                    "identifier": version.identifier,
+                    "version": version.number,
+                    "why": "stood where a copy was put",
+                }
+                kept = placing.volume.replace(target.staging, part, head=head, label=label, about=about)
+        except (Conflict, Full, Unreachable) as error:
             target.failure = error
             return
         _record_written(custodian, version, placing, ", ".join(result.used), result, kept)
+
+
+def settle_copy(custodian: Custodian, version: Version, copy: Copy) -> bool:
+    """A copy that was being written when something cut us off: enter it if it is in place; tell whether it is.
+
+    Called under the package's lock. Raises Unreachable.
+    """
+    placing = _Placing(copy, custodian.volume(copy.volume))
+    if not placing.volume.settle(part_of(version)):
+        return False
+    _record_written(custodian, version, placing, "before a restart", None)
+    return True
 
 
 def _record_written(

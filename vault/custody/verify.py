@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from vault.catalog import copies, packages, verifications
+from vault.catalog import copies, ingests, packages, verifications
+from vault.catalog.engine import Tx
 from vault.custody import record
 from vault.custody.context import STORED_STATES, Custodian, part_of
 from vault.custody.work import Progress, Result, Work, done
-from vault.model import Copy, CopyState, EventType, Version
+from vault.model import Copy, CopyState, EventType, IngestState, Version
 from vault.volumes.base import Cancelled, CheckReport, Verdict
 
 _CHECKED_WHEN_ORDERED = STORED_STATES
@@ -78,8 +79,9 @@ def conclude(
     """
     with custodian.locks.hold(version.identifier):
         with custodian.catalogue.read() as tx:
-            newest = newest_here(copies.of_package(tx, version.package_id), copy)
-        if newest == version.number and not report.absent:
+            of_package = copies.of_package(tx, version.package_id)
+            unsettled = _unsettled(tx, version.identifier, of_package, copy)
+        if newest_here(of_package, copy) == version.number and not report.absent and not unsettled:
             report = report.joined(custodian.volume(copy.volume).check_root(part_of(version)))
         if only_good and report.verdict is not Verdict.INTACT:
             return copy
@@ -100,6 +102,20 @@ def conclude(
         # A copy that is as good as it was supposed to be gives nobody anything to do.
         custodian.wake()
     return changed
+
+
+def _unsettled(tx: Tx, identifier: str, of_package: list[Copy], beside: Copy) -> bool:
+    """Whether a version may stand on that volume that the catalogue does not know to be there.
+
+    A kill, or a catalogue that did not answer, came between a rename and its record. Until that is settled the root
+    says nothing: what looks like damage is the newer version's.
+    """
+    if any(c.volume_id == beside.volume_id and c.state is CopyState.WRITING for c in of_package):
+        return True
+    return any(
+        ingest.identifier == identifier and ingest.volume == beside.volume and ingest.state is IngestState.PREPARED
+        for ingest in ingests.unfinished(tx)
+    )
 
 
 def newest_here(all_copies: list[Copy], beside: Copy) -> int:

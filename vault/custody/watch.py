@@ -45,6 +45,7 @@ class Watch:
         self._arrived: set[str] = set()
         self._answered: set[str] = set()
         self._first_answers = threading.Event()
+        self._said: dict[str, str] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -104,6 +105,11 @@ class Watch:
                 self._arrived.add(volume.name)
         if probe.condition not in READABLE or arrived or not self._known(volume, probe):
             return probe
+        if probe.condition is Condition.READ_ONLY:
+            # Settling writes. What can be read is served and checked meanwhile; it is settled when it can be written.
+            with self._lock:
+                self._arrived.discard(volume.name)
+            return probe
         try:
             self._arrival(volume)
         except VaultError as error:
@@ -146,6 +152,9 @@ class Watch:
                     self._record(self._custodian.volumes[name], Probe(Condition.OFFLINE, reason))
                 except VaultError as error:
                     log.error("probe-not-recorded", volume=name, code=error.code, reason=str(error))
+                except Exception:
+                    # A fault of ours. The thread that makes silence visible must not fall silent itself.
+                    log.exception("guard-crashed", volume=name)
 
     def _record(self, volume: Volume, probe: Probe) -> None:
         custodian = self._custodian
@@ -154,7 +163,9 @@ class Watch:
             if row is None:
                 called = probe.identity.name if probe.identity else volume.name
                 other = "" if called == volume.name else f"the volume there is called {called!r}"
-                log.warning("volume-not-usable", volume=volume.name, reason=probe.reason or other)
+                if self._said.get(volume.name) != (probe.reason or other):
+                    self._said[volume.name] = probe.reason or other
+                    log.warning("volume-not-usable", volume=volume.name, reason=probe.reason or other)
                 return
             changed = catalog_volumes.set_condition(
                 tx, row.id, probe.condition, probe.reason, probe.size_bytes, probe.free_bytes

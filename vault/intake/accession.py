@@ -11,7 +11,7 @@ from vault.catalog import copies, ingests, packages
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record
 from vault.custody.context import Custodian
-from vault.errors import Interrupted, Invalid, NotFound, Refused, VaultError
+from vault.errors import Interrupted, Invalid, NotFound, Refused, Unreachable, VaultError
 from vault.ledger import append
 from vault.model import (
     CopyState,
@@ -73,16 +73,20 @@ class Prepared:
 
 def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name: str) -> Version:
     """One transaction: package, version, copy (written), the ingest's new state, and the events of it all."""
-    policy = custodian.settings.policy_for(prepared.descriptive)
     with custodian.catalogue.write() as tx:
         volume = catalog_volumes.get(tx, volume_name)
         if volume is None:
             raise NotFound(f"The volume {volume_name!r} is not in the catalogue.", code="no-such-volume")
         package = packages.get(tx, prepared.identifier)
         if package is None:
-            package = packages.create(tx, prepared.identifier, prepared.descriptive)
+            said = prepared.descriptive
+            package = packages.create(tx, prepared.identifier, said)
         else:
-            packages.describe(tx, package.id, _merged(package.descriptive, prepared.descriptive))
+            # What this deposit does not say again still holds, also for the choice of the policy.
+            said = _merged(package.descriptive, prepared.descriptive)
+            packages.describe(tx, package.id, said)
+        earlier = packages.versions_of(tx, package.id)
+        policy = custodian.settings.policy_for(said)
         version = packages.add_version(
             tx,
             package_id=package.id,
@@ -98,7 +102,7 @@ def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name:
             policy=policy.name,
             priority=policy.priority,
             policy_fingerprint=custodian.wording(tx),
-            priority_class=prepared.descriptive.priority_class,
+            priority_class=said.priority_class,
             ingest_id=ingest_id,
             metadata=prepared.metadata,
         )
@@ -118,6 +122,9 @@ def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name:
         copy = copies.plan(tx, version.id, volume.id, CopyState.WRITING)
         ingests.store(tx, ingest_id)
         record.written(custodian, tx, version, copy, "", {"bytes": prepared.part_bytes})
+        for before in earlier:
+            # What is said of the package now may put its older versions under another policy too.
+            record.refresh_standing(custodian, tx, before)
     return version
 
 
@@ -138,15 +145,25 @@ def settle(custodian: Custodian, ingest: Ingest, error: VaultError | None = None
 
 
 def settle_all(custodian: Custodian, volume: Volume) -> None:
-    """When a volume comes on-line: every PREPARED deposit of before this process that was going there."""
+    """Every PREPARED deposit that was going to this volume and that nobody is working on any more.
+
+    Whoever is in the midst of one holds its package's lock. Raises Unreachable.
+    """
     with custodian.catalogue.read() as tx:
         waiting = [i for i in ingests.unfinished(tx) if i.state is IngestState.PREPARED and i.volume == volume.name]
     for ingest in waiting:
         with custodian.locks.hold(ingest.identifier):
             with custodian.catalogue.read() as tx:
                 current = ingests.get(tx, ingest.id)
-            if current is not None and current.state is IngestState.PREPARED:
+            if current is None or current.state is not IngestState.PREPARED:
+                continue
+            try:
                 settle(custodian, current)
+            except Unreachable:
+                raise
+            except (VaultError, KeyError, TypeError, ValueError) as error:
+                # One deposit that nobody can make sense of must not keep a whole volume from being used.
+                log.error("deposit-not-settled", ingest=ingest.id, identifier=ingest.identifier, reason=str(error))
 
 
 def end_interrupted(custodian: Custodian) -> int:

@@ -20,14 +20,13 @@ from vault.clock import to_text
 from vault.custody.context import Custodian, part_of
 from vault.errors import VaultError
 from vault.ledger import append
-from vault.model import CopyState, EventType, IngestState, Json, NewEvent, Outcome, Version
+from vault.model import CopyState, EventType, Ingest, IngestState, Json, NewEvent, Outcome, Version
 from vault.signing import NodeKey
 
 log = structlog.get_logger(__name__)
 
 FORMAT = "khoso-receipt/1"
 _BATCH = 200
-_REPEATS_LOOKED_AT = 10_000
 
 
 class Receipts:
@@ -37,15 +36,23 @@ class Receipts:
         self._custodian = custodian
         self._key = key
         self._lock = threading.Lock()
-        self._looked_at = 0
+        self._looked_at: Ingest | None = None
         self._waiting: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
 
     def issue_ready(self, version: Version) -> None:
-        """Make the version's receipt if its copies now suffice and it has none yet."""
+        """Make the version's receipt if its copies now suffice and it has none yet; give it to its repeats too."""
         with self._custodian.catalogue.read() as tx:
-            ingest = ingests.get(tx, version.ingest_id)
-            if ingest is None or ingest.state is not IngestState.STORED or not self._ready(tx, version):
+            waiting = ingests.awaiting_receipt_of(tx, version.identifier, version.number)
+            first = any(ingest.id == version.ingest_id for ingest in waiting)
+            if not waiting or (first and not self._ready(tx, version)):
                 return
+        if first:
+            self._issue(version)
+        for ingest in waiting:
+            if ingest.id != version.ingest_id:
+                self._give_again(version, ingest.id)
+
+    def _issue(self, version: Version) -> None:
         with self._custodian.catalogue.write() as tx:
             ingest = ingests.get(tx, version.ingest_id)
             if ingest is None or ingest.state is not IngestState.STORED or not self._ready(tx, version):
@@ -53,65 +60,42 @@ class Receipts:
             receipt = self._make(tx, version)
             ingests.receipt(tx, version.ingest_id, receipt)
             packages.set_receipt(tx, version.id, receipt)
-            listed = receipt["copies"]
-            append(
-                tx,
-                NewEvent(
-                    EventType.RECEIPT,
-                    Outcome.SUCCESS,
-                    self._custodian.agent,
-                    version.identifier,
-                    version.number,
-                    detail={"ingest": version.ingest_id, "copies": listed, "key_id": self._key.key_id},
-                ),
-            )
+            self._record(tx, version, {"ingest": version.ingest_id, "copies": receipt["copies"]})
         log.info("receipt-issued", ingest=version.ingest_id, identifier=version.identifier, version=version.number)
         self._tell(version.ingest_id)
-        self._give_again()
+
+    def _give_again(self, version: Version, ingest_id: str) -> None:
+        """To a deposit that repeated one which had no receipt yet, give that one's, now that there is one."""
+        with self._custodian.catalogue.write() as tx:
+            receipt = packages.receipt(tx, version.id)
+            ingest = ingests.get(tx, ingest_id)
+            if receipt is None or ingest is None or ingest.state is not IngestState.STORED:
+                return
+            ingests.receipt(tx, ingest_id, receipt)
+            self._record(tx, version, {"ingest": ingest_id, "repeats": version.ingest_id})
+        self._tell(ingest_id)
+
+    def _record(self, tx: Tx, version: Version, detail: Mapping[str, Json]) -> None:
+        told = {**detail, "key_id": self._key.key_id}
+        who = (self._custodian.agent, version.identifier, version.number)
+        append(tx, NewEvent(EventType.RECEIPT, Outcome.SUCCESS, *who, detail=told))
 
     def issue_all(self) -> None:
-        """Make every receipt that is due: a kill may have come between the proof and the receipt."""
-        self._give_again()
+        """Make every receipt that is due: a kill may have come between the proof and the receipt.
+
+        A page of those that wait at each call, going round: deposits whose second volume is away must not hide those
+        that can be had.
+        """
         with self._custodian.catalogue.read() as tx:
-            # A page further each time: deposits whose second volume is away must not hide those that can be had.
-            waiting = ingests.awaiting_receipt(tx, self._looked_at + _BATCH)[self._looked_at :]
+            waiting = ingests.awaiting_receipt(tx, _BATCH, after=self._looked_at)
             due = [packages.version(tx, i.identifier, i.version) for i in waiting if i.version is not None]
-        self._looked_at = self._looked_at + _BATCH if len(waiting) == _BATCH else 0
+        self._looked_at = waiting[-1] if len(waiting) == _BATCH else None
         for version in due:
             if version is not None:
                 try:
                     self.issue_ready(version)
                 except VaultError as error:
                     log.error("receipt-not-issued", identifier=version.identifier, code=error.code, reason=str(error))
-
-    def _give_again(self) -> None:
-        """To deposits that repeated one which had no receipt yet, give that one's now that there is one."""
-        with self._custodian.catalogue.read() as tx:
-            waiting = ingests.awaiting_receipt(tx, _REPEATS_LOOKED_AT)
-            repeats = {i.id: str(i.prepared["repeats"]) for i in waiting if i.prepared and "repeats" in i.prepared}
-            receipts = {first: ingest.receipt for first in repeats.values() if (ingest := ingests.get(tx, first))}
-        for ingest_id, first in repeats.items():
-            receipt = receipts.get(first)
-            if receipt is None:
-                continue
-            with self._custodian.catalogue.write() as tx:
-                ingest = ingests.get(tx, ingest_id)
-                if ingest is None or ingest.state is not IngestState.STORED:
-                    continue
-                ingests.receipt(tx, ingest_id, receipt)
-                detail: dict[str, Json] = {"ingest": ingest_id, "repeats": first, "key_id": self._key.key_id}
-                append(
-                    tx,
-                    NewEvent(
-                        EventType.RECEIPT,
-                        Outcome.SUCCESS,
-                        self._custodian.agent,
-                        ingest.identifier,
-                        ingest.version,
-                        detail=detail,
-                    ),
-                )
-            self._tell(ingest_id)
 
     async def wait(self, ingest_id: str, seconds: float) -> Mapping[str, Json] | None:
         """The ingest's receipt as soon as there is one; None when it takes longer. In the event loop's thread."""

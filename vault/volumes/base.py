@@ -288,6 +288,9 @@ class Volume(Protocol):
     def evidence(self) -> list[KeptEvidence]:
         """What was set aside here and not released yet, by a replace that was cut off also."""
 
+    def check_evidence(self, path: str, part: Part) -> CheckReport:
+        """Read what was set aside as if it were the part: whether it is damaged after all."""
+
     def release_evidence(self, path: str) -> None:
         """Remove what was set aside, by an operator's decision."""
 

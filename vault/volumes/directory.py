@@ -15,6 +15,7 @@ import errno
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
@@ -41,6 +42,9 @@ NODE = "node"
 _FOLDERS = (OCFL, STAGING, EVIDENCE, NODE)
 _NEW_IDENTITY = f"{IDENTITY_FILE}.new"
 _MAY_STAND_IN_AN_EMPTY_PLACE = {"lost+found", ".snapshot", ".snapshots", "@eaDir", "#recycle", ".zfs"}
+
+
+_SCRATCH_SECONDS = 3600.0
 
 
 class DirectoryVolume:
@@ -210,7 +214,17 @@ class DirectoryVolume:
     def staged(self) -> list[str]:
         """See the protocol."""
         with self.session() as tree, tree.explained(f"listing the staging of the volume {self.name!r}"):
-            return [entry.name for entry in tree.entries(STAGING)]
+            # A folder is a part; a file is a scratch of a moment, and left by a crash only if it is old.
+            return [e.name for e in tree.entries(STAGING) if e.kind == "folder" or self._is_old(tree, e.name)]
+
+    @staticmethod
+    def _is_old(tree: Tree, name: str) -> bool:
+        try:
+            with tree.parent(f"{STAGING}/{name}") as (folder, last):
+                changed = os.stat(last, dir_fd=folder, follow_symlinks=False).st_mtime
+        except FileNotFoundError:
+            return False
+        return time.time() - changed > _SCRATCH_SECONDS
 
     def _how_to_sync(self) -> SyncHow:
         if self._sync == "auto":
@@ -344,11 +358,22 @@ class DirectoryVolume:
             raise
         return about if isinstance(about, dict) else {}
 
-    def release_evidence(self, path: str) -> None:
-        """See the protocol."""
+    @staticmethod
+    def _refuse_no_evidence(path: str) -> None:
         folder, _, label = path.partition("/")
         if folder != EVIDENCE or not label or "/" in label or label in (".", ".."):
             raise Refused(f"{path!r} is not a place of evidence.", code="not-evidence")
+
+    def check_evidence(self, path: str, part: Part) -> CheckReport:
+        """See the protocol."""
+        self._refuse_no_evidence(path)
+        with self.session() as tree:
+            report = directory_check.check_part(tree, f"{path}/{KEPT}", part)
+        return self._if_still_here(report)
+
+    def release_evidence(self, path: str) -> None:
+        """See the protocol."""
+        self._refuse_no_evidence(path)
         with self.session() as tree, tree.explained(f"releasing {path} on {self.name!r}"):
             tree.remove(path)
             tree.sync_folder(EVIDENCE)

@@ -46,6 +46,7 @@ def put(tree: Tree, staged: str, part: Part, *, head: bool, volume: str) -> None
         return
     if kind == "folder" and _has(tree, part):
         if not head or _settled_as_newest(tree, part):
+            _make_durable(tree, target)
             return
     else:
         _place_version(tree, staged, part, kind, volume)
@@ -158,12 +159,25 @@ def settle(tree: Tree, part: Part) -> bool:
         # Nothing of it is there; whatever else may stand in its place is not ours to remove.
         return False
     if _settled_as_newest(tree, part):
+        _make_durable(tree, object_folder(part.object_id))
         return True
     if part.number > 1:
         undone = f"{STAGING}/undone-{os.urandom(6).hex()}"
         tree.rename_durably(f"{object_folder(part.object_id)}/v{part.number}", undone)
         tree.remove(undone)
     return False
+
+
+def _make_durable(tree: Tree, target: str) -> None:
+    """What was renamed before a kill may be known to the cache alone: make every name above the part durable now.
+
+    Its files were synced before the first rename.
+    """
+    folder = target
+    while folder:
+        tree.sync_folder(folder)
+        folder = folder.rpartition("/")[0]
+    tree.sync_folder()
 
 
 def _settled_as_newest(tree: Tree, part: Part) -> bool:
