@@ -16,7 +16,6 @@ from hardware.errors import (
     Full,
     HardwareError,
     MediumChanged,
-    NotFound,
     Refused,
     Unreachable,
     Unsupported,
@@ -156,6 +155,7 @@ _NAMES: Final = {
     (0x53, 0x02): " (medium removal prevented)",
 }
 
+_NO_MEDIUM: Final = 0x3A
 _DOOR: Final = "Close the door and insert the magazines; the library then takes inventory by itself."
 _WAIT: Final = "Wait until it is ready; its panel says what it does."
 
@@ -168,11 +168,10 @@ _BY_CODE: Final[dict[tuple[int, int], tuple[type[HardwareError], str, str]]] = {
     (0x04, 0x12): (NotReady, "It was taken off line", "Set it on line at its panel."),
     (0x04, 0x8D): (NotReady, "Somebody works at its panel", "Leave the menu of its panel."),
     (0x3A, 0x00): (NoCartridge, "There is no cartridge in the drive", "Load one."),
-    (0x3A, 0x01): (NoCartridge, "There is no cartridge in the drive", "Load one."),
-    (0x3A, 0x02): (NoCartridge, "There is no cartridge in the drive", "Load one."),
     (0x21, 0x01): (InvalidElement, "There is no such slot or drive", "Take inventory, and name one that is listed."),
     (0x3B, 0x0D): (ElementFull, "There is a cartridge already where one was to be put", "Take inventory again."),
     (0x3B, 0x0E): (ElementEmpty, "There is no cartridge to take", "Take inventory again."),
+    (0x14, 0x03): (Corrupted, "The end of the data cannot be found", "Try the cartridge in another drive."),
     (0x53, 0x02): (RemovalPrevented, "A program holds the cartridge in the drive", "End its session first."),
     (0x53, 0x03): (RemovalPrevented, "A program holds the cartridge in the drive", "End its session first."),
     (0x3B, 0x83): (RemovalPrevented, "The drive has not let go of its cartridge", "Have the drive unload it first."),
@@ -193,7 +192,7 @@ _BY_KEY: Final[dict[Key, tuple[type[HardwareError], str, str]]] = {
     Key.ILLEGAL_REQUEST: (Unsupported, "It does not know this command, or not in this state", ""),
     Key.UNIT_ATTENTION: (MediumChanged, "The medium was changed, or it was reset", "Check what is loaded; begin anew."),
     Key.DATA_PROTECT: (Refused, "The medium is write-protected", "Move its tab if it may be written to."),
-    Key.BLANK_CHECK: (NotFound, "There are no more data", ""),
+    Key.BLANK_CHECK: (Corrupted, "The tape is blank where data were expected", "Try the cartridge in another drive."),
     Key.ABORTED_COMMAND: (Unreachable, "It gave the command up", "Check cables and adapter."),
     Key.VOLUME_OVERFLOW: (Full, "The end of the medium was met", "Go on with another cartridge."),
 }
@@ -219,8 +218,9 @@ def becoming_ready(sense: Sense) -> bool:
 def error_of(sense: Sense, what: str) -> HardwareError:
     """The error for sense data; ``what`` begins its message (``/dev/sg1``, or what was tried with it)."""
     kind, sentence, remedy = _UNSURE
-    if sense.key is not Key.UNIT_ATTENTION and (sense.asc, sense.ascq) in _BY_CODE:
-        kind, sentence, remedy = _BY_CODE[sense.asc, sense.ascq]
+    code = (sense.asc, 0 if sense.asc == _NO_MEDIUM else sense.ascq)
+    if sense.key is not Key.UNIT_ATTENTION and code in _BY_CODE:
+        kind, sentence, remedy = _BY_CODE[code]
     elif sense.key in _BY_KEY:
         kind, sentence, remedy = _BY_KEY[sense.key]
     return kind(f"{what}: {sentence[0].lower()}{sentence[1:]} ({sense}).", remedy=remedy)

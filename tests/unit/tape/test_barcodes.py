@@ -55,9 +55,8 @@ def test_a_refused_label_hears_which_rule_it_breaks(text, reason):
 def test_a_barcode_is_either_read_or_refused(text):
     try:
         found = barcodes.parse(text)
-    except Refused as error:
+    except Refused:
         assert barcodes.check(text)
-        assert error.remedy
     else:
         assert len(found.text) == 8
         assert found.text.isalnum()
