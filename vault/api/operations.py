@@ -13,16 +13,15 @@ from vault.api.auth import MayAudit, MayLook, MayOperate
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node, NodeParts
 from vault.api.problems import bad_request
-from vault.catalog import copies, packages, tasks, verifications
 from vault.catalog import evidence as catalog_evidence
-from vault.catalog import volumes as catalog_volumes
-from vault.catalog.engine import Tx
+from vault.catalog import tasks, verifications
+from vault.custody import evidence as custody_evidence
+from vault.custody import modes
 from vault.custody.checkpoints import keep_checkpoint
 from vault.custody.orders import order_repair, order_verification
-from vault.errors import NotFound, Refused
-from vault.identifiers import package_reference, parse_identifier
-from vault.ledger import append
-from vault.model import CopyState, EventType, NewEvent, Outcome, TaskState, Version, Volume, VolumeMode
+from vault.errors import NotFound
+from vault.identifiers import parse_identifier
+from vault.model import TaskState
 from vault.volumes.base import VolumeIdentity
 
 router = APIRouter(tags=["operations"], responses=PROBLEM)
@@ -68,77 +67,8 @@ def _volume(node: NodeParts, name: str) -> wire.Volume:
 def change_mode(node: Node, who: MayOperate, name: str, change: wire.ModeChange) -> wire.Volume:
     """``active``, ``read-only``, ``evacuating`` or ``retired``. Retired can only be what was evacuated: no version may
     need a copy that is on it."""
-    with node.catalogue.read() as tx:
-        before = _known(tx, name)
-    if change.mode is VolumeMode.RETIRED and before.mode is not VolumeMode.RETIRED:
-        _check_not_needed(node, before)
-    with node.catalogue.write() as tx:
-        now = _known(tx, name)
-        if now.mode is not before.mode:
-            raise Refused(
-                f"The mode of the volume {name!r} was changed by somebody else at the same moment.",
-                remedy="Look at it, and try again.",
-            )
-        if now.mode is not change.mode:
-            catalog_volumes.set_mode(tx, now.id, change.mode)
-            append(
-                tx,
-                NewEvent(
-                    EventType.VOLUME_CHANGED,
-                    Outcome.SUCCESS,
-                    who.agent,
-                    volume=name,
-                    detail={"was": str(now.mode), "is": str(change.mode), "reason": "ordered"},
-                ),
-            )
-    node.custodian.wake()
+    modes.change_mode(node.custodian, name, change.mode, who.agent)
     return _volume(node, name)
-
-
-def _known(tx: Tx, name: str) -> Volume:
-    found = catalog_volumes.get(tx, name)
-    if found is None:
-        raise NotFound(
-            f"There is no volume {name[:100]!r} that was ever seen.",
-            remedy=f"Look at vaultctl volumes; a new one begins with: vaultctl volumes init {name[:100]}",
-            code="no-such-volume",
-        )
-    return found
-
-
-def _check_not_needed(node: NodeParts, volume: Volume) -> None:
-    """Raise Refused (``volume-needed``) when a version would be below its policy without this volume."""
-    if volume.mode is not VolumeMode.EVACUATING:
-        raise Refused(
-            f"The volume {volume.name!r} is {volume.mode}; only one that was evacuated can be retired.",
-            remedy=f"Evacuate it first (vaultctl volumes evacuate {volume.name}), and wait until it is done.",
-            code="volume-needed",
-        )
-    held = [state for state in CopyState if state not in (CopyState.RETIRED, CopyState.PLANNED)]
-    after = 0
-    while True:
-        with node.catalogue.read() as tx:
-            page = copies.in_states(tx, held, _BATCH, volume.id, after)
-            for copy in page:
-                version = packages.version_by_id(tx, copy.version_id)
-                if version is not None and _needs(node, tx, version, volume):
-                    raise Refused(
-                        f"{package_reference(version.identifier, version.number)} still needs its copy on"
-                        f" {volume.name!r}.",
-                        remedy="Wait until vaultctl status says that the evacuation is done.",
-                        code="volume-needed",
-                    )
-        if len(page) < _BATCH:
-            return
-        after = page[-1].id
-
-
-def _needs(node: NodeParts, tx: Tx, version: Version, volume: Volume) -> bool:
-    from vault import policy as policies
-
-    others = [held for held in copies.of_version(tx, version.id) if held.volume_id != volume.id]
-    standing = policies.standing(node.custodian.policy(version.policy), node.custodian.holdings(tx, others))
-    return not standing.satisfied
 
 
 @router.get("/tasks", summary="Work that was derived")
@@ -228,36 +158,12 @@ def list_evidence(
 
 @router.post("/evidence/{evidence_id}/release", summary="Let evidence go")
 async def release_evidence(node: Node, who: MayOperate, evidence_id: int) -> wire.Evidence:
-    """Delete damaged bytes that were set aside. They cannot be had again."""
+    """Delete damaged bytes that were set aside; they cannot be had again. Refused while no copy of them is good."""
 
-    def work() -> wire.Evidence:
-        with node.catalogue.read() as tx:
-            kept = catalog_evidence.get(tx, evidence_id)
-        if kept is None:
-            raise NotFound(
-                f"There is no evidence number {evidence_id}.", remedy="Look at the list.", code="no-such-evidence"
-            )
-        if kept.released_at is not None:
-            raise Refused(f"The evidence number {evidence_id} was released already.", code="already-released")
-        # The bytes first: a kill in between leaves a row without bytes, and releasing that again does no harm.
-        node.custodian.volume(kept.volume).release_evidence(kept.path)
-        with node.catalogue.write() as tx:
-            gone = catalog_evidence.release(tx, evidence_id)
-            append(
-                tx,
-                NewEvent(
-                    EventType.EVIDENCE_RELEASED,
-                    Outcome.SUCCESS,
-                    who.agent,
-                    gone.identifier,
-                    gone.version,
-                    gone.volume,
-                    {"evidence": gone.id, "path": gone.path, "kept_by_event": gone.event_seq},
-                ),
-            )
-        return wire.Evidence.model_validate(gone)
-
-    return await threads.run(f"release-{evidence_id}", work)
+    gone = await threads.run(
+        f"release-{evidence_id}", custody_evidence.release_evidence, node.custodian, evidence_id, who.agent
+    )
+    return wire.Evidence.model_validate(gone)
 
 
 @router.post(

@@ -103,6 +103,8 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "reserved-name": Entry(400, "A file's name is the node's own"),
     "bag-invalid": Entry(400, "The bag is not valid"),
     "busy": Entry(503, "Too many deposits at once"),
+    "package-busy": Entry(503, "Other work on this package hangs"),
+    "evidence-needed": Entry(409, "This evidence may be all that is left"),
     "different-content": Entry(409, "Other content is stored under this identifier"),
     "duplicate-name": Entry(400, "Two files in the archive have one name"),
     "empty-body": Entry(400, "The body is empty"),

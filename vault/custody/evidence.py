@@ -1,12 +1,13 @@
-"""Entering into the catalogue what a volume set aside."""
+"""What volumes set aside in repairs: entered into the catalogue, and let go by an operator's decision."""
 
 from __future__ import annotations
 
-from vault.catalog import evidence
+from vault.catalog import copies, evidence, packages
 from vault.catalog.engine import Tx
 from vault.custody.context import Custodian
+from vault.errors import NotFound, Refused
 from vault.ledger import append
-from vault.model import EventType, NewEvent, Outcome, Version
+from vault.model import CopyState, EventType, Evidence, NewEvent, Outcome, Version
 from vault.volumes.base import KeptEvidence
 
 
@@ -27,3 +28,45 @@ def keep_evidence(
         ),
     )
     evidence.keep(tx, copy_id=copy_id, path=kept.path, event_seq=event.seq)
+
+
+def release_evidence(custodian: Custodian, evidence_id: int, agent: str) -> Evidence:
+    """Delete damaged bytes that were set aside; they cannot be had again.
+
+    Refused while no copy of their version is good: then what was set aside may hold the last right byte of some file.
+    Raises NotFound, Refused, Unreachable.
+    """
+    with custodian.catalogue.read() as tx:
+        kept = evidence.get(tx, evidence_id)
+        if kept is None:
+            raise NotFound(
+                f"There is no evidence number {evidence_id}.", remedy="Look at the list.", code="no-such-evidence"
+            )
+        version = packages.version(tx, kept.identifier, kept.version)
+        of_version = [] if version is None else copies.of_version(tx, version.id)
+    if kept.released_at is not None:
+        raise Refused(f"The evidence number {evidence_id} was released already.", code="already-released")
+    if not any(copy.state is CopyState.GOOD for copy in of_version):
+        raise Refused(
+            f"No copy of {kept.identifier} v{kept.version} is good now, so the evidence number {evidence_id} stays:"
+            " it may hold bytes that nothing else has.",
+            remedy="Release it when the package has a good copy again.",
+            code="evidence-needed",
+        )
+    # The bytes first: a kill in between leaves a row without bytes, and releasing that again does no harm.
+    custodian.volume(kept.volume).release_evidence(kept.path)
+    with custodian.catalogue.write() as tx:
+        gone = evidence.release(tx, evidence_id)
+        append(
+            tx,
+            NewEvent(
+                EventType.EVIDENCE_RELEASED,
+                Outcome.SUCCESS,
+                agent,
+                gone.identifier,
+                gone.version,
+                gone.volume,
+                {"evidence": gone.id, "path": gone.path, "kept_by_event": gone.event_seq},
+            ),
+        )
+    return gone
