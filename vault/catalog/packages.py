@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Final, cast
 
 import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
-from vault.catalog.schema import IS_BELOW_POLICY, packages, versions
+from vault.catalog.schema import IS_BELOW_POLICY, copies, packages, versions, volumes
 from vault.errors import Conflict, NotFound
 from vault.identifiers import package_reference
-from vault.model import Descriptive, DigestAlgorithm, Json, Package, PackageKind, Version
+from vault.model import CopyState, Descriptive, DigestAlgorithm, Json, Package, PackageKind, Version, VolumeMode
+
+URGENCY_STEP: Final = 10_000
+"""What lies between two urgencies in ``Version.priority``: see :func:`set_standing`."""
+
+_RECEIPTED: Final = 10
+"""Added to the urgency of a version that nobody waits for any more; the good copies below it are counted to nine."""
 
 _DESCRIPTIVE = ("fonds", "agency", "batch", "title", "retention", "access", "priority_class")
 _VERSION_COLUMNS = [column for column in versions.c if column.name not in ("metadata", "receipt")]
@@ -172,16 +178,42 @@ def set_standing(
 ) -> None:
     """Record how a version stands with its policy, and the wording under which that was found (None: as before).
 
+    ``priority`` is the policy's, 0 to 9,999. What is stored as ``Version.priority`` orders all that is below policy:
+    ``URGENCY_STEP`` times the urgency, plus the policy's priority. The urgency is the number of domains with a good
+    copy (to nine), and ten more once the depositor has the receipt. So those whose depositor still waits come first,
+    then those with the fewest good copies, then what the policies say, then age. A version that has just been added
+    is as urgent as can be.
+
     Owes no event: it follows from the copies and the configuration, whose changes have theirs.
     """
-    values: dict[str, object] = {"below_policy": below_policy, "policy": policy, "priority": priority}
+    stored = _urgency(tx, version_id) * URGENCY_STEP + max(0, min(priority, URGENCY_STEP - 1))
+    values: dict[str, object] = {"below_policy": below_policy, "policy": policy, "priority": stored}
     if policy_fingerprint is not None:
         values["policy_fingerprint"] = policy_fingerprint
     tx.connection.execute(versions.update().where(versions.c.id == version_id).values(**values))
 
 
+def _urgency(tx: Tx, version_id: int) -> int:
+    good = (
+        sa.select(sa.func.count(volumes.c.domain.distinct()))
+        .select_from(copies.join(volumes))
+        .where(copies.c.version_id == versions.c.id, copies.c.state == CopyState.GOOD)
+        .where(volumes.c.mode != VolumeMode.RETIRED)
+        .correlate(versions)
+        .scalar_subquery()
+    )
+    # After a rebuild from the volumes no deposit is known, and nobody waits for its receipt.
+    awaited = sa.and_(versions.c.receipt.is_(None), versions.c.ingest_id != "")
+    row = tx.connection.execute(sa.select(good, awaited).where(versions.c.id == version_id)).first()
+    if row is None:
+        return 0
+    domains, waiting = int(row[0]), bool(row[1])
+    return min(domains, _RECEIPTED - 1) + (0 if waiting else _RECEIPTED)
+
+
 def below_policy(tx: Tx, limit: int, after: Version | None = None) -> list[Version]:
-    """Return versions below their policy, the most urgent first: by priority, then age, then id.
+    """Return versions below their policy, the most urgent first: by priority (see :func:`set_standing`), then age,
+    then id.
 
     ``after`` is the last one of the page before, as it was then.
     """
@@ -265,11 +297,15 @@ def count_below_policy_by_class(tx: Tx) -> dict[str, int]:
 
 
 def set_receipt(tx: Tx, version_id: int, receipt: Mapping[str, Json]) -> None:
-    """Keep the signed receipt of a version. Owes an event. Raises :class:`NotFound`."""
-    if tx.connection.scalar(sa.select(versions.c.id).where(versions.c.id == version_id)) is None:
+    """Keep the signed receipt of a version, whose work is less urgent then. Owes an event. Raises :class:`NotFound`."""
+    priority = tx.connection.scalar(sa.select(versions.c.priority).where(versions.c.id == version_id))
+    if priority is None:
         raise NotFound(f"There is no version number {version_id}.")
     tx.owe()
-    tx.connection.execute(versions.update().where(versions.c.id == version_id).values(receipt=dict(receipt)))
+    this = versions.c.id == version_id
+    tx.connection.execute(versions.update().where(this).values(receipt=dict(receipt)))
+    stored = _urgency(tx, version_id) * URGENCY_STEP + priority % URGENCY_STEP
+    tx.connection.execute(versions.update().where(this).values(priority=stored))
 
 
 def receipt(tx: Tx, version_id: int) -> dict[str, Json] | None:

@@ -1,9 +1,9 @@
 import pytest
 
-from tests.support.holdings import add_version, add_volume, tell
-from vault.catalog import Catalogue, packages
+from tests.support.holdings import add_copy, add_version, add_volume, tell
+from vault.catalog import Catalogue, packages, volumes
 from vault.errors import Conflict, Invalid, NotFound
-from vault.model import Descriptive, DigestAlgorithm, EventType, PackageKind
+from vault.model import Descriptive, DigestAlgorithm, EventType, PackageKind, VolumeMode
 
 VIETNAMESE = "H49.61.8/2025/Đ-012 Tờ trình"
 
@@ -121,6 +121,44 @@ def test_those_below_policy_come_by_urgency_then_age_page_by_page(catalogue: Cat
             page = packages.below_policy(tx, 2, after=page[-1])
         assert seen == ["urgent", "late", "later", "last"]
         assert packages.count_below_policy_by_class(tx) == {"default": 4}
+
+
+def test_who_waits_for_a_receipt_comes_first_and_then_the_fewest_good_copies(catalogue: Catalogue):
+    def stand(version):
+        packages.set_standing(tx, version.id, below_policy=True, policy="default", priority=100)
+
+    with catalogue.write() as tx:
+        places = [add_volume(tx, name) for name in "abc"]
+        two, one, retired, urgent, new, newer = (
+            add_version(tx, name) for name in ("two", "one", "retired", "urgent", "new", "newer")
+        )
+        for version, held in ((two, "ab"), (one, "a"), (retired, "ac"), (urgent, "ab"), (new, "a"), (newer, "")):
+            for volume in places:
+                if volume.name in held:
+                    add_copy(tx, version, volume)
+            if version not in (new, newer):
+                packages.set_receipt(tx, version.id, {"signature": {}})
+                tell(tx, EventType.RECEIPT)
+        volumes.set_mode(tx, places[2].id, VolumeMode.RETIRED)
+        for version in (two, one, retired, new, newer):
+            stand(version)
+        packages.set_standing(tx, urgent.id, below_policy=True, policy="default", priority=1)
+        tell(tx)
+    with catalogue.read() as tx:
+        found = [v.identifier for v in packages.below_policy(tx, 10)]
+    assert found == ["newer", "new", "one", "retired", "urgent", "two"]
+    with catalogue.write() as tx:
+        packages.set_receipt(tx, newer.id, {"signature": {}})
+        tell(tx, EventType.RECEIPT)
+        assert [v.identifier for v in packages.below_policy(tx, 2)] == ["new", "newer"]
+
+
+def test_after_a_rebuild_nobody_waits_for_a_receipt(catalogue: Catalogue):
+    with catalogue.write() as tx:
+        rebuilt, new = add_version(tx, "rebuilt", ingest_id=""), add_version(tx, "new")
+        for version in (rebuilt, new):
+            packages.set_standing(tx, version.id, below_policy=True, policy="default", priority=100)
+        assert [v.identifier for v in packages.below_policy(tx, 10)] == ["new", "rebuilt"]
 
 
 def test_a_changed_policy_finds_what_was_judged_under_another(catalogue):
