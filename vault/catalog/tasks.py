@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -21,6 +22,21 @@ from vault.model import NewTask, Task, TaskKind, TaskState
 
 _ENDED = frozenset({TaskState.DONE, TaskState.FAILED, TaskState.CANCELLED})
 _WAKE_AT_ONCE = 10_000
+_PURGE_AT_ONCE = 1_000
+
+KEPT_ENDED = 10_000
+"""So many ended tasks are kept at most: a verification of everything would leave a million, and each scrape counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How many open tasks of one kind, priority and set of volumes there are. ``waiting``: their time has not come."""
+
+    kind: TaskKind
+    volumes: tuple[str, ...]
+    priority: int
+    waiting: bool
+    number: int
 
 
 def _task(row: sa.RowMapping) -> Task:
@@ -175,6 +191,15 @@ def release_all(tx: Tx) -> int:
     return _release(tx, sa.true())
 
 
+def backlog(tx: Tx) -> list[Backlog]:
+    """Return how many open tasks there are of each kind, priority and set of volumes. It looks at every open task, of
+    which the planner makes no more than it needs."""
+    facts = (tasks.c.kind, tasks.c.volumes, tasks.c.priority, tasks.c.waiting)
+    query = sa.select(*facts, sa.func.count()).where(IS_OPEN).group_by(*facts)
+    return [Backlog(kind, _volumes(volumes), priority, waiting, number)
+            for kind, volumes, priority, waiting, number in tx.connection.execute(query)]  # fmt: skip
+
+
 def open_on(tx: Tx, volume: str, kind: TaskKind) -> int:
     """Return how many tasks of a kind that need this volume alone are ready or running."""
     alone = json.dumps([volume], ensure_ascii=False)
@@ -182,21 +207,31 @@ def open_on(tx: Tx, volume: str, kind: TaskKind) -> int:
     return tx.connection.scalar(query) or 0
 
 
+def open_by_keys(tx: Tx, keys: Collection[str]) -> list[Task]:
+    """Return the open tasks that have one of these keys."""
+    return _several(tx, sa.select(tasks).where(tasks.c.key.in_(keys), IS_OPEN)) if keys else []
+
+
 def cancel_ready(tx: Tx, volume: str, kind: TaskKind, message: str) -> int:
-    """End the ready tasks of a kind that need this volume, among others; return how many there were.
+    """End the ready tasks of a kind that need this volume, among others, also those whose time has not come; return
+    how many there were.
 
     Their work is derived again without it.
     """
-    cancelled = 0
-    for volumes in _sets_of_volumes(tx):
-        if volume in _volumes(volumes):
-            updated = tx.connection.execute(
-                tasks.update()
-                .where(tasks.c.state == TaskState.READY, tasks.c.volumes == volumes, tasks.c.kind == kind)
-                .values(state=TaskState.CANCELLED, message=message, finished_at=tx.now, waiting=False)
-            )
-            cancelled += updated.rowcount
-    return cancelled
+    # Without the hint SQLite would rather walk all that is ready of this kind.
+    waiting = sa.select(tasks.c.id, tasks.c.volumes).with_hint(tasks, "INDEXED BY ix_tasks_waiting", "sqlite")
+    concerned = [
+        tasks.c.id == task_id
+        for task_id, volumes in tx.connection.execute(waiting.where(IS_WAITING, tasks.c.kind == kind))
+        if volume in _volumes(volumes)
+    ]
+    concerned += [
+        sa.and_(IS_CLAIMABLE, tasks.c.volumes == volumes, tasks.c.kind == kind)
+        for volumes in _sets_of_volumes(tx)
+        if volume in _volumes(volumes)
+    ]
+    ending = {"state": TaskState.CANCELLED, "message": message, "finished_at": tx.now, "waiting": False}
+    return sum(tx.connection.execute(tasks.update().where(those).values(**ending)).rowcount for those in concerned)
 
 
 def _release(tx: Tx, condition: sa.ColumnElement[bool]) -> int:
@@ -225,6 +260,27 @@ def counts(tx: Tx) -> dict[tuple[TaskKind, TaskState], int]:
     return {(kind, state): number for kind, state, number in tx.connection.execute(query)}
 
 
-def purge(tx: Tx, before: datetime) -> int:
-    """Forget the tasks that ended before ``before``; return how many there were."""
-    return tx.connection.execute(tasks.delete().where(IS_ENDED, tasks.c.finished_at < before)).rowcount
+def purge(tx: Tx, before: datetime, keep: int = KEPT_ENDED) -> int:
+    """Forget the tasks that ended before ``before``, and those beyond the newest ``keep``; return how many.
+
+    However crowded it is, the last one of each kind that was done stays, for somebody may ask when that was. It
+    forgets no more than a thousand of each at a time: call it again.
+    """
+    old = sa.select(tasks.c.id).where(IS_ENDED, tasks.c.finished_at < before)
+    forgotten = _forget(tx, old)
+    newest_first = sa.select(tasks.c.finished_at).where(IS_ENDED).order_by(tasks.c.finished_at.desc())
+    last_kept: datetime | None = tx.connection.scalar(newest_first.offset(max(0, keep - 1)).limit(1))
+    if last_kept is not None:
+        done = (
+            sa.select(sa.func.max(tasks.c.id)).where(tasks.c.kind == kind, tasks.c.state == TaskState.DONE)
+            for kind in TaskKind
+        )
+        last_done = [number for number in map(tx.connection.scalar, done) if number is not None]
+        crowding = sa.select(tasks.c.id).where(IS_ENDED, tasks.c.finished_at < last_kept)
+        forgotten += _forget(tx, crowding.where(tasks.c.id.not_in(last_done)))
+    return forgotten
+
+
+def _forget(tx: Tx, those: sa.Select[int]) -> int:
+    oldest = those.order_by(tasks.c.finished_at).limit(_PURGE_AT_ONCE)
+    return tx.connection.execute(tasks.delete().where(tasks.c.id.in_(oldest))).rowcount

@@ -95,6 +95,7 @@ QUERIES = {
     "oldest proof": copies.oldest_proof,
     "counts": copies.counts,
     "expired": tasks.expired,
+    "open by keys": lambda tx: tasks.open_by_keys(tx, [f"t{number}" for number in range(100)]),
     "events of a package": lambda tx: ledger.events(tx, identifier="H49/77"),
 }
 WRITES = {
@@ -102,7 +103,8 @@ WRITES = {
     "claim": lambda tx: tasks.claim(tx, owner="o", lease=timedelta(1), free_lanes={"a": 3}, limit=3),
     "derive": lambda tx: tasks.derive(tx, NewTask("t77", TaskKind.VERIFY, 5, 1, "p", 1, ("a",))),
     "release": tasks.release_expired,
-    "purge": lambda tx: tasks.purge(tx, tx.now),
+    "purge": lambda tx: tasks.purge(tx, tx.now, keep=1),
+    "cancel, nothing there": lambda tx: tasks.cancel_ready(tx, "b", TaskKind.REPLICATE, ""),
 }
 
 

@@ -136,6 +136,62 @@ def test_ended_tasks_stay_until_they_are_purged(catalogue, clock):
             tasks.finish(tx, second.id, TaskState.READY)
 
 
+def test_of_many_ended_tasks_the_newest_stay_and_the_last_success_of_each_kind(catalogue, clock):
+    def run(key, kind, state=TaskState.DONE):
+        with catalogue.write() as tx:
+            tasks.derive(tx, wanted(key, kind=kind))
+            (task,) = claim(tx)
+            tasks.finish(tx, task.id, state)
+        clock.move(seconds=1)
+
+    run("r1", TaskKind.REPAIR)
+    run("r2", TaskKind.REPAIR)
+    run("r3", TaskKind.REPAIR, TaskState.FAILED)
+    for number in range(5):
+        run(f"v{number}", TaskKind.VERIFY)
+    with catalogue.write() as tx:
+        tasks.derive(tx, wanted("open"))
+        long_ago = clock.time - timedelta(days=7)
+        assert tasks.purge(tx, long_ago, keep=8) == 0
+        assert tasks.purge(tx, long_ago, keep=3) == 4
+        assert tasks.purge(tx, long_ago, keep=3) == 0
+        assert [t.key for t in tasks.listing(tx, limit=9)] == ["open", "v4", "v3", "v2", "r2"]
+
+
+def test_tasks_that_need_a_volume_are_cancelled_also_while_they_wait(catalogue, clock):
+    later = clock.time + timedelta(hours=1)
+    with catalogue.write() as tx:
+        tasks.derive(tx, wanted("now", "a", "b", kind=TaskKind.REPLICATE))
+        tasks.derive(tx, wanted("later", "b", kind=TaskKind.REPLICATE), not_before=later)
+        tasks.derive(tx, wanted("later, both", "b", "c", kind=TaskKind.REPLICATE), not_before=later)
+        tasks.derive(tx, wanted("elsewhere", "a", kind=TaskKind.REPLICATE), not_before=later)
+        tasks.derive(tx, wanted("of another kind", "b"), not_before=later)
+        assert tasks.cancel_ready(tx, "b", TaskKind.REPLICATE, "b is away") == 3
+        assert {t.key for t in tasks.open_tasks(tx)} == {"elsewhere", "of another kind"}
+        assert {(t.state, t.message) for t in tasks.listing(tx, [TaskState.CANCELLED], limit=9)} == {
+            (TaskState.CANCELLED, "b is away")
+        }
+    clock.move(hours=2)
+    with catalogue.write() as tx:
+        assert [t.key for t in claim(tx, limit=9, a=9, b=9, c=9)] == ["elsewhere", "of another kind"]
+
+
+def test_what_is_open_can_be_counted_and_found_by_its_key(catalogue, clock):
+    with catalogue.write() as tx:
+        tasks.derive(tx, wanted("1", "a"))
+        tasks.derive(tx, wanted("2", "a"))
+        tasks.derive(tx, wanted("3", "a", "b", kind=TaskKind.REPAIR), not_before=clock.time + timedelta(hours=1))
+        (running,) = claim(tx, a=1)
+        assert set(tasks.backlog(tx)) == {
+            tasks.Backlog(TaskKind.VERIFY, ("a",), 10, waiting=False, number=2),
+            tasks.Backlog(TaskKind.REPAIR, ("a", "b"), 10, waiting=True, number=1),
+        }
+        assert {t.key for t in tasks.open_by_keys(tx, ["1", "3", "4"])} == {"1", "3"}
+        tasks.finish(tx, running.id, TaskState.DONE)
+        assert [t.key for t in tasks.open_by_keys(tx, ["1", "3", "4"])] == ["3"]
+        assert tasks.open_by_keys(tx, []) == []
+
+
 def test_no_task_is_given_to_two(catalogue):
     with catalogue.write() as tx:
         for number in range(60):
