@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import shutil
 import stat
 import subprocess
 import tarfile
@@ -335,6 +336,24 @@ def test_what_is_called_a_bag_must_be_one(bench):
     assert refused(bench, "no/bag", b"%PDF", kind="bag").code == "not-a-bag"
     assert refused(bench, "no/bag", tar_of({"a": b"1", "b/c": b"2"})).code == "not-a-bag"
     assert refused(bench, "no/bag", zip_of({"a": b"1"}), kind="bag").code == "not-a-bag"
+
+
+def test_what_stands_where_the_package_would_go_is_not_overwritten(bench):
+    """An object that the catalogue does not know, as after the loss of a catalogue."""
+    places = [bench.object_path(volume, "occupied/1") / "v1" for volume in "ab"]
+    for place in places:
+        place.mkdir(parents=True)
+        (place / "someone's.txt").write_bytes(b"not ours")
+    ingest_id = str(uuid.uuid4())
+    with pytest.raises(Conflict) as caught:
+        bench.receive("occupied/1", io.BytesIO(b"new"), ingest_id=ingest_id, filename="x")
+    assert caught.value.code == "occupied"
+    ingest = bench.ingest(ingest_id)
+    assert (ingest.state, ingest.problem["code"]) == (IngestState.REFUSED, "occupied")
+    for place in places:
+        assert (place / "someone's.txt").read_bytes() == b"not ours"
+        shutil.rmtree(place.parent)
+    bench.assert_nothing_left()
 
 
 def test_the_nodes_own_name_is_reserved(bench):

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.support.nodes import Bench, eventually, mount_tmpfs
+from tests.support.nodes import Bench, bag, eventually, mount_tmpfs, tar_of
 from vault.catalog import copies, packages, tasks
 from vault.custody import record
 from vault.custody.dispatcher import handlers
@@ -299,6 +299,51 @@ def test_nothing_is_called_unrepairable_while_a_good_copy_is_only_away(bench):
     (bench.folder / "away").rename(bench.path("b"))
     bench.settle()
     bench.assert_sound()
+
+
+def test_what_can_be_read_does_not_suffice_but_a_volume_that_is_away_has_it(tmp_path):
+    policy = '[[policy]]\nname = "default"\ndisk = 3\nreceipt_after = 2'
+    with Bench(tmp_path, "abc", policies=policy) as bench:
+        bench.deposit("một", b"one", filename="x")
+        bench.settle()
+        for volume in "ab":
+            place = bench.object_path(volume, "một") / "v1/content/x"
+            place.chmod(0o644)
+            place.write_bytes(b"bad")
+        bench.path("c").rename(tmp_path / "away")
+        bench.wait_for("c", Condition.OFFLINE)
+        bench.order(volume="a")
+        bench.order(volume="b")
+        eventually(lambda: str(bench.open_tasks()).count("it waits for c") == 2, what=bench.open_tasks)
+        assert bench.events(EventType.RECOVERY, outcome=Outcome.FAILURE) == []
+        (tmp_path / "away").rename(bench.path("c"))
+        bench.settle()
+        bench.assert_sound()
+
+
+@pytest.mark.root
+def test_a_volume_that_is_full_in_a_way_that_no_probe_sees_gives_its_copy_up(tmp_path):
+    """As with a quota: there are bytes left, and yet nothing more goes in. Here it is the inodes that are used up."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    (tmp_path / "b").mkdir()
+    if not mount_tmpfs(tmp_path / "b", "64m,nr_inodes=24"):
+        pytest.skip("this machine lets nobody mount")
+    files = bag({f"{n}": b"x" for n in range(30)})
+    one, two = (f'[[policy]]\nname = "default"\ndisk = {n}\nreceipt_after = 1' for n in (1, 2))
+    try:
+        with Bench(tmp_path, "a", policies=one) as bench:
+            bench.deposit("nhiều", tar_of(files), files)
+            bench.settle()
+            bench.restart(bench.configured("ab", policies=two))
+            eventually(lambda: bench.events(EventType.REPLICATION, volume="b", outcome=Outcome.FAILURE))
+            assert bench.copies("nhiều")["b", 1].state is CopyState.RETIRED
+            bench.restart(bench.configured("abc", policies=two))
+            bench.settle()
+            assert {v for (v, _), c in bench.copies("nhiều").items() if c.state is CopyState.GOOD} == {"a", "c"}
+            bench.assert_sound()
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "b"], check=False, capture_output=True)
 
 
 def test_every_kind_of_task_has_a_handler():
