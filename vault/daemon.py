@@ -57,6 +57,10 @@ def run(arguments: list[str]) -> int:
     try:
         settings = load_settings(find_config(options.config))
         if options.check:
+            print(  # noqa: T201
+                f"vaultd: {settings.source.file} is in order: {len(settings.volumes)} volumes,"
+                f" {len(settings.policies)} policies."
+            )
             return 0
         logs.configure(settings.log)
         logs.catch_dying_threads()

@@ -119,9 +119,21 @@ _NEEDS_READING = frozenset({CopyState.WRITTEN, CopyState.SUSPECT})
 _NEEDS_WRITING = frozenset({CopyState.PLANNED, CopyState.WRITING, CopyState.DAMAGED, CopyState.MISSING})
 
 
-def holdings(copies: Iterable[Copy], volumes: Mapping[int, Volume]) -> list[Holding]:
-    """Join copies with their volumes, by the volumes' ids; ``KeyError`` for a volume that is not given."""
-    return [Holding(copy.state, volumes[copy.volume_id]) for copy in copies]
+def holdings(copies: Iterable[Copy], volumes: Mapping[int, Volume], of_package: Collection[Copy] = ()) -> list[Holding]:
+    """Join the copies of a version with their volumes, by the volumes' ids; ``KeyError`` for one that is not given.
+
+    ``of_package`` are the copies of all versions of its package. A later version shares files with the earlier ones:
+    on a volume where one of those is not good, it is as doubtful as if its own part were, however well that reads.
+    """
+    joined = []
+    for copy in copies:
+        state = copy.state
+        if state is CopyState.GOOD and copy.number > 1:
+            beside = [c for c in of_package if c.volume_id == copy.volume_id and c.number < copy.number]
+            if sum(c.state is CopyState.GOOD for c in beside) < copy.number - 1:
+                state = CopyState.SUSPECT
+        joined.append(Holding(state, volumes[copy.volume_id]))
+    return joined
 
 
 def standing(policy: Policy, copies: Collection[Holding]) -> Standing:

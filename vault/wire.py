@@ -307,7 +307,7 @@ class Verification(Model):
     checked: int
     good: int
     bad: int
-    skipped: int = Field(description="Copies that could not be reached.")
+    skipped: int = Field(description="Copies that cannot be reached now; they are checked when they can be.")
 
 
 class VerificationList(Model):
@@ -339,6 +339,7 @@ class Evidence(Model):
     version: int
     volume: str
     path: str = Field(description="Below the volume's root.")
+    found: str = Field(default="", description="What was wrong with them.")
     event_seq: int
     kept_at: Moment
     released_at: Moment | None

@@ -10,7 +10,7 @@ from typing import Final
 from vault import policy as policies
 from vault import wire
 from vault.api.parts import NodeParts
-from vault.catalog import copies, packages
+from vault.catalog import copies, evidence, packages
 from vault.catalog.engine import Tx
 from vault.identifiers import package_reference
 from vault.model import Condition, CopyState, Task, VolumeMode
@@ -32,6 +32,7 @@ def alerts(
     """Everything that is amiss, the worst first."""
     found = [
         *_below_policy(node, tx),
+        *_evidence(tx),
         *(alert for volume in volumes for alert in _of_volume(node, tx, volume)),
         *(_of_task(task) for task in stalled),
         *(_of_schedule(schedule) for schedule in schedules if schedule.last_error),
@@ -62,6 +63,20 @@ def _below_policy(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
             subject="",
             message=f"{number} version{'s have' if number > 1 else ' has'} fewer good copies than the policy asks for.",
             remedy="Look at the tasks and the volumes; with all volumes on-line this mends itself.",
+        )
+
+
+def _evidence(tx: Tx) -> Iterator[wire.Alert]:
+    """Damage that was found and mended: nothing is lost, and yet somebody should know that it happened."""
+    kept = evidence.all(tx, released=False)
+    if kept:
+        where = ", ".join(sorted({item.volume for item in kept}))
+        yield wire.Alert(
+            severity="info",
+            code="evidence-kept",
+            subject=where,
+            message=f"Damaged bytes were found and set aside {len(kept)} time(s), on {where}.",
+            remedy="Look at vaultctl evidence and at that volume's health; release them when no longer needed.",
         )
 
 

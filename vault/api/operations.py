@@ -53,6 +53,8 @@ async def initialise_volume(node: Node, _who: MayOperate, name: str) -> wire.Vol
         volume.initialise(identity)
         # The watch enters it into the catalogue, with its event, as one that was brought from elsewhere.
         node.watch.look_now(volume)
+        # So that this volume too bears witness of the ledger from its first day.
+        keep_checkpoint(node.custodian, node.key)
 
     await threads.run(f"init-{name}", work)
     return await threads.run("volume", _volume, node, name)
@@ -117,7 +119,7 @@ def list_verifications(
     """Orders, the newest first."""
     with node.catalogue.read() as tx:
         found = verifications.listing(tx, limit=limit)
-    return wire.VerificationList(items=[wire.Verification.model_validate(order) for order in found])
+        return wire.VerificationList(items=[views.verification(tx, order) for order in found])
 
 
 @router.get("/verifications/{verification_id}", summary="How far an order to check copies is")
@@ -131,7 +133,8 @@ def get_verification(node: Node, _who: MayLook, verification_id: str) -> wire.Ve
             remedy="Look at the address that the order answered.",
             code="no-such-verification",
         )
-    return wire.Verification.model_validate(found)
+    with node.catalogue.read() as tx:
+        return views.verification(tx, found)
 
 
 @router.post("/repairs", status_code=202, summary="Repair a package now")
@@ -153,7 +156,7 @@ def list_evidence(
     """What was set aside in repairs."""
     with node.catalogue.read() as tx:
         found = catalog_evidence.all(tx, released=released)
-    return wire.EvidenceList(items=[wire.Evidence.model_validate(kept) for kept in found])
+        return wire.EvidenceList(items=[views.evidence(tx, kept) for kept in found])
 
 
 @router.post("/evidence/{evidence_id}/release", summary="Let evidence go")

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final, cast
 
+from vault import ledger, wire
 from vault import policy as policies
-from vault import wire
 from vault.api.parts import NodeParts
 from vault.api.paths import encode_identifier
-from vault.catalog import copies, events, packages
+from vault.catalog import copies, events, packages, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
-from vault.model import Condition, Copy, CopyState, MediumClass, Package, Task, Token, Version, Volume, VolumeMode
+from vault.model import (
+    Condition,
+    Copy,
+    CopyState,
+    Evidence,
+    MediumClass,
+    Package,
+    Task,
+    Token,
+    Verification,
+    Version,
+    Volume,
+    VolumeMode,
+)
 
 _PAGE: Final = 1000
 
@@ -21,11 +35,12 @@ _PAGE: Final = 1000
 def package(node: NodeParts, tx: Tx, found: Package) -> wire.Package:
     """Everything that is known of a package."""
     by_version: dict[int, list[Copy]] = {}
-    for copy in copies.of_package(tx, found.id):
+    of_package = copies.of_package(tx, found.id)
+    for copy in of_package:
         by_version.setdefault(copy.version_id, []).append(copy)
     volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
     versions = [
-        _version(node, tx, version, by_version.get(version.id, []), volumes)
+        _version(node, tx, version, by_version.get(version.id, []), volumes, of_package)
         for version in packages.versions_of(tx, found.id)
     ]
     return wire.Package(
@@ -49,9 +64,15 @@ def _events(tx: Tx, identifier: str) -> int:
 
 
 def _version(
-    node: NodeParts, tx: Tx, version: Version, held: Collection[Copy], volumes: Mapping[int, Volume]
+    node: NodeParts,
+    tx: Tx,
+    version: Version,
+    held: Collection[Copy],
+    volumes: Mapping[int, Volume],
+    of_package: Collection[Copy],
 ) -> wire.Version:
-    standing = policies.standing(node.custodian.policy(version.policy), policies.holdings(held, volumes))
+    holdings = policies.holdings(held, volumes, of_package)
+    standing = policies.standing(node.custodian.policy(version.policy), holdings)
     receipt = packages.receipt(tx, version.id)
     address = f"/v1/receipts/{encode_identifier(version.identifier)}?version={version.number}"
     return wire.Version(
@@ -87,6 +108,18 @@ def summary(tx: Tx, found: Package) -> wire.PackageSummary:
         policy_held=not any(version.below_policy for version in packages.versions_of(tx, found.id)),
         created_at=found.created_at,
     )
+
+
+def verification(tx: Tx, found: Verification) -> wire.Verification:
+    """An order to check copies, with what it cannot reach now."""
+    return wire.Verification.model_validate(dataclasses.replace(found, skipped=verifications.unreached(tx, found)))
+
+
+def evidence(tx: Tx, kept: Evidence) -> wire.Evidence:
+    """What was set aside, with what the ledger says was wrong with it."""
+    told = ledger.events(tx, after=kept.event_seq - 1, limit=1)
+    found = str(told[0].detail.get("found", "")) if told else ""
+    return wire.Evidence.model_validate(kept).model_copy(update={"found": found})
 
 
 def all_volumes(node: NodeParts, tx: Tx) -> list[wire.Volume]:

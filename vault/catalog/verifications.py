@@ -7,9 +7,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
-from vault.catalog.schema import IS_VERIFYING, verifications
+from vault.catalog.schema import IS_HELD, IS_VERIFYING, copies, packages, verifications, versions, volumes
 from vault.errors import Conflict, NotFound, Refused
-from vault.model import Copy, Verification, VerificationState
+from vault.model import Condition, Copy, Verification, VerificationState
 
 
 def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Verification]:
@@ -72,6 +72,21 @@ def note(tx: Tx, copy: Copy, identifier: str, *, good: bool) -> None:
         covered = order_.volume in ("", copy.volume) and order_.identifier in ("", identifier)
         if covered and (copy.checked_at is None or copy.checked_at < order_.requested_at):
             count(tx, order_.id, checked=1, good=int(good), bad=int(not good))
+
+
+def unreached(tx: Tx, order_: Verification) -> int:
+    """Return how many of an order's copies wait for a volume that cannot be read now."""
+    if order_.state is VerificationState.DONE:
+        return 0
+    away = sa.select(volumes.c.id).where(volumes.c.condition.not_in([Condition.ONLINE, Condition.READ_ONLY]))
+    if order_.volume:
+        away = away.where(volumes.c.name == order_.volume)
+    wanting = sa.or_(copies.c.checked_at.is_(None), copies.c.checked_at < order_.requested_at)
+    query = sa.select(sa.func.count()).select_from(copies).where(IS_HELD, copies.c.volume_id.in_(away), wanting)
+    if order_.identifier:
+        of_package = sa.select(versions.c.id).join(packages).where(packages.c.identifier == order_.identifier)
+        query = query.where(copies.c.version_id.in_(of_package))
+    return tx.connection.scalar(query) or 0
 
 
 def listing(tx: Tx, *, limit: int) -> list[Verification]:

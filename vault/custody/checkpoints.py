@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from vault.catalog import schedules
 from vault.catalog import volumes as catalog_volumes
 from vault.custody.context import Custodian
 from vault.durable import write_durably
@@ -38,6 +39,7 @@ def keep_checkpoint(custodian: Custodian, key: NodeKey) -> dict[str, Json]:
     write_durably(own, data)
     kept = _keep_on_volumes([custodian.volumes[v] for v in writable if v in custodian.volumes], name, data)
     with custodian.catalogue.write() as tx:
+        schedules.succeeded(tx, "checkpoint")
         append(
             tx,
             NewEvent(

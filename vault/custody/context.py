@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import vault.catalog.copies
 import vault.catalog.volumes
+from vault import policy as policies
 from vault.catalog.engine import Catalogue, Tx
 from vault.config import Settings, policy_fingerprint
 from vault.errors import NotFound, Unreachable, VaultError
@@ -118,8 +120,8 @@ class Custodian:
             return self.volumes[name]
         except KeyError:
             raise NotFound(
-                f"The volume {name!r} is not in the configuration.",
-                remedy="Put it back there, or retire it.",
+                f"The configuration has no volume {name[:100]!r}; it has {', '.join(sorted(self.volumes))}.",
+                remedy="Look at its spelling. One that holds copies stays in the configuration until it is retired.",
                 code="no-such-volume",
             ) from None
 
@@ -169,9 +171,12 @@ class Custodian:
         return self.settings.policies[-1]
 
     def holdings(self, tx: Tx, copies: list[Copy]) -> list[Holding]:
-        """The copies with the volumes that they are on."""
+        """The copies of one version with the volumes that they are on, for :mod:`vault.policy` to judge."""
         by_id = {volume.id: volume for volume in vault.catalog.volumes.all(tx)}
-        return [Holding(copy.state, by_id[copy.volume_id]) for copy in copies]
+        of_package = (
+            vault.catalog.copies.of_package(tx, copies[0].package_id) if copies and copies[0].number > 1 else []
+        )
+        return policies.holdings(copies, by_id, of_package)
 
 
 STORED_STATES = frozenset({CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING})

@@ -57,6 +57,13 @@ def refresh_standing(custodian: Custodian, tx: Tx, version: Version) -> policies
     return standing
 
 
+def refresh_from(custodian: Custodian, tx: Tx, version: Version) -> None:
+    """As :func:`refresh_standing`, for this version and the later ones, which share files with it."""
+    for each in packages.versions_of(tx, version.package_id):
+        if each.number >= version.number:
+            refresh_standing(custodian, tx, each)
+
+
 def planned(tx: Tx, version: Version, volume_id: int) -> Copy:
     """A copy shall be made there. Nothing happened yet, so no event tells of it."""
     return copies.plan(tx, version.id, volume_id)
@@ -174,7 +181,10 @@ def checked(
             },
         ),
     )
-    refresh_standing(custodian, tx, version)
+    if changed.state is copy.state:
+        refresh_standing(custodian, tx, version)
+    else:
+        refresh_from(custodian, tx, version)
     custodian.telemetry.fixity(copy.volume, FixityOutcome(str(verdict)), files=report.files, read=report.bytes)
     return changed
 
@@ -196,7 +206,7 @@ def doubted(custodian: Custodian, tx: Tx, version: Version, copy: Copy, reason: 
             {"verdict": str(Verdict.DOUBTFUL), "was": str(copy.state), "is": str(changed.state), "reason": reason},
         ),
     )
-    refresh_standing(custodian, tx, version)
+    refresh_from(custodian, tx, version)
     return changed
 
 

@@ -21,21 +21,18 @@ from typing import Literal
 
 import structlog
 
-from vault import policy as policies
-from vault.catalog import copies, ingests, packages
-from vault.catalog import volumes as catalog_volumes
+from vault.catalog import ingests, packages
 from vault.clock import to_text
-from vault.custody.context import Custodian, part_of
-from vault.custody.transfer import find_inventory
-from vault.errors import Conflict, Fault, Full, Interrupted, Invalid, Refused, Unreachable, VaultError
+from vault.custody.context import Custodian
+from vault.errors import Conflict, Fault, Interrupted, Invalid, Refused, VaultError
 from vault.formats.archive import ArchiveLimits, ReadableStream
 from vault.formats.ocfl.building import first_version, next_version
 from vault.formats.ocfl.inventory import Inventory, User
 from vault.formats.ocfl.object_ids import object_id
-from vault.formats.ocfl.reading import parse_inventory
 from vault.intake import accession
 from vault.intake.accession import Prepared
 from vault.intake.body import CountedStream, HashedBody
+from vault.intake.choice import choose_volume
 from vault.intake.unpack import RESERVED, Kind, StoredFile, Unpacked, Unpacker
 from vault.model import (
     CopyState,
@@ -130,7 +127,7 @@ class Intake:
             head = packages.head(tx, request.identifier)
         _check_precondition(request, head)
         number = 1 if head is None else head.number + 1
-        volume, previous = self._choose(request, head)
+        volume, previous = choose_volume(self._custodian, request.descriptive, head, request.content_length or 0)
         algorithm = DigestAlgorithm(previous.digest_algorithm) if previous else self._custodian.settings.intake.digest
         custodian = self._custodian
         with custodian.staging(custodian.volume(volume.name), "ingest", request.ingest_id, number) as staging:
@@ -161,33 +158,6 @@ class Intake:
             max_member_bytes=intake.max_inflated_bytes,
             max_ratio=intake.max_ratio,
         )
-
-    # --- where it goes
-
-    def _choose(self, request: DepositRequest, head: Version | None) -> tuple[Volume, Inventory | None]:
-        """The volume for the first copy, and for a later version the inventory that it continues."""
-        custodian = self._custodian
-        with custodian.catalogue.read() as tx:
-            volumes = [v for v in catalog_volumes.all(tx) if v.name in custodian.volumes]
-            earlier = [] if head is None else copies.of_package(tx, head.package_id)
-        if head is not None:
-            counted = [c.volume_id for c in earlier if c.state in _STANDING]
-            volumes = [v for v in volumes if counted.count(v.id) == head.number]
-        found = policies.choose_targets(
-            custodian.settings.policy_for(request.descriptive),
-            [],
-            volumes,
-            [v.id for v in volumes] if head is not None else (),
-            need_bytes=request.content_length or 0,
-            reserve={v.name: custodian.settings.volume(v.name).reserve for v in volumes},
-        )
-        if not found:
-            raise _nowhere(volumes, request)
-        if head is None:
-            return found[0], None
-        # That of the chosen volume first; should it be damaged there, a check will say so and another one has it too.
-        sources = [custodian.volume(v.name) for v in sorted(volumes, key=lambda v: v.id != found[0].id)]
-        return found[0], parse_inventory(find_inventory(part_of(head), sources, {}))
 
     # --- what it is
 
@@ -454,17 +424,3 @@ def _deposit_note(
         "metadata": dict(request.metadata),
     }
     return (json.dumps(note, ensure_ascii=False, indent=2) + "\n").encode()
-
-
-def _nowhere(volumes: list[Volume], request: DepositRequest) -> VaultError:
-    listed = ", ".join(f"{v.name} {v.mode}, {v.condition}" for v in volumes) or "none"
-    if any(v.condition == "online" and v.mode == "active" for v in volumes):
-        return Full(
-            f"No volume has room for {request.identifier} ({listed}).",
-            remedy="Free or extend a volume, or add one; then send it again.",
-        )
-    return Unreachable(
-        f"No volume can be written to now ({listed}).",
-        remedy="Look at `vaultctl volumes` on the archive server; the deposit can be sent again unchanged.",
-        code="no-volume",
-    )
