@@ -173,7 +173,7 @@ class Catalogue:
             if found != ["ok"]:
                 raise Corrupted(
                     f"A copy of the catalogue {self._place} does not pass SQLite's check: {found[0]}.",
-                    remedy="Stop vaultd and restore an older backup, or run `vaultctl catalog rebuild`.",
+                    remedy="Stop vaultd and restore an older backup.",
                     code="catalogue-damaged",
                 )
         with open(temp, "rb") as file:
@@ -327,6 +327,6 @@ def _lock_head(connection: sa.Connection) -> None:
     if head is None:
         raise Corrupted(
             "The catalogue has lost the row that says where the ledger ends.",
-            remedy="Restore the database, or run `vaultctl catalog rebuild`.",
+            remedy="Restore the database from its backup.",
             code="catalogue-damaged",
         )

@@ -14,10 +14,10 @@ from vault.errors import ConfigError, Corrupted, Full, Refused, Unreachable, Vau
 BUSY: Final = "catalogue-busy"
 """Code of the :class:`Unreachable` that goes away by itself: the same work may be tried again."""
 
-_NO_SCHEMA: Final = "Start vaultd, which creates and upgrades the catalogue, or run `vaultctl catalog rebuild`."
+_NO_SCHEMA: Final = "Start vaultd, which creates and upgrades the catalogue, or restore a backup of it."
 _REBUILD: Final = (
-    "Stop vaultd, keep the damaged file, and restore the newest backup from a volume's node/ folder, or run"
-    " `vaultctl catalog rebuild`: the volumes hold everything."
+    "Stop vaultd, keep the damaged file, and restore the newest backup of the catalogue; what is on the volumes is not"
+    " touched by this."
 )
 
 
@@ -92,7 +92,7 @@ def _explain_postgresql(error: sa.exc.DBAPIError, place: str) -> VaultError | No
     elif state == "53100":
         found = Full(said, remedy="Make room on the database server; nothing of this change was kept.")
     elif state in ("XX001", "XX002"):
-        remedy = "Restore the database, or run `vaultctl catalog rebuild`."
+        remedy = "Restore the database from its backup."
         found = Corrupted(said, remedy=remedy, code="catalogue-damaged")
     elif lost or state.startswith(("08", "53", "57", "58")) or state in ("25P03", "25P04"):
         remedy = "Look whether the database server runs and can be reached."

@@ -68,7 +68,7 @@ def append(tx: Tx, new: NewEvent) -> Event:
     if head is None:
         raise Corrupted(
             "The catalogue has lost the row that says where the ledger ends.",
-            remedy="Restore the newest backup of the catalogue, or run `vaultctl catalog rebuild`.",
+            remedy="Keep this catalogue as it is, and restore the newest backup of it.",
             code="ledger-damaged",
         )
     detail = _canonical_detail(new.detail)

@@ -230,7 +230,7 @@ def test_a_damaged_file_is_corrupted_and_no_outage(sqlite_url, damage, tmp_path)
 
     with pytest.raises(Corrupted) as failed:
         work()
-    assert "catalog rebuild" in failed.value.remedy
+    assert "restore the newest backup" in failed.value.remedy
     (tmp_path / "backup.db").write_bytes(b"the last good one")
     with pytest.raises(Corrupted):
         catalogue.backup(tmp_path / "backup.db")
