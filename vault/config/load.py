@@ -65,7 +65,7 @@ def examine(path: Path) -> tuple[Settings | None, list[Problem]]:
     """Return the settings in ``path``, or None, and everything that is wrong. Settings have no problems."""
     path = path.absolute()
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         remedy = f"write it, or name another with --config or {VARIABLE}"
         return None, [Problem(path, 0, "", "", "there is no such file", remedy)]
@@ -91,6 +91,9 @@ def _examine_text(text: str, path: Path) -> tuple[Settings | None, list[Problem]
         document: dict[str, object] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line, message = syntax_error_line(error, text)
+        for table in ("volume", "policy"):
+            if f"('{table}',)" in message:
+                message = f"[{table}] stands there twice; each {table} is a table of its own, written [[{table}]]"
         return None, [Problem(path, line, "", "", f"it is no TOML: {message}", "correct the line, or the one above")]
     return _Reader(document, Source(path, locate(text))).read()
 

@@ -6,6 +6,7 @@ as off-line, so that no work is sent there.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class Watch:
         self._answered: set[str] = set()
         self._first_answers = threading.Event()
         self._said: dict[str, str] = {}
+        self._devices: dict[str, int | None] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -79,7 +81,7 @@ class Watch:
         """Probe in the caller's thread and record what was seen."""
         with self._lock:
             self._began[volume.name] = time.monotonic()
-        probe = volume.probe()
+        probe = self._independent(volume, volume.probe())
         try:
             self._record(volume, self._settled(volume, probe))
         except VaultError as error:
@@ -94,6 +96,22 @@ class Watch:
                 if len(self._answered) == len(self._custodian.volumes):
                     self._first_answers.set()
         return probe
+
+    def _independent(self, volume: Volume, probe: Probe) -> Probe:
+        """Two volumes on one device fail together: the one that comes later in the configuration is not used."""
+        with self._lock:
+            self._devices[volume.name] = probe.device
+            if probe.device is None or self._custodian.settings.node.accept_shared_devices:
+                return probe
+            before = itertools.takewhile(lambda name: name != volume.name, self._custodian.volumes)
+            shared = [name for name in before if self._devices.get(name) == probe.device]
+        if not shared:
+            return probe
+        return Probe(
+            Condition.FOREIGN,
+            f"It stands on the same device as the volume {shared[0]!r}: they would fail together, and copies on both"
+            " would be counted as two. Give it a device of its own; for a trial, set node.accept_shared_devices = true.",
+        )
 
     def _settled(self, volume: Volume, probe: Probe) -> Probe:
         """Before a volume that came on-line is said to be so, settle what was cut off on it."""

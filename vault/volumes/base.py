@@ -31,13 +31,17 @@ class VolumeIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a look at a volume saw, at this moment. Sizes are None where they could not be learnt."""
+    """What a look at a volume saw, at this moment. Sizes are None where they could not be learnt.
+
+    ``device`` is the number of the device that it stands on (stat(2), st_dev), where it stands on one.
+    """
 
     condition: Condition
     reason: str = ""
     identity: VolumeIdentity | None = None
     size_bytes: int | None = None
     free_bytes: int | None = None
+    device: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

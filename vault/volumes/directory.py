@@ -179,9 +179,10 @@ class DirectoryVolume:
                 identity = self._recognise(tree)
                 space = os.fstatvfs(tree.fd)
                 size, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
+                device = os.fstat(tree.fd).st_dev
                 if space.f_flag & os.ST_RDONLY:
-                    return Probe(Condition.READ_ONLY, "It is mounted read-only.", identity, size, free)
-                return Probe(Condition.ONLINE, "", identity, size, free)
+                    return Probe(Condition.READ_ONLY, "It is mounted read-only.", identity, size, free, device)
+                return Probe(Condition.ONLINE, "", identity, size, free, device)
         except WrongVolume as error:
             return Probe(Condition.OFFLINE if error.code == "not-mounted" else Condition.FOREIGN, str(error))
         except VaultError as error:
