@@ -110,7 +110,7 @@ class Watch:
         return Probe(
             Condition.FOREIGN,
             f"It stands on the same device as the volume {shared[0]!r}: they would fail together, and copies on both"
-            " would be counted as two. Give it a device of its own; for a trial, set node.accept_shared_devices = true.",
+            " would be counted as two. Give it a device of its own; for a trial set node.accept_shared_devices = true.",
         )
 
     def _settled(self, volume: Volume, probe: Probe) -> Probe:
