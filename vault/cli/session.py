@@ -11,7 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from vault.cli.output import make_console
 from vault.cli.text import DEFAULT_ZONE, Speech
@@ -74,6 +74,10 @@ class Session:
         except ConfigError:
             settings = None
         return Speech(settings.node.zone if settings else ZoneInfo(DEFAULT_ZONE))
+
+    def show(self, result: RenderableType) -> None:
+        """Print a result. A name that is wider than the terminal is left whole: it must be possible to copy it."""
+        self.out.print(result, crop=False)
 
     def _token(self) -> str:
         if self.token_file is None:

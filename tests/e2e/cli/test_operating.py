@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,7 +75,19 @@ def test_volumes_are_shown_and_told_what_is_wanted_of_them(vaultctl):
     assert vaultctl("volumes", "show", "b", "--json").json["mode"] == "active"
 
 
-def test_damage_is_found_repaired_and_kept_as_evidence(vaultctl, node, deposited):
+class Keyboard(io.StringIO):
+    """Somebody who types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_damage_is_found_repaired_and_kept_as_evidence(vaultctl, node, deposited, monkeypatch):
+    def answered(answer: str, code: int = 0):
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdin", Keyboard(answer + "\n"))
+            return vaultctl("evidence", "release", kept[0]["id"], code=code)
+
     good = vaultctl("verify", "--identifier", deposited, "--wait", "--json").json
     assert (good["state"], good["good"], good["bad"]) == ("done", 2, 0)
     victim = stored_file(node.root / "b")
@@ -81,9 +95,14 @@ def test_damage_is_found_repaired_and_kept_as_evidence(vaultctl, node, deposited
     data = bytearray(victim.read_bytes())
     data[1000] ^= 1
     victim.write_bytes(data)
-    found = vaultctl("verify", "--volume", "b", "--wait", "--json", code=5).json
+    said = vaultctl("verify", "--volume", "b", "--wait", "--json", code=5)
+    found = said.json
     assert found["bad"] == 1
+    assert f"{deposited} v1" in said.err
+    assert victim.name in said.err
+    assert "vaultctl evidence" in said.err
     assert vaultctl("verify", "--order", found["id"], "--json", code=5).json == found
+    assert vaultctl("verify", "--order", found["id"][:9].upper(), "--json", code=5).json == found
     assert found["id"] in vaultctl("verify", "--list").out
     vaultctl("repair", deposited, "--wait", "--timeout", "60s")
 
@@ -96,10 +115,17 @@ def test_damage_is_found_repaired_and_kept_as_evidence(vaultctl, node, deposited
     kept = vaultctl("evidence", "--json").json["items"]
     assert [(one["identifier"], one["volume"]) for one in kept] == [(deposited, "b")]
     assert deposited in vaultctl("evidence").out
-    assert vaultctl("evidence", "release", kept[0]["id"], "--json").json["released_at"]
+    for refused in (vaultctl("evidence", "release", kept[0]["id"], code=1), answered("n", code=1)):
+        assert "released" in refused.err or "Nothing was removed" in refused.err
+    assert [one["id"] for one in vaultctl("evidence", "--json").json["items"]] == [kept[0]["id"]]
+    assert "--yes" in vaultctl("evidence", "release", kept[0]["id"], code=1).err
+    asked = answered("y")
+    for shown in (f"{deposited} v1", kept[0]["path"], "volume", " b", "cannot be undone"):
+        assert shown in asked.err
     assert vaultctl("evidence", "--json").json["items"] == []
     assert [one["id"] for one in vaultctl("evidence", "--released", "--json").json["items"]] == [kept[0]["id"]]
-    vaultctl("evidence", "release", "999", code=3)
+    vaultctl("evidence", "release", kept[0]["id"], "--yes", code=1)
+    vaultctl("evidence", "release", "999", "--yes", code=3)
     events = [json.loads(line) for line in vaultctl("events", "--identifier", deposited, "--json").out.splitlines()]
     types = [event["type"] for event in events]
     assert types.index("ingestion") < types.index("receipt-issued") < types.index("evidence-released")
@@ -108,7 +134,8 @@ def test_damage_is_found_repaired_and_kept_as_evidence(vaultctl, node, deposited
 def test_verify_of_what_is_not_there(vaultctl):
     vaultctl("verify", "--identifier", "nothing", code=3)
     vaultctl("verify", "--volume", "nothing", code=3)
-    vaultctl("verify", "--order", "nothing", code=3)
+    assert "vaultctl verify --list" in vaultctl("verify", "--order", "nothing", code=3).err
+    assert "verify --volume nas-a --wait" in vaultctl("verify", code=2).err
     vaultctl("repair", "nothing", code=3)
 
 
@@ -213,13 +240,18 @@ def test_the_doctor_finds_nothing_wrong(vaultctl):
     assert {"daemon", "a", "b", "catalogue", "key"} <= {finding["area"] for finding in findings}
 
 
-def test_a_volume_that_goes_away_is_seen(vaultctl, node):
+@pytest.mark.usefixtures("deposited")
+def test_a_volume_that_goes_away_is_seen(vaultctl, node, monkeypatch):
+    monkeypatch.setattr("vault.cli.commands.verify.OutOfReach.__init__.__defaults__", (0.0, time.monotonic))
     (node.root / "b").rename(node.root / "away")
     try:
         eventually(lambda: vaultctl("volumes", "show", "b", "--json").json["condition"] in ("offline", "foreign"))
         said = vaultctl("status").out
         assert "off-line" in said or "another volume" in said
         assert "→" in said
+        waited = vaultctl("verify", "--volume", "b", "--wait", code=4)
+        assert "could not be reached" in waited.err
+        assert "vaultctl verify --order" in waited.err
         vaultctl("doctor", code=5)
     finally:
         (node.root / "away").rename(node.root / "b")

@@ -94,7 +94,7 @@ def verify_ledger(context: typer.Context, key: KeyOption = [], json: JsonOption 
     if json:
         print_json(found.as_json())
     else:
-        session.out.print(shown.findings(_lines(found)))
+        session.show(shown.findings(_lines(found)))
         for place in found.missed:
             session.err.print(_("Its checkpoints were not read: {reason}").format(reason=place), soft_wrap=True)
         if not found.trusted:

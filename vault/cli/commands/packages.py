@@ -42,7 +42,7 @@ def packages(
     if json:
         print_json(found)
         return
-    session.out.print(shown.listing(found.items, session.speech))
+    session.show(shown.listing(found.items, session.speech))
     if found.next_cursor:
         more = _("There are more; continue with --cursor {cursor}, or raise --limit.")
         session.err.print(more.format(cursor=found.next_cursor), soft_wrap=True)
@@ -70,4 +70,4 @@ def show(context: typer.Context, identifier: IdentifierArgument, json: JsonOptio
     if json:
         print_json(found)
     else:
-        session.out.print(shown.package(found, session.speech))
+        session.show(shown.package(found, session.speech))

@@ -43,7 +43,7 @@ def show(
     if json:
         print_json(document)
     elif not output:
-        session.out.print(shown.receipt(document, session.speech))
+        session.show(shown.receipt(document, session.speech))
 
 
 def receipt_bytes(document: Mapping[str, Json]) -> bytes:
@@ -87,8 +87,8 @@ def verify(
         print_json(answer)
     else:
         if isinstance(document, Mapping) and is_receipt:
-            session.out.print(shown.receipt(document, session.speech))
-        session.out.print(shown.findings(_lines(report, is_receipt=is_receipt, trusted=bool(trusted), own=own)))
+            session.show(shown.receipt(document, session.speech))
+        session.show(shown.findings(_lines(report, is_receipt=is_receipt, trusted=bool(trusted), own=own)))
     if not valid:
         raise typer.Exit(ExitCode.REFUSED)
 

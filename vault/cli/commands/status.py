@@ -34,6 +34,6 @@ def status(
     if json:
         print_json(found)
     else:
-        session.out.print(node.status(found, session.speech))
+        session.show(node.status(found, session.speech))
     if check and not sound(found):
         raise typer.Exit(ExitCode.UNSOUND)

@@ -36,7 +36,7 @@ def tasks(
     if json:
         print_json(found)
     else:
-        session.out.print(node.tasks(found.items, session.speech, utcnow()))
+        session.show(node.tasks(found.items, session.speech, utcnow()))
 
 
 def events(

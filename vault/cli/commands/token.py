@@ -57,7 +57,7 @@ def list_tokens(context: typer.Context, json: JsonOption = False) -> None:
     if json:
         print_json(found)
     else:
-        session.out.print(node.tokens(found.items, session.speech))
+        session.show(node.tokens(found.items, session.speech))
 
 
 @app.command("revoke", help=_("End a token's validity at once."))

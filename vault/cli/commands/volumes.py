@@ -31,7 +31,7 @@ def volumes(context: typer.Context, json: JsonOption = False) -> None:
     if json:
         print_json(found)
     else:
-        session.out.print(node.volumes(found.items, session.speech))
+        session.show(node.volumes(found.items, session.speech))
 
 
 @app.command("show", help=_("All that is known of one volume."))
@@ -88,4 +88,4 @@ def _print(context: typer.Context, found: wire.Volume, *, json: bool) -> None:
     if json:
         print_json(found)
     else:
-        session.out.print(node.volume(found, session.speech))
+        session.show(node.volume(found, session.speech))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -12,10 +13,25 @@ from vault import wire
 from vault.cli.render.parts import facts, table
 from vault.cli.text import Speech, colour, plain, word
 from vault.clock import from_text
-from vault.i18n import _
+from vault.i18n import _, n_
 from vault.model import Json
 
 _LONGEST_DETAIL = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found wrong with one file of a copy."""
+
+    path: str
+    what: str
+
+
+def findings_of(detail: Mapping[str, Json]) -> list[Finding]:
+    """The findings in the detail of an event; they may have any shape."""
+    listed = detail.get("findings")
+    found = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    return [Finding(_text(one, "path"), " ".join((_text(one, "kind"), _text(one, "error"))).strip()) for one in found]
 
 
 def event_line(event: wire.Event, say: Speech) -> Text:
@@ -32,6 +48,13 @@ def event_line(event: wire.Event, say: Speech) -> Text:
 
 
 def _detail(detail: Mapping[str, Json]) -> str:
+    found = findings_of(detail)
+    if found:
+        # The path is what whoever reads it goes on with, so it is never cut.
+        more = detail.get("findings_count")
+        total = more if isinstance(more, int) else len(found)
+        first = f"{found[0].what}: {found[0].path}"
+        return first if total < 2 else f"{first} " + n_("and {n} more", "and {n} more", total - 1).format(n=total - 1)
     text = ", ".join(f"{name}={_short(value)}" for name, value in detail.items() if value not in ("", None, [], {}))
     return plain(" ".join(text.split()), _LONGEST_DETAIL)
 

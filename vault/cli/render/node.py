@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vault import wire
+from vault.cli.render.ledger import Finding, findings_of
 from vault.cli.render.parts import copies, facts, state, table
 from vault.cli.text import NONE, Speech, plain, word
 from vault.i18n import _, n_
@@ -168,7 +169,7 @@ def tasks(found: Iterable[wire.Task], say: Speech, now: datetime, title: str = "
             ", ".join(task.volumes),
             say.percent(task.done_bytes, task.total_bytes) if task.state is TaskState.RUNNING else "",
             say.since(task.finished_at or began, now),
-            plain(task.message),
+            Text(plain(task.message)),
         )
     return made if made.row_count else Text(_("There is nothing to do."))
 
@@ -192,6 +193,30 @@ def verification(found: wire.Verification, say: Speech) -> RenderableType:
     )
 
 
+def bad_copies(found: Iterable[wire.Event], say: Speech) -> RenderableType:
+    """Copies that a check found not to be what they must be, and which files it was."""
+    made = table(_("package"), _("volume"), _("checked"), _("found"), _("path"))
+    for event in found:
+        said = [one for one in findings_of(event.detail) if one.path]
+        for one in said or [Finding("", str(event.detail.get("reason") or ""))]:
+            made.add_row(
+                f"{plain(event.identifier)} v{event.version}",
+                plain(event.volume),
+                say.moment(event.time),
+                Text(plain(one.what)),
+                plain(one.path),
+            )
+    return made
+
+
+def not_reached(found: Iterable[wire.Volume]) -> RenderableType:
+    """Volumes that cannot be read now, and why."""
+    made = table(_("Volume"), _("condition"), _("reason"))
+    for one in found:
+        made.add_row(plain(one.name), state(one.condition), Text(plain(one.condition_reason)))
+    return made
+
+
 def verifications(found: Iterable[wire.Verification], say: Speech) -> RenderableType:
     """Ordered verifications, a line each."""
     made = table(
@@ -211,21 +236,37 @@ def verifications(found: Iterable[wire.Verification], say: Speech) -> Renderable
 
 
 def evidence(found: Iterable[wire.Evidence], say: Speech) -> RenderableType:
-    """Damaged bytes that are kept, a line each."""
+    """Damaged bytes that are kept, each with what was found wrong."""
     made = table(
-        _("Evidence"), _("package"), _("volume"), _("path"), _("event"), _("kept"), _("released"), right=(0, 4)
-    )
+        _("Evidence"), _("package"), _("volume"), _("found"), _("kept"), _("released"), _("event"), _("path"),
+        right=(0, 6),
+    )  # fmt: skip
     for one in found:
         made.add_row(
             str(one.id),
             f"{plain(one.identifier)} v{one.version}",
             plain(one.volume),
-            plain(one.path),
-            str(one.event_seq),
+            Text(plain(one.found)),
             say.moment(one.kept_at),
             say.moment(one.released_at),
+            str(one.event_seq),
+            plain(one.path),
         )
     return made if made.row_count else Text(_("No evidence is being kept."))
+
+
+def one_evidence(found: wire.Evidence, say: Speech) -> RenderableType:
+    """All that is known of one piece of evidence, for whoever decides about it."""
+    return facts(
+        [
+            (_("Evidence"), str(found.id)),
+            (_("package"), f"{found.identifier} v{found.version}"),
+            (_("volume"), found.volume),
+            (_("path"), found.path),
+            (_("found"), Text(plain(found.found) or NONE)),
+            (_("kept"), say.moment(found.kept_at)),
+        ]
+    )
 
 
 def tokens(found: Iterable[wire.Token], say: Speech) -> RenderableType:

@@ -25,7 +25,7 @@ def listing(found: Iterable[wire.PackageSummary], say: Speech) -> RenderableType
             plain(said.fonds),
             plain(said.agency),
             plain(said.batch),
-            plain(said.title),
+            Text(plain(said.title)),
             say.moment(package.created_at),
         )
     return made if made.row_count else Text(_("There is no such package."))
@@ -42,7 +42,7 @@ def package(found: wire.Package, say: Speech) -> RenderableType:
     rows: list[tuple[str, str | Text]] = [
         (_("Package"), found.identifier),
         (_("policy"), held(held=found.policy_held)),
-        (_("title"), said.title),
+        (_("title"), Text(plain(said.title))),
         (_("fonds"), said.fonds),
         (_("agency"), said.agency),
         (_("batch"), said.batch),
@@ -75,7 +75,7 @@ def _version(found: wire.Version, say: Speech) -> RenderableType:
             state(copy.state),
             say.moment(copy.proved_at),
             say.moment(copy.due_at),
-            plain(copy.reason),
+            Text(plain(copy.reason)),
         )
     digests = [(name, digest) for name, digest in sorted(found.deposit_digests.items())]
     below = facts(
