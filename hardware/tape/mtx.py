@@ -2,6 +2,10 @@
 
 Source: mtx(1), version 1.3.12. It ends with 0 or 1 and says the rest in words, on both streams; one table below makes
 typed outcomes of them. What the library itself said is printed as *Request Sense*, which is read back into sense data.
+
+An ``mtx`` that ends with 0 is not believed blindly (seen with 1.3.12): after a unit attention in the wrong place it
+lists no import/export slots, and says so only on standard error; or it lists the slots without any label, and says
+nothing. Where the home of a cartridge is unknown or taken, ``mtx`` shows the first free slot as its home.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from hardware.tape.patience import Patience
 from hardware.tape.sense import Key, Sense, error_of
 
 _SHOWN: Final = 300
+_LOOKS_FOR_LABELS: Final = 2
 _KILL_GRACE: Final = 5.0
 
 
@@ -122,7 +127,7 @@ class MtxChanger:
 
     def take_inventory(self) -> LibraryStatus:
         """Have the robot look into every slot and read every label, which takes minutes; then what it shows."""
-        self._patience.keep_trying(lambda: self._run("inventory", timeout=self._timeouts.inventory))
+        self._patience.keep_trying(lambda: self._run("inventory", timeout=self._timeouts.inventory)[0])
         return self.inventory()
 
     def load(self, slot: int, drive: int, *, barcode: str = "") -> Moved:
@@ -156,7 +161,19 @@ class MtxChanger:
         self.close()
 
     def _look(self) -> LibraryStatus:
-        return parse_status(self._run("status", timeout=self._timeouts.status))
+        status = self._status()
+        for _ in range(_LOOKS_FOR_LABELS):
+            if not _labels_missing(status):
+                break
+            status = self._status()
+        return status
+
+    def _status(self) -> LibraryStatus:
+        output, errors = self._run("status", timeout=self._timeouts.status)
+        # A library may refuse to send labels or its dimensions; anything else makes the list doubtful.
+        if (sense := read_sense(errors)) is not None and sense.key is not Key.ILLEGAL_REQUEST:
+            raise error_of(sense, f"{self._device}: status")
+        return parse_status(output)
 
     def _move(
         self, act: str, places: Callable[[LibraryStatus], tuple[Drive | Slot, Drive | Slot]], barcode: str
@@ -187,8 +204,8 @@ class MtxChanger:
         source, target = self._patience.keep_trying(attempt)
         return changer.check_moved(self.inventory(), source.barcode, source, target)
 
-    def _run(self, *arguments: str, timeout: float) -> bytes:
-        """What ``mtx`` printed on standard output, if it ended well."""
+    def _run(self, *arguments: str, timeout: float) -> tuple[bytes, bytes]:
+        """What ``mtx`` printed on standard output and on standard error, if it ended well."""
         if self._lock < 0:
             raise Refused("The library was let go of.")
         what = f"{self._device}: {' '.join(arguments)}"
@@ -208,7 +225,17 @@ class MtxChanger:
         output, errors = _end_of(process, timeout, what)
         if process.returncode:
             raise error_for(process.returncode, output + errors, what)
-        return output
+        return output, errors
+
+
+def _labels_missing(status: LibraryStatus) -> bool:
+    """Whether there are cartridges among the slots, and none has a label: so it looks when labels were not sent."""
+    return any(
+        full and not any(slot.barcode for slot in full)
+        for full in (
+            [slot for slot in status.slots if slot.full and slot.import_export is port] for port in (False, True)
+        )
+    ) or any(drive.full and not drive.barcode for drive in status.drives)
 
 
 def _end_of(process: subprocess.Popen[bytes], timeout: float, what: str) -> tuple[bytes, bytes]:

@@ -4,8 +4,8 @@ Source: the kernel's ``include/scsi/sg.h`` (``sg_io_hdr_t``), SAM-5 (status code
 
 The node is opened ``O_RDWR|O_EXCL|O_NONBLOCK``: with O_EXCL the kernel lets nobody else open the same sg node, and
 without O_NONBLOCK it would make us wait for as long as another one has it. O_EXCL says nothing to who opens ``st`` or
-``nst``: only a udev rule keeps those away. A lock (flock) on the node is taken as well, which other programs of ours see even
-where O_EXCL is not enforced.
+``nst``: only a udev rule keeps those away. A lock (flock) on the node is taken as well, which other programs of ours
+see even where O_EXCL is not enforced.
 """
 
 from __future__ import annotations

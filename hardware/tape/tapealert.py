@@ -4,7 +4,8 @@ Source: SSC-4/5, *TapeAlert log page* and the annex that names the flags and the
 are those of an autoloader that shares the drive's address; newer standards call them obsolete, older devices set them.
 
 **Reading clears.** A drive forgets most flags once the page has been read, so there may be one reader only: what it
-reads it must keep, before anyone acts on it. ``smartctl``, ``sg_logs`` and a monitoring agent are readers, too.
+reads it must keep, before anyone acts on it. ``sg_logs -p 0x2e`` and ``smartctl -HH`` are readers, too (``smartctl -a``
+is none, as of 7.3).
 
 Meanings and remedies are English sentences without values in them, so that they can be translated as they stand.
 """
