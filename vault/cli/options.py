@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vault.cli.remedies import IDENTIFIER_RULE
 from vault.errors import Invalid
 from vault.i18n import _
 from vault.identifiers import parse_identifier
@@ -26,29 +27,30 @@ WaitLimitOption = Annotated[
 ]
 
 
-def read_identifier(text: str) -> str:
-    """An identifier in its one form. Raises typer.BadParameter."""
+def read_identifier(text: str, hint: str = "ID") -> str:
+    """An identifier in its one form. Raises typer.BadParameter, which names the argument ``hint``."""
     try:
         return parse_identifier(text)
     except Invalid as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(f"{error.message} {_(IDENTIFIER_RULE)}", param_hint=hint) from error
 
 
-def read_version(text: str) -> int | None:
-    """``v3`` or ``3``; None where nothing was said. Raises typer.BadParameter."""
+def read_version(text: str, hint: str = "--version") -> int | None:
+    """``v3`` or ``3``; None where nothing was said. Raises typer.BadParameter, which names the option ``hint``."""
     if not text:
         return None
     match = re.fullmatch(r"v?([1-9][0-9]{0,8})", text)
     if match is None:
-        raise typer.BadParameter(_("{text} is no version; write v3 or 3.").format(text=repr(text)))
+        raise typer.BadParameter(_("{text} is no version; write v3 or 3.").format(text=repr(text)), param_hint=hint)
     return int(match[1])
 
 
-def read_duration(text: str) -> timedelta | None:
-    """``90d``; None where nothing was said. Raises typer.BadParameter."""
+def read_duration(text: str, hint: str = "--timeout") -> timedelta | None:
+    """``90d``; None where nothing was said. Raises typer.BadParameter, which names the option ``hint``."""
     if not text:
         return None
     try:
         return parse_duration(text)
     except Invalid as error:
-        raise typer.BadParameter(f"{text!r}: {error}") from error
+        message = _("{text} is no duration; write a number and a unit: 30s, 15m, 24h or 90d.").format(text=repr(text))
+        raise typer.BadParameter(message, param_hint=hint) from error

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console, RenderableType
 
 from vault.cli.output import make_console
+from vault.cli.remedies import for_the_command_line
 from vault.cli.text import DEFAULT_ZONE, Speech
 from vault.client import Client, Endpoint
 from vault.config import Settings, find_config, load_settings
@@ -64,7 +65,7 @@ class Session:
 
     def client(self) -> Client:
         """A connection to the daemon, to be closed by the caller."""
-        return Client(self.endpoint())
+        return Client(self.endpoint(), explain=for_the_command_line)
 
     @cached_property
     def speech(self) -> Speech:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from vault import wire
 from vault.client.body import CHUNK, Body, Progress, no_progress
 from vault.client.connection import Endpoint, connect, explained
-from vault.client.problems import error_of
+from vault.client.problems import Explain, as_it_is, error_of
 from vault.errors import Corrupted, Unreachable, VaultError
 from vault.model import Descriptive, Json, TaskState, VolumeMode
 
@@ -84,10 +84,11 @@ class Download:
 
 
 class Client:
-    """A connection to one node. Close it, or use it in a ``with``."""
+    """A connection to one node. Close it, or use it in a ``with``. ``explain`` says anew what the node refuses."""
 
-    def __init__(self, endpoint: Endpoint, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, endpoint: Endpoint, *, timeout: float = TIMEOUT, explain: Explain = as_it_is) -> None:
         self.endpoint = endpoint
+        self._explain = explain
         self._http = connect(endpoint, timeout)
         self._timeout = timeout
 
@@ -116,14 +117,17 @@ class Client:
 
     def files(self, identifier: str, version: int | None = None) -> Iterator[tuple[str, str, str]]:
         """The files of a version as (path, algorithm, digest), page by page."""
-        cursor = ""
-        while True:
-            params = {"version": _version(version), "cursor": cursor, "limit": "1000"}
-            page = self._get(f"/v1/content/{encoded(identifier)}", wire.FileList, **params)
+        for page in self.file_pages(identifier, version):
             for file in page.items:
                 yield file.path, str(page.algorithm), file.digest
-            if not page.next_cursor:
-                return
+
+    def file_pages(self, identifier: str, version: int | None = None) -> Iterator[wire.FileList]:
+        """The files of a version, page by page, by path. Raises NotFound."""
+        cursor: str | None = ""
+        while cursor is not None:
+            params = {"version": _version(version), "cursor": cursor, "limit": "1000"}
+            page = self._get(f"/v1/content/{encoded(identifier)}", wire.FileList, **params)
+            yield page
             cursor = page.next_cursor
 
     # --- deposits
@@ -304,7 +308,7 @@ class Client:
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
         if response.status_code >= 400:
-            raise error_of(response)
+            raise error_of(response, self._explain)
         if response.status_code >= 300:
             raise VaultError(
                 f"{self.endpoint} leads elsewhere ({response.status_code}).", remedy="Give the node's own address."

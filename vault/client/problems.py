@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import httpx
@@ -65,8 +65,17 @@ _BY_STATUS: Final[Mapping[int, type[VaultError]]] = {
 }
 
 
-def error_of(response: httpx.Response) -> VaultError:
-    """The error that an answer of 400 or more tells of. Its body must have been read.
+Explain = Callable[[Problem], Problem]
+"""Says a problem anew, for people who do not speak HTTP."""
+
+
+def as_it_is(problem: Problem) -> Problem:
+    """The problem as the node said it."""
+    return problem
+
+
+def error_of(response: httpx.Response, explain: Explain = as_it_is) -> VaultError:
+    """The error that an answer of 400 or more tells of, as ``explain`` says it. Its body must have been read.
 
     What is no problem document comes from a proxy in between or from another program: its status decides.
     """
@@ -78,7 +87,7 @@ def error_of(response: httpx.Response) -> VaultError:
             f"The answer was {response.status_code} {response.reason_phrase}, without an explanation.",
             remedy="Look whether the address is that of vaultd, and at what stands between (a proxy).",
         )
-    return error_from_problem(problem)
+    return error_from_problem(explain(problem))
 
 
 def error_from_problem(problem: Problem) -> VaultError:

@@ -64,7 +64,13 @@ def test_one_file_of_it_comes_alone(vaultctl, deposited, tmp_path):
     vaultctl("get", deposited, "--file", f"data/{name}", "--version", "v1", "-o", tmp_path)
     assert (tmp_path / "Quyết định Đ-012.txt").read_bytes() == VIETNAMESE[name]
     vaultctl("get", deposited, "--file", f"data/{name}", "-o", tmp_path, code=7)
-    vaultctl("get", deposited, "--file", "data/none", "-o", tmp_path / "n", code=3)
+    paths = vaultctl("packages", "files", deposited)
+    assert f"data/{name}" in paths.out.splitlines()
+    assert "under data/" in paths.err
+    listed = vaultctl("packages", "files", deposited, "--version", "v1", "--json").json
+    assert [file["path"] for file in listed["items"]] == paths.out.splitlines()
+    refused = vaultctl("get", deposited, "--file", "data/none", "-o", tmp_path / "n", code=3)
+    assert "vaultctl packages files" in refused.err
     vaultctl("get", "no such package", "-o", tmp_path / "n", code=3)
     assert not (tmp_path / "n").exists()
 
@@ -76,7 +82,11 @@ def test_the_same_again_is_known_and_other_content_is_refused(vaultctl, deposite
     other = make(tmp_path / "other", {"a.txt": b"other"})
     refused = vaultctl("deposit", other, "--identifier", deposited, code=7)
     assert "other content" in refused.err
-    assert "What to do:" in refused.err
+    assert "--follows v1" in refused.err
+    assert "was not recorded" in vaultctl("deposit", folder, "--identifier", deposited, "--title", "Khác").err
+    assert "not recorded" not in vaultctl("deposit", folder, "--identifier", deposited).err
+    vaultctl("deposit", other, "--identifier", "never", "--receipt", tmp_path / "none" / "r.json", code=1)
+    vaultctl("packages", "show", "never", code=3)
 
 
 def test_a_new_version_says_what_it_follows(vaultctl, tmp_path):

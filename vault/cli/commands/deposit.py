@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from vault import wire
 from vault.cli.commands.receipt import receipt_bytes
 from vault.cli.options import JsonOption, WaitLimitOption, read_duration, read_identifier, read_version
 from vault.cli.output import print_json
+from vault.cli.remedies import for_the_command_line
 from vault.cli.session import Session, session_of
 from vault.cli.waiting import transfer, wait_for
 from vault.client import Client, Deposited, DepositStatus, FileBody, FolderBody
 from vault.client.folder import list_folder
 from vault.client.problems import error_from_problem
 from vault.durable import describe_os_error, write_durably
-from vault.errors import Corrupted, NotFound
+from vault.errors import Corrupted, Invalid, NotFound, VaultError
 from vault.i18n import _, n_
 from vault.model import Descriptive, IngestState, Json
 
@@ -83,15 +85,17 @@ def deposit(
 ) -> None:
     """Deposit one package."""
     session = session_of(context)
-    wanted = read_identifier(identifier)
+    wanted = read_identifier(identifier, "--identifier")
     limit = read_duration(timeout)
     if receipt and wait is Wait.NONE:
         raise typer.BadParameter(
             _("There is no receipt without waiting for it: --receipt needs --wait receipt or policy.")
         )
+    if receipt:
+        check_place(receipt)
     said = Descriptive(fonds, agency, batch, title, retention, access, priority_class or Descriptive().priority_class)
     more = _pairs(metadata)
-    after = read_version(follows)
+    after = read_version(follows, "--follows")
     body = prepare(session, path, wanted, filename, kind)
     with session.client() as client:
         with transfer(session.err, _("Sending"), body.size) as progress:
@@ -108,11 +112,46 @@ def deposit(
         result = follow(client, wanted, answer, wait, limit)
     check_receipt(body, result)
     if receipt and result.receipt is not None:
-        write_durably(receipt, receipt_bytes(result.receipt))
+        write_receipt(receipt, result)
     if json:
         print_json(result.as_json())
     else:
-        session.out.print(_sentence(result))
+        session.out.print(_sentence(result), soft_wrap=True)
+    if result.status is DepositStatus.KNOWN and (more or said != Descriptive()):
+        text = _("What was said of it this time (title, --metadata, …) was not recorded: nothing new was stored.")
+        session.err.print(text, soft_wrap=True)
+
+
+def check_place(path: str) -> None:
+    """Find out before anything is sent that a receipt cannot be written there. Raises Invalid."""
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        why = _("{path} is a folder.").format(path=path)
+    elif not os.path.isdir(folder):
+        why = _("There is no folder {folder}.").format(folder=folder)
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        why = _("You may not write into {folder}.").format(folder=folder)
+    else:
+        return
+    raise Invalid(
+        _("The receipt could not be written, and nothing was sent: {why}").format(why=why),
+        remedy=_("Name a file in a folder that is there and that you may write into."),
+        code="no-such-folder",
+    )
+
+
+def write_receipt(path: str, result: Result) -> None:
+    """Write the receipt of a deposit that is stored. Raises an error that says so where that cannot be done."""
+    try:
+        write_durably(path, receipt_bytes(result.receipt or {}))
+    except VaultError as error:
+        text = _("{package} v{version} is stored, but its receipt could not be written: {why}")
+        command = f"vaultctl receipt show {shlex.quote(result.identifier)} --version v{result.version} -o FILE"
+        raise type(error)(
+            text.format(package=result.identifier, version=result.version, why=error.message),
+            remedy=_("Do not deposit it again; fetch the receipt: {command}").format(command=command),
+            code=error.code,
+        ) from error
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -206,7 +245,7 @@ def _await_receipt(client: Client, ingest_id: str, limit: timedelta | None) -> w
         said: dict[str, object] = {"type": "", "title": "", "detail": "", "code": ""}
         said |= found.problem or {}
         said["status"] = 400 if found.state is IngestState.REFUSED else 500
-        raise error_from_problem(wire.Problem.model_validate(said))
+        raise error_from_problem(for_the_command_line(wire.Problem.model_validate(said)))
     return found
 
 
@@ -220,7 +259,10 @@ def _version(package: wire.Package, number: int | None) -> wire.Version:
     for version in package.versions:
         if version.version == (number or package.head):
             return version
-    raise NotFound(f"{package.identifier} has no version {number}.", code="no-such-version")
+    raise NotFound(
+        _("{package} has no version {number}.").format(package=package.identifier, number=number),
+        code="no-such-version",
+    )
 
 
 def check_receipt(body: FileBody | FolderBody, result: Result) -> None:

@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 from vault import wire
-from vault.cli.options import IdentifierArgument, JsonOption, read_identifier
+from vault.cli.options import IdentifierArgument, JsonOption, VersionOption, read_identifier, read_version
 from vault.cli.output import print_json
 from vault.cli.render import packages as shown
+from vault.cli.render.parts import whole
 from vault.cli.session import Session, session_of
+from vault.cli.text import plain
 from vault.i18n import _
+from vault.model import PackageKind
 
 app = typer.Typer(help=_("Packages: which there are, and where their copies are."), rich_markup_mode=None)
 
@@ -65,9 +68,33 @@ def _collect(session: Session, limit: int, cursor: str, *, below_policy: bool, *
 def show(context: typer.Context, identifier: IdentifierArgument, json: JsonOption = False) -> None:
     """Show one package."""
     session = session_of(context)
+    wanted = read_identifier(identifier)
     with session.client() as client:
-        found = client.package(read_identifier(identifier))
+        found = client.package(wanted)
     if json:
         print_json(found)
     else:
         session.show(shown.package(found, session.speech))
+
+
+@app.command("files", help=_("The files of a package, by their paths as get --file takes them."))
+def files(
+    context: typer.Context, identifier: IdentifierArgument, version: VersionOption = "", json: JsonOption = False
+) -> None:
+    """List the files of a version: one path a line, or everything as JSON."""
+    session = session_of(context)
+    wanted, number = read_identifier(identifier), read_version(version)
+    with session.client() as client:
+        pages = client.file_pages(wanted, number)
+        if json:
+            first = next(pages)
+            items = [*first.items, *(file for page in pages for file in page.items)]
+            print_json(first.model_copy(update={"items": items, "next_cursor": None}))
+            return
+        kind = ""
+        for page in pages:
+            kind = page.kind
+            for file in page.items:
+                session.show(whole(plain(file.path)))
+    if kind == PackageKind.BAG:
+        session.err.print(_("It is a bag: what was deposited lies under data/."))

@@ -36,8 +36,9 @@ def show(
 ) -> None:
     """Show a receipt."""
     session = session_of(context)
+    wanted, number = read_identifier(identifier), read_version(version)
     with session.client() as client:
-        document = client.receipt(read_identifier(identifier), read_version(version))
+        document = client.receipt(wanted, number)
     if output:
         write_durably(output, receipt_bytes(document))
     if json:

@@ -55,7 +55,7 @@ def events(
 ) -> None:
     """List events, the newest last. With --json one line for each."""
     session = session_of(context)
-    wanted = read_identifier(identifier) if identifier else ""
+    wanted = read_identifier(identifier, "--identifier") if identifier else ""
     with session.client() as client:
         if after is not None:
             found, last = _some(client, after, limit, wanted, event_type)

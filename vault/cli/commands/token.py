@@ -32,7 +32,7 @@ def create(
 ) -> None:
     """Make a token."""
     session = session_of(context)
-    duration = read_duration(expires)
+    duration = read_duration(expires, "--expires")
     try:
         order = wire.TokenOrder(name=name, scopes=scope, expires_at=None if duration is None else utcnow() + duration)
     except ValidationError as error:

@@ -72,7 +72,7 @@ def verify(
         if order:
             found = find_order(client, order)
         else:
-            wanted = read_identifier(identifier) if identifier else ""
+            wanted = read_identifier(identifier, "--identifier") if identifier else ""
             found = client.verify(wire.VerificationOrder(volume=volume, identifier=wanted, all=all_copies))
         if wait:
             found = _await(session, client, found, limit)
