@@ -90,9 +90,36 @@ def _refuse_other_object(tree: Tree, target: str, part: Part, volume: str) -> No
         )
 
 
+_ATTEMPTS = 5
+
+
 def _place_whole(tree: Tree, staged: str, target: str) -> None:
-    tree.make_folders_durably(target.rpartition("/")[0])
-    tree.rename_durably(staged, target)
+    for attempt in range(1, _ATTEMPTS + 1):
+        tree.make_folders_durably(target.rpartition("/")[0])
+        try:
+            tree.rename_durably(staged, target)
+        except FileNotFoundError:
+            # Somebody who settles another object removed the folders above, which were empty, just between the two.
+            if attempt == _ATTEMPTS or not tree.exists(staged):
+                raise
+        else:
+            return
+
+
+def _prune(tree: Tree, target: str) -> None:
+    """Remove the folders above an object that is not there, as far as they are empty: OCFL knows no such (E073)."""
+    folder = target.rpartition("/")[0]
+    while folder != OCFL:
+        try:
+            with tree.parent(folder) as (above, name):
+                os.rmdir(name, dir_fd=above)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.ELOOP):
+                return
+            raise
+        folder = folder.rpartition("/")[0]
 
 
 def replace(
@@ -157,6 +184,8 @@ def settle(tree: Tree, part: Part) -> bool:
     """See :meth:`vault.volumes.base.Volume.settle`."""
     if not _has(tree, part):
         # Nothing of it is there; whatever else may stand in its place is not ours to remove.
+        if not tree.exists(object_folder(part.object_id)):
+            _prune(tree, object_folder(part.object_id))
         return False
     if _settled_as_newest(tree, part):
         _make_durable(tree, object_folder(part.object_id))

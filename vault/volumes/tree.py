@@ -90,6 +90,9 @@ def _open_by_steps(root_fd: int, path: str, flags: int, mode: int) -> int:
         os.close(here)
 
 
+_SMALL_READ = 64 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One name in a folder. ``kind`` is "file", "folder" or "other" (a link, a device, a socket)."""
@@ -160,8 +163,11 @@ class Tree:
             if info.st_size > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
             data = bytearray()
-            while chunk := file.read(limit + 1 - len(data)):
+            # So much at once that one read does; memory is taken for what is asked, whatever comes.
+            while chunk := file.read(min(max(info.st_size, _SMALL_READ), limit) + 1 - min(len(data), limit)):
                 data += chunk
+                if len(data) > limit:
+                    break
             if len(data) > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", path)
             return bytes(data)
