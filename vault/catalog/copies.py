@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 import heapq
 import itertools
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 import sqlalchemy as sa
@@ -15,11 +15,13 @@ from vault.catalog.engine import Tx
 from vault.catalog.schema import (
     IS_DUE_SOME_TIME,
     IS_HELD,
+    IS_OPEN,
     IS_PROVED,
     IS_UNHEALTHY,
     UNHEALTHY,
     copies,
     copy_counts,
+    tasks,
     versions,
     volumes,
 )
@@ -66,6 +68,16 @@ def of_version(tx: Tx, version_id: int) -> list[Copy]:
 def of_package(tx: Tx, package_id: int) -> list[Copy]:
     """Return every copy of every version of a package, v1's first."""
     return _several(tx, _COPIES.where(versions.c.package_id == package_id).order_by(versions.c.number, copies.c.id))
+
+
+def of_packages(tx: Tx, package_ids: Collection[int]) -> dict[int, list[Copy]]:
+    """Return the same for several packages at once, by their numbers; packages without copies are absent."""
+    found: dict[int, list[Copy]] = {}
+    if package_ids:
+        query = _COPIES.where(versions.c.package_id.in_(sorted(package_ids)))
+        for copy in _several(tx, query.order_by(versions.c.number, copies.c.id)):
+            found.setdefault(copy.package_id, []).append(copy)
+    return found
 
 
 def plan(tx: Tx, version_id: int, volume_id: int, state: CopyState = CopyState.PLANNED) -> Copy:
@@ -160,10 +172,36 @@ def change(
     return _present(tx, copy_id)
 
 
-def due(tx: Tx, volume_id: int, before: datetime, limit: int) -> list[Copy]:
-    """Return the copies on a volume (good, suspect or written) whose check is due by ``before``, longest due first."""
+def check_key(package_id: int, volume: str) -> str:
+    """Return the key of the task that checks a package's copies on a volume; there is one open at most."""
+    return f"{_CHECK}{package_id}@{volume}"
+
+
+_CHECK: Final = "verify:"
+_KEY_OF_CHECK = (
+    sa.literal_column(f"'{_CHECK}'", sa.Text)
+    .concat(sa.cast(versions.c.package_id, sa.Text))
+    .concat(sa.literal_column("'@'", sa.Text))
+    .concat(volumes.c.name)
+)
+_IS_NOT_TAKEN_UP = ~sa.exists(sa.select(1).where(tasks.c.key == _KEY_OF_CHECK, IS_OPEN).correlate(versions, volumes))
+
+
+def due(tx: Tx, volume_id: int, before: datetime, limit: int, *, not_taken_up: bool = False) -> list[Copy]:
+    """Return the copies on a volume (good, suspect or written) whose check is due by ``before``, longest due first.
+
+    ``not_taken_up`` leaves out those with an open task of that key (:func:`check_key`): however many of the oldest
+    wait for another attempt, they do not hide the next.
+    """
     query = _COPIES.where(copies.c.volume_id == volume_id, IS_DUE_SOME_TIME, copies.c.due_at <= before)
+    query = query.where(_IS_NOT_TAKEN_UP) if not_taken_up else query
     return _several(tx, query.order_by(copies.c.due_at, copies.c.id).limit(limit))
+
+
+def unproved(tx: Tx, volume_id: int, limit: int) -> list[Copy]:
+    """Return the copies on a volume that were written and never read back, and whose check nobody has taken up."""
+    query = _COPIES.where(copies.c.state == CopyState.WRITTEN, copies.c.volume_id == volume_id, _IS_NOT_TAKEN_UP)
+    return _several(tx, query.order_by(copies.c.id).limit(limit))
 
 
 def in_states(
@@ -184,15 +222,24 @@ def in_states(
 
 
 def unchecked(
-    tx: Tx, *, before: datetime, volume_id: int | None = None, package_id: int | None = None, limit: int
+    tx: Tx,
+    *,
+    before: datetime,
+    volume_id: int | None = None,
+    package_id: int | None = None,
+    limit: int,
+    not_taken_up: bool = False,
 ) -> list[Copy]:
     """Return the copies in a scope that no check has concluded on since ``before``, never checked ones first.
 
-    Those that were never wholly written, and retired ones, are not among them; damaged and missing ones are.
+    Those that were never wholly written, or only after ``before``, and retired ones, are not among them; damaged and
+    missing ones are. ``not_taken_up`` is as in :func:`due`.
     """
-    query = _COPIES.where(IS_HELD)
+    was_there = sa.or_(copies.c.written_at.is_(None), copies.c.written_at <= before)
+    query = _COPIES.where(IS_HELD, was_there)
+    query = query.where(_IS_NOT_TAKEN_UP) if not_taken_up else query
     if package_id is not None:
-        query = query.where(versions.c.package_id == package_id)
+        return _unchecked_of(tx, query, package_id, volume_id, before)[:limit]
     places = [volume_id] if volume_id is not None else list(tx.connection.scalars(sa.select(volumes.c.id)))
     found: list[Copy] = []
     # Never first, then oldest: two ranges of the index, in which databases place NULL differently.
@@ -202,6 +249,32 @@ def unchecked(
                 chosen = query.where(copies.c.volume_id == place, condition)
                 found += _several(tx, chosen.order_by(copies.c.checked_at, copies.c.id).limit(limit - len(found)))
     return found
+
+
+def _unchecked_of(
+    tx: Tx, query: sa.Select[*tuple[object, ...]], package_id: int, volume_id: int | None, before: datetime
+) -> list[Copy]:
+    """The few copies of one package are looked at one by one; by the volume's index it would be all that it holds."""
+    never = datetime.min.replace(tzinfo=UTC)
+    mine = [
+        copy
+        for copy in _several(tx, query.where(versions.c.package_id == package_id))
+        if volume_id in (None, copy.volume_id) and (copy.checked_at is None or copy.checked_at < before)
+    ]
+    return sorted(mine, key=lambda copy: (copy.checked_at or never, copy.id))
+
+
+def concluded(tx: Tx, *, since: datetime, volume_id: int | None = None, package_id: int | None = None) -> int:
+    """Return of how many copies in a scope that were written by ``since`` a check or a repair came to a conclusion
+    from then on."""
+    was_there = sa.or_(copies.c.written_at.is_(None), copies.c.written_at <= since)
+    query = sa.select(sa.func.count()).select_from(copies).where(IS_HELD, was_there, copies.c.checked_at >= since)
+    if volume_id is not None:
+        query = query.where(copies.c.volume_id == volume_id)
+    if package_id is not None:
+        those = sa.select(versions.c.id).where(versions.c.package_id == package_id)
+        query = query.where(copies.c.version_id.in_(those))
+    return tx.connection.execute(query).scalar_one()
 
 
 def counts(tx: Tx) -> dict[tuple[str, CopyState], int]:

@@ -66,10 +66,11 @@ def latest_order(tx: Tx, *, volume: str, identifier: str) -> datetime | None:
 def note(tx: Tx, copy: Copy, identifier: str, *, good: bool) -> None:
     """Count a check that has just concluded in every running order that covers it and has not counted it yet.
 
-    ``copy`` is the copy as it was before the check.
+    ``copy`` is the copy as it was before the check. What was written after an order is no part of it.
     """
     for order_ in running(tx):
         covered = order_.volume in ("", copy.volume) and order_.identifier in ("", identifier)
+        covered = covered and (copy.written_at is None or copy.written_at <= order_.requested_at)
         if covered and (copy.checked_at is None or copy.checked_at < order_.requested_at):
             count(tx, order_.id, checked=1, good=int(good), bad=int(not good))
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from tests.support.holdings import add_copy, add_version, add_volume, tell
-from vault.catalog import copies, packages
+from vault.catalog import copies, packages, tasks
 from vault.errors import Conflict, NotFound, Refused
-from vault.model import ALLOWED_TRANSITIONS, CopyState
+from vault.model import ALLOWED_TRANSITIONS, CopyState, NewTask, TaskKind
 
 EVERY = list(CopyState)
 
@@ -168,6 +168,70 @@ def test_an_ordered_verification_sees_what_is_still_to_do(catalogue, clock):
         copies.change(tx, never.id, CopyState.MISSING, checked=True)
         tell(tx)
         assert [c.id for c in copies.unchecked(tx, before=ordered, volume_id=a.id, limit=10)] == [newer.id]
+
+
+def test_an_ordered_verification_asks_nothing_of_what_came_after_it(catalogue, clock):
+    with catalogue.write() as tx:
+        a = add_volume(tx, "a")
+        old, repaired = (add_copy(tx, add_version(tx, name), a) for name in ("old", "repaired"))
+    ordered = clock.move(days=1)
+    clock.move(seconds=1)
+    with catalogue.write() as tx:
+        new = add_copy(tx, add_version(tx, "new"), a, CopyState.WRITTEN)
+        copies.change(tx, repaired.id, CopyState.GOOD, proved=True)
+        tell(tx)
+        for package_id in (None, old.package_id):
+            found = copies.unchecked(tx, before=ordered, package_id=package_id, limit=9)
+            assert [c.id for c in found] == [old.id]
+        assert copies.unchecked(tx, before=ordered, package_id=new.package_id, limit=9) == []
+        copies.change(tx, new.id, CopyState.GOOD, proved=True)
+        tell(tx)
+        assert copies.concluded(tx, since=ordered) == 1
+        assert copies.concluded(tx, since=ordered, volume_id=a.id, package_id=repaired.package_id) == 1
+        assert copies.concluded(tx, since=ordered, package_id=old.package_id) == 0
+        assert copies.concluded(tx, since=ordered, volume_id=a.id + 1) == 0
+
+
+def test_what_is_taken_up_does_not_hide_the_next(catalogue, clock):
+    with catalogue.write() as tx:
+        a, b = add_volume(tx, "Đ-a"), add_volume(tx, "b")
+        first, second, third = (add_copy(tx, add_version(tx, name), a, due_at=clock.time) for name in "123")
+        add_copy(tx, add_version(tx, "1"), b, due_at=clock.time)
+        written, unseen = (add_copy(tx, add_version(tx, name), a, CopyState.WRITTEN) for name in ("4", "5"))
+    clock.move(days=1)
+    with catalogue.write() as tx:
+        for copy in (first, written):
+            key = copies.check_key(copy.package_id, "Đ-a")
+            tasks.derive(
+                tx, NewTask(key, TaskKind.VERIFY, 1, copy.package_id, "p", None, ("Đ-a",)), clock.move(hours=1)
+            )
+        key = copies.check_key(second.package_id, "b")
+        tasks.derive(tx, NewTask(key, TaskKind.VERIFY, 1, second.package_id, "p", None, ("b",)))
+        assert [c.id for c in copies.due(tx, a.id, clock.time, 1)] == [first.id]
+        assert [c.id for c in copies.due(tx, a.id, clock.time, 1, not_taken_up=True)] == [second.id]
+        assert [c.id for c in copies.unproved(tx, a.id, 9)] == [unseen.id]
+
+        def unchecked(**scope):
+            found = copies.unchecked(tx, before=clock.time, volume_id=a.id, limit=3, **scope)
+            return [c.id for c in found]
+
+        assert unchecked() == [written.id, unseen.id, first.id]
+        assert unchecked(not_taken_up=True) == [unseen.id, second.id, third.id]
+        assert unchecked(not_taken_up=True, package_id=first.package_id) == []
+        assert unchecked(not_taken_up=True, package_id=second.package_id) == [second.id]
+
+
+def test_the_copies_of_several_packages_come_together(catalogue):
+    with catalogue.write() as tx:
+        a, b = add_volume(tx, "a"), add_volume(tx, "b")
+        made = [add_version(tx, name) for name in ("p", "p", "q", "r")]
+        for version in made:
+            for volume in (b, a):
+                add_copy(tx, version, volume)
+        ids = {made[0].package_id, made[2].package_id, 999}
+        found = copies.of_packages(tx, ids)
+        assert found == {package_id: copies.of_package(tx, package_id) for package_id in ids - {999}}
+        assert copies.of_packages(tx, ()) == {}
 
 
 def test_the_oldest_proof_of_each_volume(catalogue, clock):
