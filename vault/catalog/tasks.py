@@ -200,11 +200,9 @@ def backlog(tx: Tx) -> list[Backlog]:
             for kind, volumes, priority, waiting, number in tx.connection.execute(query)]  # fmt: skip
 
 
-def open_on(tx: Tx, volume: str, kind: TaskKind) -> int:
-    """Return how many tasks of a kind that need this volume alone are ready or running."""
-    alone = json.dumps([volume], ensure_ascii=False)
-    query = sa.select(sa.func.count()).where(IS_OPEN, tasks.c.volumes == alone, tasks.c.kind == kind)
-    return tx.connection.scalar(query) or 0
+def open_keys(tx: Tx, keys: Collection[str]) -> set[str]:
+    """Return those of these keys that open tasks have."""
+    return set(tx.connection.scalars(sa.select(tasks.c.key).where(tasks.c.key.in_(keys), IS_OPEN))) if keys else set()
 
 
 def open_by_keys(tx: Tx, keys: Collection[str]) -> list[Task]:

@@ -18,7 +18,8 @@ import structlog
 from vault.catalog import schedules, tasks
 from vault.catalog import volumes as catalog_volumes
 from vault.custody.context import Custodian
-from vault.custody.planner import READABLE, Planner, backoff
+from vault.custody.planner import Planner, backoff
+from vault.custody.room import READABLE
 from vault.custody.work import Ending, Handlers, Progress, Result, Work, later
 from vault.errors import Full, Interrupted, Unreachable, VaultError
 from vault.model import Condition, Task, TaskKind, TaskState
