@@ -63,8 +63,8 @@ def order_repair(custodian: Custodian, identifier: str, agent: str) -> int:
         if package is None:
             raise NotFound(f"There is no package {identifier!r}.", code="no-such-package")
         broken = [c for c in copies.of_package(tx, package.id) if c.state in (CopyState.DAMAGED, CopyState.MISSING)]
-        for task in tasks.open_tasks(tx):
-            if task.state is TaskState.READY and task.key in {f"repair:{copy.id}" for copy in broken}:
+        for task in tasks.open_by_keys(tx, [f"repair:{copy.id}" for copy in broken]):
+            if task.state is TaskState.READY:
                 tasks.postpone(tx, task.id, tx.now, f"ordered by {agent}")
     custodian.wake()
     return len(broken)
