@@ -8,26 +8,36 @@ from typing import Annotated
 import typer
 
 from vault import __version__
-from vault.cli.commands import (
-    catalog,
-    deposit,
-    doctor,
-    evidence,
-    get,
-    ledger,
-    packages,
-    receipt,
-    status,
-    tasks,
-    token,
-    verify,
-    volumes,
-)
-from vault.cli.session import TOKEN_VARIABLE, Session
+from vault.cli.lazy import Command, LazyGroup
+from vault.cli.options import TOKEN_VARIABLE
 from vault.i18n import _
+
+COMMANDS = (
+    Command("status", _("The node on one screen: policy, alerts, volumes, work."), "status"),
+    Command("deposit", _("Deposit a file, a bag, or a folder, which is bagged on the way."), "deposit"),
+    Command("get", _("Fetch a package, or one file of it, verified."), "get"),
+    Command("packages", _("Packages: which there are, and where their copies are."), "packages"),
+    Command("volumes", _("Volumes: the places that hold copies."), "volumes"),
+    Command("verify", _("Read copies back from their media now."), "verify"),
+    Command("repair", _("Make damaged and missing copies of a package anew."), "verify"),
+    Command("tasks", _("The work that is waiting or running."), "tasks"),
+    Command("events", _("What happened: the ledger, newest last."), "tasks"),
+    Command("evidence", _("Damaged bytes that were set aside before a repair."), "evidence"),
+    Command("token", _("Credentials of the programs that use the API."), "token"),
+    Command("receipt", _("Receipts: what the node signed for."), "receipt"),
+    Command("ledger", _("The ledger: everything that ever happened, as a chain."), "ledger"),
+    Command("catalog", _("The catalogue: what is where."), "catalog"),
+    Command("doctor", _("What is wrong with this machine or its configuration, and the fix."), "doctor"),
+)
+
+
+class _Group(LazyGroup):
+    table = COMMANDS
+
 
 app = typer.Typer(
     name="vaultctl",
+    cls=_Group,
     help=_("The sysadmin's hand on a storage node of the archive."),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -71,24 +81,9 @@ def start(
     ] = False,
 ) -> None:
     """Take note of the global options; nothing is opened before a command needs it."""
+    from vault.cli.session import Session
+
     del version
     if url and socket is not None:
         raise typer.BadParameter(_("Give --url or --socket, not both."))
     context.obj = Session(config=config, socket=socket, url=url, token_file=token_file)
-
-
-app.command("status", help=_("The node on one screen: policy, alerts, volumes, work."))(status.status)
-app.command("deposit", help=_("Deposit a file, a bag, or a folder, which is bagged on the way."))(deposit.deposit)
-app.command("get", help=_("Fetch a package, or one file of it, verified."))(get.get)
-app.add_typer(packages.app, name="packages")
-app.add_typer(volumes.app, name="volumes")
-app.command("verify", help=_("Read copies back from their media now."))(verify.verify)
-app.command("repair", help=_("Make damaged and missing copies of a package anew."))(verify.repair)
-app.command("tasks", help=_("The work that is waiting or running."))(tasks.tasks)
-app.command("events", help=_("What happened: the ledger, newest last."))(tasks.events)
-app.add_typer(evidence.app, name="evidence")
-app.add_typer(token.app, name="token")
-app.add_typer(receipt.app, name="receipt")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(catalog.app, name="catalog")
-app.command("doctor", help=_("What is wrong with this machine or its configuration, and the fix."))(doctor.doctor)

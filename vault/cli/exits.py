@@ -33,7 +33,14 @@ class ExitCode(enum.IntEnum):
     INTERRUPTED = 130
 
 
+class StillGoingOn(VaultError):
+    """The time to wait is over, and what was waited for goes on."""
+
+    default_code = "still-going-on"
+
+
 _BY_CLASS: tuple[tuple[type[VaultError], ExitCode], ...] = (
+    (StillGoingOn, ExitCode.PENDING),
     (ConfigError, ExitCode.CONFIG),
     (NotFound, ExitCode.NOT_FOUND),
     (Conflict, ExitCode.CONFLICT),

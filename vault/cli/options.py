@@ -14,6 +14,8 @@ from vault.i18n import _
 from vault.identifiers import parse_identifier
 from vault.units import parse_duration
 
+TOKEN_VARIABLE = "VAULTCTL_TOKEN"
+
 JsonOption = Annotated[bool, typer.Option("--json", help=_("Print JSON, as the API gives it."))]
 IdentifierArgument = Annotated[str, typer.Argument(metavar="ID", help=_("The package's identifier."))]
 VersionOption = Annotated[

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vault.i18n import N_, _
-from vault.wire import Problem
+
+if TYPE_CHECKING:
+    from vault.wire import Problem
 
 _NEWEST: Final = re.compile(r"\bv([1-9][0-9]*)\b")
 

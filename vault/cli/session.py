@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.console import Console, RenderableType
 
+from vault.cli.options import TOKEN_VARIABLE
 from vault.cli.output import make_console
 from vault.cli.remedies import for_the_command_line
 from vault.cli.text import DEFAULT_ZONE, Speech
@@ -23,7 +24,6 @@ from vault.config.settings import ApiSettings
 from vault.durable import describe_os_error
 from vault.errors import ConfigError
 
-TOKEN_VARIABLE = "VAULTCTL_TOKEN"
 _LARGEST_TOKEN = 4096
 
 

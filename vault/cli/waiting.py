@@ -11,19 +11,14 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from vault.errors import Interrupted, Unreachable, VaultError
+from vault.cli.exits import StillGoingOn
+from vault.errors import Interrupted, Unreachable
 
 _T = TypeVar("_T")
 
 INTERVAL_SECONDS = 1.0
 PATIENCE_SECONDS = 300.0
 """So long a daemon may be away (for a restart, say) while something waits for it."""
-
-
-class StillGoingOn(VaultError):
-    """The time to wait is over, and what was waited for goes on."""
-
-    default_code = "still-going-on"
 
 
 def wait_for(

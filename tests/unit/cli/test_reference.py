@@ -25,8 +25,8 @@ def commands() -> dict[str, set[str]]:
                 continue
             is_option = parameter.param_type_name == "option"
             found[name].update(parameter.opts if is_option else [parameter.metavar])
-        for below, one in getattr(command, "commands", {}).items():
-            walk(f"{name} {below}", one)
+        for below in command.list_commands(None) if hasattr(command, "list_commands") else ():
+            walk(f"{name} {below}", command.get_command(None, below))
 
     walk("vaultctl", typer.main.get_command(app))
     return found
@@ -59,7 +59,7 @@ def test_every_option_is_documented_and_no_other(command):
 def test_every_command_and_option_has_a_help(command):
     found = typer.main.get_command(app)
     for name in command.split()[1:]:
-        found = found.commands[name]
+        found = found.get_command(None, name)
     assert found.help
     assert all(parameter.help for parameter in found.params)
 
