@@ -23,10 +23,12 @@ from typing import Final, Self
 from hardware.errors import Busy, HardwareError, Refused, Unreachable
 from hardware.tape import changer
 from hardware.tape.changer import Drive, LibraryStatus, Moved, Slot
+from hardware.tape.elements import DriveElement, read_drive_elements
 from hardware.tape.errors import ElementEmpty, ElementFull, HomeUnknown, InvalidElement, NotUnderstood, TimedOut
 from hardware.tape.mtx_status import parse_status
 from hardware.tape.patience import Patience
 from hardware.tape.sense import Key, Sense, error_of
+from hardware.tape.sgio import SgDevice
 
 _SHOWN: Final = 300
 _LOOKS_FOR_LABELS: Final = 2
@@ -129,6 +131,15 @@ class MtxChanger:
         """Have the robot look into every slot and read every label, which takes minutes; then what it shows."""
         self._patience.keep_trying(lambda: self._run("inventory", timeout=self._timeouts.inventory)[0])
         return self.inventory()
+
+    def drive_elements(self) -> tuple[DriveElement, ...]:
+        """The drives with their serial numbers, for ``pair_drives``; asked by SG_IO, beside ``mtx``."""
+
+        def ask() -> tuple[DriveElement, ...]:
+            with SgDevice.open(self._device, exclusive=False) as device:
+                return read_drive_elements(device)
+
+        return self._patience.keep_trying(ask)
 
     def load(self, slot: int, drive: int, *, barcode: str = "") -> Moved:
         """Slot to drive."""

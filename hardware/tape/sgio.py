@@ -96,14 +96,18 @@ class SgDevice:
         self._buffer = ctypes.create_string_buffer(MAX_TRANSFER)
 
     @classmethod
-    def open(cls, node: str) -> SgDevice:
-        """Hold the device at ``node``. Raises ``Busy``, ``NotFound``, ``Refused`` (rights), ``Unreachable``."""
+    def open(cls, node: str, *, exclusive: bool = True) -> SgDevice:
+        """Hold the device at ``node``. Raises ``Busy``, ``NotFound``, ``Refused`` (rights), ``Unreachable``.
+
+        Not ``exclusive`` is for a changer only, and for who holds it already (``mtx`` has to open it, too).
+        """
         try:
-            descriptor = os.open(node, os.O_RDWR | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_EXCL if exclusive else 0))
         except OSError as error:
             raise _open_error(node, error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if exclusive:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
             raise _open_error(node, error) from error

@@ -281,6 +281,14 @@ def test_attentions_about_settings_are_passed_over(library):
     assert library.call(in_elements, library.changer)[0].serial == "10WT012340"
 
 
+def in_changer(changer):
+    """By the owner of the library, which holds its node; nobody else gets it."""
+    with MtxChanger(changer) as library:
+        with pytest.raises(Busy):
+            SgDevice.open(changer)
+        return library.drive_elements()
+
+
 @pytest.mark.parametrize("style", ["ibm", "hp", "quantum", "bare"])
 def test_nodes_are_paired_with_the_drives_of_the_library(tmp_path, style):
     with emulated_library(tmp_path, drives=3, style=style) as library:
@@ -292,6 +300,7 @@ def test_nodes_are_paired_with_the_drives_of_the_library(tmp_path, style):
             assert pairing.nodes == {}
             return
         assert [(drive.full, drive.barcode) for drive in found] == [(False, ""), (True, "VLT001L8"), (False, "")]
+        assert library.call(in_changer, library.changer) == found
         # In the emulation the first drive of the library is the last node.
         assert pairing.nodes == {0: "/dev/sg3", 1: "/dev/sg2", 2: "/dev/sg1"}
 
