@@ -221,6 +221,7 @@ class CustodySettings(Section):
     checkpoint_interval: Duration = timedelta(hours=24)
     retry_min: Duration = timedelta(seconds=5)
     retry_max: Duration = timedelta(hours=1)
+    stalled_after: Duration = timedelta(minutes=5)
 
 
 class LogSettings(Section):

@@ -1,28 +1,33 @@
 """Runs the tasks: claims them with leases, keeps each volume's lanes busy and no busier, and renews what works.
 
 A lane is a place for one piece of work on one volume; a volume has as many as its ``lanes`` says. A task occupies a
-lane of every volume that it writes or verifies. Each runs in a thread of its own, so that one stuck in a dead server's
-read holds its own volume's lane and nothing else; nobody waits for it, not even the shutdown.
+lane of every volume that it writes or verifies. Each runs in a thread of its own. One that is stuck in a dead server's
+read is given up after a while (``[custody] stalled_after``): its task goes back, to be derived without that server, and
+its thread holds lanes of the volume that hangs and of no other. When it wakes it finds itself cancelled. Nobody waits
+for it, not even the shutdown.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 
-from vault.catalog import schedules, tasks
+from vault.catalog import copies, schedules, tasks
 from vault.catalog import volumes as catalog_volumes
-from vault.custody.context import Custodian
+from vault.catalog.engine import Tx
+from vault.custody.context import STORED_STATES, Custodian
 from vault.custody.planner import Planner, backoff
 from vault.custody.room import READABLE
 from vault.custody.work import Ending, Handlers, Progress, Result, Work, later
 from vault.errors import Full, Interrupted, Unreachable, VaultError
-from vault.model import Condition, Task, TaskKind, TaskState
+from vault.model import Task, TaskKind, TaskState
+from vault.units import duration_text
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +45,19 @@ NOTE_PLANNING_SECONDS = 10.0
 FULL_PAUSE = timedelta(minutes=5)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Running:
+    """A task at work. ``answered`` are the volumes that could be read at some time since it began; ``hung`` those that
+    it hangs in, once it was given up."""
+
     task: Task
-    progress: Progress
-    thread: threading.Thread
+    answered: set[str]
+    progress: Progress = field(default_factory=Progress)
     lost: threading.Event = field(default_factory=threading.Event)
     seen_bytes: int = 0
     moved_at: float = field(default_factory=time.monotonic)
+    hung: frozenset[str] = frozenset()
+    thread: threading.Thread = field(init=False)
 
 
 class Dispatcher:
@@ -61,11 +71,12 @@ class Dispatcher:
         self._condition = threading.Condition()
         self._woken = True
         self._freed = False
-        self._ended = False
-        self._idle = False
+        self._ended_on: set[str] = set()
+        self._idle: frozenset[str] = frozenset()
         self._planned_at = float("-inf")
         self._stopping = False
         self._running: dict[int, _Running] = {}
+        self._given_up: list[_Running] = []
         self._thread = threading.Thread(target=self._loop, name="dispatcher", daemon=True)
         self._noted_at = float("-inf")
         self.last_turn = time.monotonic()
@@ -85,7 +96,10 @@ class Dispatcher:
             self._condition.notify_all()
 
     def stop(self, patience: timedelta) -> bool:
-        """Ask all work to stop at its next read, wait so long, and tell whether all of it did."""
+        """Ask all work to stop at its next read, wait so long, and tell whether all of it did.
+
+        What was given up is not waited for.
+        """
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
@@ -98,17 +112,18 @@ class Dispatcher:
         for thread in workers:
             thread.join(max(0.0, until - time.monotonic()))
         with self._condition:
-            return not self._running and not self._thread.is_alive()
+            return not self._running and not self._given_up and not self._thread.is_alive()
 
     def age(self) -> float:
         """How many seconds ago the loop last came round."""
         return time.monotonic() - self.last_turn
 
     def stalled(self, longer_than: timedelta) -> list[Task]:
-        """Tasks that have read or written nothing for so long."""
+        """Tasks that have read or written nothing for so long; those that were given up hang longer than that."""
         limit = time.monotonic() - longer_than.total_seconds()
         with self._condition:
-            return [running.task for running in self._running.values() if running.moved_at < limit]
+            at_work = [*self._running.values(), *self._given_up]
+            return [running.task for running in at_work if running.moved_at < limit]
 
     # --- the dispatcher's thread
 
@@ -122,6 +137,7 @@ class Dispatcher:
                     # Before any planning: after a long sleep of the machine the leases are over, and the work goes on.
                     next_renew = now + renew_every
                     self._renew()
+                    self._give_up_what_hangs()
                 if self._should_plan(now):
                     if self._planner.tick().more:
                         self.wake()
@@ -137,20 +153,22 @@ class Dispatcher:
                 if not self._stopping:
                     self._condition.wait(LEAST_PAUSE_SECONDS)
                 if not self._woken and not self._freed and not self._stopping:
-                    self._condition.wait(IDLE_PLANNING_SECONDS if self._ended and self._idle else TURN_SECONDS)
+                    self._condition.wait(IDLE_PLANNING_SECONDS if self._ended_on & self._idle else TURN_SECONDS)
                 self._freed = False
 
     def _should_plan(self, now: float) -> bool:
         """Whether something changed, or lanes that became free found nothing more to do.
 
         Not after every piece of work: a volume full of small packages is checked at the pace of its disk, and a look
-        at everything in between would set the pace instead.
+        at everything in between would set the pace instead. Nor because of a volume on which nothing has ended since:
+        it has nothing to do, and the last look found nothing.
         """
         with self._condition:
-            dry = self._ended and self._idle and now - self._planned_at >= IDLE_PLANNING_SECONDS
+            dry = self._ended_on & self._idle and now - self._planned_at >= IDLE_PLANNING_SECONDS
             if not self._woken and not dry:
                 return False
-            self._woken = self._ended = False
+            self._woken = False
+            self._ended_on.clear()
             self._planned_at = now
             return True
 
@@ -168,61 +186,124 @@ class Dispatcher:
         if not running:
             return
         with self._custodian.catalogue.write() as tx:
+            readable = self._readable(tx)
             for work in running:
+                work.answered |= readable
                 if work.progress.done != work.seen_bytes:
                     work.seen_bytes, work.moved_at = work.progress.done, now
                 lease = self._custodian.settings.custody.lease
                 if not tasks.renew(tx, work.task.id, self._owner, lease, work.seen_bytes):
                     work.lost.set()
 
-    def _claim(self) -> bool:
-        """Start what there are lanes for; tell whether some stayed free."""
-        free = self._free_lanes()
+    def _give_up_what_hangs(self) -> None:
+        """Put back what has not moved for long and touches a volume that no longer answers.
+
+        What does not move while everything that it touches answers is left alone: it may be a long fsync.
+        """
+        patience = self._custodian.settings.custody.stalled_after
+        limit = time.monotonic() - patience.total_seconds()
+        with self._condition:
+            slow = [running for running in self._running.values() if running.moved_at < limit]
+        for running in slow:
+            with self._custodian.catalogue.read() as tx:
+                hung = self._hangs_in(tx, running)
+            if hung:
+                self._give_up(running, hung, f"Nothing moved for {duration_text(patience)}")
+
+    def _hangs_in(self, tx: Tx, running: _Running) -> frozenset[str]:
+        """The volumes that a task which does not move hangs in.
+
+        It may be those that it writes, and those that it reads from. Or it waits for the package's lock, which one
+        that was given up holds: then it is where that one hangs.
+        """
+        held = {c.volume for c in copies.of_package(tx, running.task.package_id) if c.state in STORED_STATES}
+        silent = ({*running.task.volumes} | held) & running.answered - self._readable(tx)
+        with self._condition:
+            before = [other for other in self._given_up if other.task.package_id == running.task.package_id]
+        return frozenset(silent).union(*(other.hung for other in before))
+
+    def _give_up(self, running: _Running, hung: frozenset[str], why: str) -> None:
+        task, custody = running.task, self._custodian.settings.custody
+        with self._condition:
+            if self._running.get(task.id) is not running:
+                return
+            del self._running[task.id]
+            running.hung = hung
+            running.lost.set()
+            self._given_up.append(running)
+            self._woken = True
+        names = ", ".join(sorted(hung))
+        log.error("task-given-up", task=task.id, kind=str(task.kind), identifier=task.identifier, hangs=sorted(hung))
+        with self._custodian.catalogue.write() as tx:
+            wait = backoff(task.attempts, custody.retry_min, custody.retry_max)
+            tasks.postpone(tx, task.id, tx.now + wait, f"{why}, and {names} does not answer.", self._owner)
+
+    def _claim(self) -> frozenset[str]:
+        """Start what there are lanes for; return the volumes of which some stayed free."""
+        with self._custodian.catalogue.read() as tx:
+            readable = self._readable(tx)
+        free = self._free_lanes(readable)
         lanes = sum(max(0, count) for count in free.values())
         if lanes == 0:
-            return False
+            return frozenset()
         with self._custodian.catalogue.write() as tx:
             claimed = tasks.claim(
                 tx, owner=self._owner, lease=self._custodian.settings.custody.lease, free_lanes=free,
                 limit=lanes,
             )  # fmt: skip
         for task in claimed:
-            progress, lost = Progress(), threading.Event()
-            thread = threading.Thread(
-                target=self._run, args=(task, progress, lost), name=f"{task.kind}-{task.id}", daemon=True
-            )
-            with self._condition:
-                if task.id in self._running:
-                    # Its lease ran out while its thread was at work here; now it has a new one.
-                    continue
-                self._running[task.id] = _Running(task, progress, thread, lost)
-                thread.start()
-        return sum(len(task.volumes) for task in claimed) < lanes
+            free.subtract(task.volumes)
+            self._start(task, readable)
+        return frozenset(name for name, count in free.items() if count > 0)
 
-    def _free_lanes(self) -> dict[str, int]:
-        with self._custodian.catalogue.read() as tx:
-            conditions = {v.name: v.condition for v in catalog_volumes.all(tx)}
-        free = {
-            name: self._custodian.settings.volume(name).lanes
-            for name in self._custodian.volumes
-            if conditions.get(name, Condition.UNKNOWN) in READABLE
-        }
+    def _start(self, task: Task, readable: Collection[str]) -> None:
+        running = _Running(task, set(readable))
+        name = f"{task.kind}-{task.id}"
+        running.thread = threading.Thread(target=self._run, args=(running,), name=name, daemon=True)
+        with self._condition:
+            if task.id in self._running:
+                # Its lease ran out while its thread was at work here; now it has a new one.
+                return
+            self._running[task.id] = running
+            try:
+                running.thread.start()
+                return
+            except RuntimeError as error:
+                # The machine has no thread left to give (RLIMIT_NPROC, the unit's TasksMax).
+                del self._running[task.id]
+                reason = f"It could not be begun: {error}."
+        log.error("task-not-begun", task=task.id, kind=str(task.kind), identifier=task.identifier, reason=reason)
+        with self._custodian.catalogue.write() as tx:
+            tasks.postpone(tx, task.id, tx.now + self._custodian.settings.custody.retry_min, reason, self._owner)
+
+    def _readable(self, tx: Tx) -> set[str]:
+        return {volume.name for volume in catalog_volumes.all(tx) if volume.condition in READABLE}
+
+    def _free_lanes(self, readable: Collection[str]) -> Counter[str]:
+        """The lanes that are free, of the volumes that answer. One that was given up counts where it hangs: where that
+        is one of several, not on those that answer again."""
+        lanes = ((name, self._custodian.settings.volume(name).lanes) for name in self._custodian.volumes)
+        free = Counter({name: count for name, count in lanes if name in readable})
         with self._condition:
             for running in self._running.values():
-                for name in running.task.volumes:
-                    if name in free:
-                        free[name] -= 1
+                free.subtract(name for name in running.task.volumes if name in free)
+            for running in self._given_up:
+                if running.hung <= free.keys():
+                    free.subtract(running.hung)
         return free
 
     # --- the workers' threads
 
-    def _run(self, task: Task, progress: Progress, lost: threading.Event) -> None:
+    def _run(self, running: _Running) -> None:
+        task, progress = running.task, running.progress
         started = time.monotonic()
-        work = Work(task, self._custodian, progress, lambda: self._stopping or lost.is_set())
+        work = Work(task, self._custodian, progress, lambda: self._stopping or running.lost.is_set())
         logger = log.bind(task=task.id, kind=str(task.kind), identifier=task.identifier, volumes=list(task.volumes))
         try:
             result = self._attempt(work, logger)
-            self._finish(task, result, progress)
+            if not running.hung:
+                # Of one that was given up the task is no longer ours, though its number and our name may be on it.
+                self._finish(task, result, progress)
             logger.info(
                 "task-ended",
                 ending=result.ending.value if result else "stopped",
@@ -235,8 +316,12 @@ class Dispatcher:
             logger.error("task-ending-not-recorded", code=error.code, reason=str(error))
         finally:
             with self._condition:
-                self._running.pop(task.id, None)
-                self._freed = self._ended = True
+                if running in self._given_up:
+                    self._given_up.remove(running)
+                elif self._running.get(task.id) is running:
+                    del self._running[task.id]
+                self._freed = True
+                self._ended_on.update(task.volumes)
                 self._condition.notify_all()
 
     def _attempt(self, work: Work, logger: structlog.stdlib.BoundLogger) -> Result | None:

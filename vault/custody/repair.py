@@ -10,7 +10,7 @@ from vault.catalog import volumes as catalog_volumes
 from vault.custody import record, verify
 from vault.custody.context import SOURCE_STATES, Custodian, part_of
 from vault.custody.evidence import keep_evidence
-from vault.custody.replicate import READABLE, best_sources, doubt_sources, no_source_has
+from vault.custody.replicate import READABLE, best_sources, doubt_sources, no_source_has, stop_if_given_up
 from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
 from vault.errors import Corrupted, VaultError
@@ -76,12 +76,12 @@ def _repair(work: Work, version: Version, copy: Copy, volume: Volume, sources: l
                 remedy="Look at the health of that volume; the damaged copy was left as it is.",
                 code="write-not-proved",
             )
-        _put(custodian, version, copy, volume, staging, result, proof)
+        _put(work, version, copy, volume, staging, result, proof)
     return done(f"repaired from {', '.join(result.used)}")
 
 
 def _put(
-    custodian: Custodian,
+    work: Work,
     version: Version,
     copy: Copy,
     volume: Volume,
@@ -90,8 +90,9 @@ def _put(
     proof: CheckReport,
 ) -> None:
     """Swap the proven part in, and record it with the evidence. Renames change no bytes: the proof holds."""
-    part = part_of(version)
+    custodian, part = work.custodian, part_of(version)
     with custodian.locks.hold(version.identifier):
+        stop_if_given_up(work, version)
         with custodian.catalogue.read() as tx:
             head = verify.newest_here(copies.of_package(tx, version.package_id), copy) <= version.number
         label = f"{custodian.catalogue.clock():%Y%m%dT%H%M%SZ}-{copy.id}-{secrets.token_hex(2)}"

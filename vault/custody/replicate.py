@@ -12,7 +12,7 @@ from vault.custody.context import SOURCE_STATES, Custodian, part_of
 from vault.custody.evidence import keep_evidence
 from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
-from vault.errors import Conflict, Full, Unreachable, VaultError
+from vault.errors import Conflict, Full, Interrupted, Unreachable, VaultError
 from vault.model import Condition, Copy, CopyState, Json, Version
 from vault.volumes.base import KeptEvidence, Part, Volume
 
@@ -103,7 +103,7 @@ def _copy(
             doubt_sources(custodian, version, result)
             for placing, target in targets:
                 if target.failure is None and not result.lost:
-                    _put(custodian, version, part, placing, target, result)
+                    _put(work, version, part, placing, target, result)
                 if target.failure is not None:
                     failures.append((placing.volume.name, target.failure))
             if result.lost:
@@ -118,9 +118,8 @@ def _give_up(custodian: Custodian, version: Version, placing: _Placing, error: V
     custodian.look(placing.volume.name)
 
 
-def _put(
-    custodian: Custodian, version: Version, part: Part, placing: _Placing, target: Target, result: Transfer
-) -> None:
+def _put(work: Work, version: Version, part: Part, placing: _Placing, target: Target, result: Transfer) -> None:
+    custodian = work.custodian
     with custodian.locks.hold(version.identifier):
         with custodian.catalogue.read() as tx:
             newest = verify.newest_here(copies.of_package(tx, version.package_id), placing.copy)
@@ -158,6 +157,12 @@ def settle_copy(custodian: Custodian, version: Version, copy: Copy) -> bool:
     return True
 
 
+def stop_if_given_up(work: Work, version: Version) -> None:
+    """Before anything is put in place: raise Interrupted if others do this work by now, as it hung too long."""
+    if work.cancelled():
+        raise Interrupted(f"Making a copy of {version.identifier} v{version.number} was stopped.")
+
+
 def _record_written(
     custodian: Custodian,
     version: Version,
@@ -171,7 +176,9 @@ def _record_written(
         if copy.state is CopyState.PLANNED:
             copy = record.writing(tx, copy)
         detail = {} if result is None else {"files": result.files, "bytes": result.bytes}
-        record.written(custodian, tx, version, copy, source, detail)
+        # In any other state it hung while it was put in place, and others have recorded since what they found there.
+        if copy.state is CopyState.WRITING:
+            record.written(custodian, tx, version, copy, source, detail)
         if kept is not None:
             keep_evidence(custodian, tx, version, copy.id, placing.volume.name, kept)
 
