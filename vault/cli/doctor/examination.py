@@ -30,7 +30,7 @@ def examine(config: Path, endpoint: Callable[[], Endpoint]) -> Iterator[Finding]
         yield from found
     yield machine.clock(utcnow(), newest)
     if settings is not None:
-        yield from _volumes(settings)
+        yield from _volumes(settings, fresh=newest is None)
     try:
         where = endpoint()
     except VaultError:
@@ -42,11 +42,11 @@ def examine(config: Path, endpoint: Callable[[], Endpoint]) -> Iterator[Finding]
     yield from node.daemon(where)
 
 
-def _volumes(settings: Settings) -> Iterator[Finding]:
+def _volumes(settings: Settings, *, fresh: bool) -> Iterator[Finding]:
     if not settings.volumes:
         remedy = _("Add a [[volume]] to the configuration, then: vaultctl volumes init NAME")
         yield Finding(Level.BAD, _("volumes"), _("There is no volume."), remedy)
         return
     yield from volumes.machine(settings)
     for configured in settings.volumes:
-        yield from volumes.volume(settings, configured)
+        yield from volumes.volume(settings, configured, fresh=fresh)

@@ -18,7 +18,7 @@ from vault.client import Client, Endpoint
 from vault.clock import utcnow
 from vault.config import Settings, examine
 from vault.errors import VaultError
-from vault.i18n import _
+from vault.i18n import _, n_
 from vault.ledger import events
 from vault.signing import NodeKey
 
@@ -117,9 +117,11 @@ def catalogue(settings: Settings) -> tuple[datetime | None, list[Finding]]:
         return None, [bad(area, error)]
     finally:
         opened.close()
-    what = _("{place} opens; its schema is {found}, its ledger has {count} events.").format(
-        place=opened.place, found=revision, count=head.seq
-    )
+    what = n_(
+        "{place} opens; its schema is {found}, its ledger has {count} event.",
+        "{place} opens; its schema is {found}, its ledger has {count} events.",
+        head.seq,
+    ).format(place=opened.place, found=revision, count=head.seq)
     return (last[0].time if last else None), [Finding(Level.OK, area, what)]
 
 

@@ -29,7 +29,7 @@ def machine(settings: Settings) -> list[Finding]:
             Finding(Level.BAD, area, what, _("Look at the file servers and at the network; see below which it is."))
         ]
     if not problems:
-        found = [Finding(Level.OK, area, _("Every volume is where the configuration says."))]
+        found = [Finding(Level.OK, area, _("Every folder of a volume is there, and mounted where it must be."))]
         if settings.node.accept_shared_devices:
             remedy = _("For anything but a demonstration, take node.accept_shared_devices out of the configuration.")
             what = _("Whether two volumes are on one device was not looked at.")
@@ -38,8 +38,8 @@ def machine(settings: Settings) -> list[Finding]:
     return [Finding(Level.BAD, area, str(problem).rpartition("; ")[0], problem.remedy) for problem in problems]
 
 
-def volume(settings: Settings, configured: VolumeSettings) -> list[Finding]:
-    """One volume: mounted, itself, writable, with room."""
+def volume(settings: Settings, configured: VolumeSettings, *, fresh: bool = False) -> list[Finding]:
+    """One volume: mounted, itself, writable, with room. ``fresh``: the node has no catalogue yet."""
     area = configured.name
     opened = open_volume(settings, configured.name)
     try:
@@ -51,7 +51,7 @@ def volume(settings: Settings, configured: VolumeSettings) -> list[Finding]:
                 Level.BAD, area, what, _("Look at the file server, its cable and the network; then mount it again.")
             )
         ]
-    found = [_condition(configured, probe)]
+    found = [_condition(configured, probe, fresh=fresh)]
     if probe.identity is None:
         return found
     if probe.identity.name != configured.name:
@@ -74,15 +74,30 @@ def volume(settings: Settings, configured: VolumeSettings) -> list[Finding]:
     return found
 
 
-def _condition(configured: VolumeSettings, probe: Probe) -> Finding:
+def _condition(configured: VolumeSettings, probe: Probe, *, fresh: bool) -> Finding:
     if probe.condition is Condition.ONLINE and probe.identity is not None:
         return Finding(Level.OK, configured.name, _("It is mounted; UUID {uuid}").format(uuid=probe.identity.uuid))
+    if probe.condition is Condition.FOREIGN and probe.identity is None:
+        init = f"vaultctl volumes init {configured.name}"
+        if fresh:
+            remedy = _("The next step, once vaultd runs: {command}").format(command=init)
+            return Finding(Level.NOTE, configured.name, _("It was not initialised yet."), remedy)
+        remedy = _("Mount the volume there. Only if it is a new one: {command}").format(command=init)
+        return Finding(Level.BAD, configured.name, probe.reason, remedy)
     return Finding(Level.BAD, configured.name, probe.reason or str(probe.condition))
 
 
 def _room(configured: VolumeSettings, probe: Probe) -> list[Finding]:
     if probe.free_bytes is None or probe.size_bytes is None:
         return []
+    if configured.reserve >= probe.size_bytes:
+        what = _(
+            "Its reserve ({reserve}) is not smaller than the volume ({size}): nothing is ever written to it."
+        ).format(
+            reserve=format_bytes(configured.reserve, current_language()),
+            size=format_bytes(probe.size_bytes, current_language()),
+        )
+        return [Finding(Level.BAD, configured.name, what, _("Write a smaller reserve for it in the configuration."))]
     free = format_bytes(probe.free_bytes, current_language())
     remedy = _("Add a volume, or evacuate this one to a larger one.")
     if probe.free_bytes <= configured.reserve:
