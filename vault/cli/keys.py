@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from vault.config import Settings
 from vault.durable import describe_os_error
 from vault.errors import Invalid, VaultError
+from vault.i18n import _
 from vault.signing import NodeKey
 
 KEY_FILE = "node.key"
@@ -38,7 +39,7 @@ def _read_key(text: str) -> bytes:
     if raw is None:
         raise Invalid(
             f"{text} holds no Ed25519 public key.",
-            remedy="Give the 32 bytes in base64 (public_key of a receipt that you trust), or a PEM file.",
+            remedy=_("Give the 32 bytes in base64 (public_key of a receipt that you trust), or a PEM file."),
             code="bad-key",
         )
     return raw

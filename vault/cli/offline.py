@@ -30,6 +30,7 @@ from vault.formats.ocfl import (
     sidecar_name,
 )
 from vault.formats.tar_writer import TarWriter
+from vault.i18n import _
 from vault.intake.unpack import RESERVED
 from vault.volumes.directory import NODE, OCFL, DirectoryVolume
 from vault.volumes.tree import Tree
@@ -76,7 +77,7 @@ class StoredVersion:
         if found.hexdigest() != digest:
             raise Corrupted(
                 f"{path} of {self.identifier} v{self.number} is damaged on the volume {self.volume.name!r}.",
-                remedy="Take it from another volume, and order a repair once vaultd runs again.",
+                remedy=_("Take it from another volume, and order a repair once vaultd runs again."),
             )
 
     def write_tar(self, write: Callable[[bytes], object], progress: Progress = no_progress) -> None:
@@ -101,7 +102,7 @@ def find_version(volume: DirectoryVolume, identifier: str, number: int | None) -
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(
                 f"There is no package {identifier!r} on the volume {volume.name!r}.",
-                remedy="Look at its spelling, and on the other volumes.",
+                remedy=_("Look at its spelling, and on the other volumes."),
                 code="no-such-package",
             ) from error
         except OSError as error:
@@ -130,7 +131,7 @@ def _checked_inventory(tree: Tree, place: str, data: bytes, volume: str) -> Inve
     if hashlib.new(inventory.digest_algorithm, data).hexdigest() != stated:
         raise Corrupted(
             f"The inventory of {inventory.id} on the volume {volume!r} is not what its sidecar says.",
-            remedy="Take the package from another volume, and order a repair once vaultd runs again.",
+            remedy=_("Take the package from another volume, and order a repair once vaultd runs again."),
         )
     return inventory
 
@@ -147,13 +148,13 @@ def open_catalogue(settings: Settings) -> Iterator[Catalogue]:
         if revision is None:
             raise NotFound(
                 f"There is no catalogue at {catalogue.place} yet.",
-                remedy="vaultd makes it when it first starts; look whether catalog.url is right.",
+                remedy=_("vaultd makes it when it first starts; look whether catalog.url is right."),
                 code="no-catalogue",
             )
         if revision != newest:
             raise ConfigError(
                 f"The catalogue at {catalogue.place} has the schema {revision}, and this program needs {newest}.",
-                remedy="Use the vaultctl that belongs to the vaultd which wrote it, or start this vaultd.",
+                remedy=_("Use the vaultctl that belongs to the vaultd which wrote it, or start this vaultd."),
                 code="catalogue-other-schema",
             )
         yield catalogue

@@ -23,6 +23,7 @@ from vault.config.load import VARIABLE
 from vault.config.settings import ApiSettings
 from vault.durable import describe_os_error
 from vault.errors import ConfigError
+from vault.i18n import _
 
 _LARGEST_TOKEN = 4096
 
@@ -90,7 +91,9 @@ class Session:
         except OSError as error:
             raise describe_os_error(error, f"reading the token in {self.token_file}") from error
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{self.token_file} holds no token.", remedy="Write the token alone into it.") from error
+            raise ConfigError(
+                f"{self.token_file} holds no token.", remedy=_("Write the token alone into it.")
+            ) from error
         if stat.S_IMODE(mode) & 0o077:
             raise ConfigError(
                 f"The token in {self.token_file} can be read by others.", remedy=f"chmod 600 {self.token_file}"

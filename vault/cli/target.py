@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from vault.durable import TEMP_PREFIX, describe_os_error, rename_durably
 from vault.errors import Conflict, Invalid
+from vault.i18n import _
 
 
 class Target:
@@ -27,7 +28,9 @@ class Target:
             self.path = os.path.join(self.path, name)
         elif self.path.endswith("/"):
             raise Invalid(
-                f"There is no folder {self.path}.", remedy="Create it, or name a file.", code="no-such-folder"
+                _("There is no folder {folder}.").format(folder=self.path),
+                remedy=_("Create it, or name a file."),
+                code="no-such-folder",
             )
 
     def check(self, check: Callable[[], None]) -> None:
@@ -66,7 +69,7 @@ class Target:
     def _refuse_taken(self) -> None:
         if not self._force and os.path.lexists(self.path):
             raise Conflict(
-                f"{self.path} is there already.",
-                remedy="Name another file, or add --force to replace it.",
+                _("{path} is there already.").format(path=self.path),
+                remedy=_("Name another file, or add --force to replace it."),
                 code="occupied",
             )

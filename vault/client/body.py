@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from vault.durable import describe_os_error
 from vault.errors import Interrupted, Invalid
 from vault.formats.names import shown
+from vault.i18n import _
 
 CHUNK: Final = 1024 * 1024
 
@@ -66,7 +67,7 @@ def open_file(path: str, expected: Stamp | None = None) -> int:
     if not stat.S_ISREG(facts.st_mode):
         os.close(descriptor)
         raise Invalid(
-            f"{shown(path)} is neither a file nor a folder.", remedy="Deposit a file, an archive or a folder.",
+            f"{shown(path)} is neither a file nor a folder.", remedy=_("Deposit a file, an archive or a folder."),
             code="not-a-file",
         )  # fmt: skip
     if expected is not None and Stamp.of(facts) != expected:
@@ -97,7 +98,7 @@ def changed(path: str) -> Interrupted:
     """The error for a file that is not what it was a moment ago."""
     return Interrupted(
         f"{shown(path)} changed while it was being deposited; nothing was stored.",
-        remedy="Something is writing to it. Wait until it is finished, then deposit again.",
+        remedy=_("Something is writing to it. Wait until it is finished, then deposit again."),
         code="source-changed",
     )
 
@@ -120,7 +121,9 @@ class FileBody:
         stamp = Stamp.of(os.fstat(descriptor))
         os.close(descriptor)
         if not stamp.size:
-            raise Invalid(f"{shown(path)} is empty.", remedy="Deposit a file that holds something.", code="empty-body")
+            raise Invalid(
+                f"{shown(path)} is empty.", remedy=_("Deposit a file that holds something."), code="empty-body"
+            )
         digest = hashlib.sha256()
         for chunk in read_file(path, stamp, progress):
             digest.update(chunk)

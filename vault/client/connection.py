@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from vault.errors import ConfigError, Interrupted, Refused, Unreachable
+from vault.i18n import N_, _
 
-_LOOK = "Look whether it runs (systemctl status vaultd) and what it says (journalctl -u vaultd)."
+_LOOK = N_("Look whether it runs (systemctl status vaultd) and what it says (journalctl -u vaultd).")
 _NAME_BEHIND_A_SOCKET: Final = "http://vault"
 _KNOCK_SECONDS = 10.0
 
@@ -47,13 +48,13 @@ def connect(endpoint: Endpoint, timeout: float) -> httpx.Client:
     parts = urlsplit(endpoint.url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ConfigError(
-            f"{endpoint.url!r} is no address of a node.", remedy="Write one such as https://kho.example.vn:8443"
+            f"{endpoint.url!r} is no address of a node.", remedy=_("Write one such as https://kho.example.vn:8443")
         )
     local = _is_loopback(parts.hostname)
     if parts.scheme == "http" and not local:
         raise Refused(
             f"The token would travel to {parts.hostname} in the clear.",
-            remedy="Use https, with a TLS proxy before the node.",
+            remedy=_("Use https, with a TLS proxy before the node."),
             code="clear-text",
         )
     headers = {"Authorization": f"Bearer {endpoint.token}"} if endpoint.token else {}
@@ -68,7 +69,8 @@ def connect(endpoint: Endpoint, timeout: float) -> httpx.Client:
         )
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         raise ConfigError(
-            f"{endpoint.url!r} or its token cannot be used: {error}.", remedy="Write both without special characters."
+            f"{endpoint.url!r} or its token cannot be used: {error}.",
+            remedy=_("Write both without special characters."),
         ) from error
 
 
@@ -79,16 +81,16 @@ def _knock(path: Path) -> None:
         try:
             probe.connect(str(path))
         except FileNotFoundError as error:
-            raise Unreachable(f"vaultd is not running: there is no socket {path}.", remedy=_LOOK) from error
+            raise Unreachable(f"vaultd is not running: there is no socket {path}.", remedy=_(_LOOK)) from error
         except PermissionError as error:
             raise Unreachable(
                 f"You may not speak to vaultd at {path}.",
-                remedy="Type it with sudo, or be added to the group of the socket (ls -l shows which).",
+                remedy=_("Type it with sudo, or be added to the group of the socket (ls -l shows which)."),
                 code="permission-denied",
             ) from error
         except OSError as error:
             what = "vaultd is not running: nobody answers" if error.errno == errno.ECONNREFUSED else f"{error}"
-            raise Unreachable(f"{what} at {path}.", remedy=_LOOK) from error
+            raise Unreachable(f"{what} at {path}.", remedy=_(_LOOK)) from error
 
 
 def _is_loopback(host: str) -> bool:
@@ -106,17 +108,17 @@ def explained(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except httpx.ConnectError as error:
-        raise Unreachable(f"vaultd at {endpoint} does not answer: {error}.", remedy=_LOOK) from error
+        raise Unreachable(f"vaultd at {endpoint} does not answer: {error}.", remedy=_(_LOOK)) from error
     except httpx.ConnectTimeout as error:
-        raise Unreachable(f"vaultd at {endpoint} does not take the connection.", remedy=_LOOK) from error
+        raise Unreachable(f"vaultd at {endpoint} does not take the connection.", remedy=_(_LOOK)) from error
     except httpx.TimeoutException as error:
         raise Unreachable(
             f"vaultd at {endpoint} took the request and does not answer.",
-            remedy=f"It may be busy. {_LOOK} What was asked may still happen.",
+            remedy=_("It may be busy. {look} What was asked may still happen.").format(look=_(_LOOK)),
             code="timed-out",
         ) from error
     except httpx.TransportError as error:
         raise Interrupted(
             f"The connection to vaultd at {endpoint} broke off: {str(error) or type(error).__name__}.",
-            remedy=f"{_LOOK} Then try again.",
+            remedy=_("{look} Then try again.").format(look=_(_LOOK)),
         ) from error

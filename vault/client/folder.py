@@ -21,6 +21,7 @@ from vault.formats.archive import MemberKind
 from vault.formats.bag_writer import bag_manifests
 from vault.formats.names import NameRegister, check_member_name, shown
 from vault.formats.tar_writer import TAR_END, tar_header, tar_padding
+from vault.i18n import _
 
 _FIRST: Final = re.compile(r"bagit\.txt|bag-info\.txt|fetch\.txt|(?:tag)?manifest-[^/]+\.txt", re.IGNORECASE)
 _REMEDY: Final = "Correct or remove what is listed, then deposit again."
@@ -93,7 +94,7 @@ def list_folder(root: str) -> Listing:
         )
     if not walk.files:
         raise Invalid(
-            f"The folder {shown(root)} holds no file.", remedy="Deposit one that holds something.", code="empty-body"
+            f"The folder {shown(root)} holds no file.", remedy=_("Deposit one that holds something."), code="empty-body"
         )
     return Listing(tuple(sorted(walk.files, key=lambda file: file.name)), tuple(sorted(walk.empty)))
 

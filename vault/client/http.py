@@ -23,6 +23,7 @@ from vault.client.body import CHUNK, Body, Progress, no_progress
 from vault.client.connection import Endpoint, connect, explained
 from vault.client.problems import Explain, as_it_is, error_of
 from vault.errors import Corrupted, Unreachable, VaultError
+from vault.i18n import _
 from vault.model import Descriptive, Json, TaskState, VolumeMode
 
 _ModelT = TypeVar("_ModelT", bound=wire.Model)
@@ -78,7 +79,7 @@ class Download:
             if found.hexdigest() != self.digests[name]:
                 raise Corrupted(
                     f"What arrived has the {name} {found.hexdigest()}, and the node said {self.digests[name]}.",
-                    remedy="It was altered on its way; nothing was kept of it. Fetch it again.",
+                    remedy=_("It was altered on its way; nothing was kept of it. Fetch it again."),
                     code="digest-mismatch",
                 )
 
@@ -208,7 +209,7 @@ class Client:
                 self._checked(response)
                 raise Unreachable(
                     "Only a tape holds it; it is being fetched from there.",
-                    remedy="Ask again later.",
+                    remedy=_("Ask again later."),
                     code="recall-begun",
                 )
             yield Download(response, self.endpoint)
@@ -311,7 +312,7 @@ class Client:
             raise error_of(response, self._explain)
         if response.status_code >= 300:
             raise VaultError(
-                f"{self.endpoint} leads elsewhere ({response.status_code}).", remedy="Give the node's own address."
+                f"{self.endpoint} leads elsewhere ({response.status_code}).", remedy=_("Give the node's own address.")
             )
         return response
 
@@ -365,7 +366,7 @@ def _parsed(response: httpx.Response, model: type[_ModelT]) -> _ModelT:
 def _not_understood(response: httpx.Response) -> VaultError:
     return VaultError(
         f"The answer to {response.request.method} {response.request.url.path} cannot be understood.",
-        remedy="Is vaultctl of the same version as vaultd (vaultctl --version, vaultctl status)?",
+        remedy=_("Is vaultctl of the same version as vaultd (vaultctl --version, vaultctl status)?"),
         code="bad-answer",
     )
 

@@ -23,6 +23,7 @@ from vault.errors import (
     VaultError,
     WrongVolume,
 )
+from vault.i18n import _
 from vault.wire import Problem
 
 _BY_CODE: Final[Mapping[str, type[VaultError]]] = {
@@ -85,7 +86,7 @@ def error_of(response: httpx.Response, explain: Explain = as_it_is) -> VaultErro
         kind = _BY_STATUS.get(response.status_code, Invalid if response.status_code < 500 else VaultError)
         return kind(
             f"The answer was {response.status_code} {response.reason_phrase}, without an explanation.",
-            remedy="Look whether the address is that of vaultd, and at what stands between (a proxy).",
+            remedy=_("Look whether the address is that of vaultd, and at what stands between (a proxy)."),
         )
     return error_from_problem(explain(problem))
 

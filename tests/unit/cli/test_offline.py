@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -252,6 +253,14 @@ def test_a_backup_is_a_catalogue_of_its_own(config, tmp_path):
     assert main(["--config", str(config), "catalog", "backup", str(tmp_path / "none" / "b.db")]) == 3
 
 
+def test_a_backup_replaces_nothing_unless_it_is_told_to(config, tmp_path):
+    (tmp_path / "b.db").write_text("older")
+    assert main(["--config", str(config), "catalog", "backup", str(tmp_path / "b.db")]) == 7
+    assert (tmp_path / "b.db").read_text() == "older"
+    assert main(["--config", str(config), "catalog", "backup", "--force", str(tmp_path / "b.db")]) == 0
+    assert (tmp_path / "b.db").read_bytes().startswith(b"SQLite format 3")
+
+
 # --- the doctor
 
 
@@ -301,8 +310,27 @@ def test_what_must_be_mounted_and_is_not_is_wrong(config, capsys):
 
 
 def test_a_volume_without_room_is_wrong(config, capsys):
-    config.write_text(CONFIG.replace("reserve = 0", 'reserve = "900 PB"'))
+    room = shutil.disk_usage(config.parent)
+    config.write_text(CONFIG.replace("reserve = 0", f'reserve = "{(room.free + room.total) // 2} B"'))
     assert any("It is full" in what for _, what in wrong(diagnosis(config, capsys)))
+
+
+def test_a_reserve_as_large_as_the_volume_is_wrong(config, capsys):
+    config.write_text(CONFIG.replace("reserve = 0", 'reserve = "900 PB"'))
+    assert any("Its reserve (900 PB) is not smaller" in what for _, what in wrong(diagnosis(config, capsys)))
+
+
+def test_on_a_new_node_the_doctor_says_what_comes_next(config, tmp_path, capsys):
+    shutil.rmtree(tmp_path / "a")
+    (tmp_path / "a").mkdir()
+    mounted = [one for one in diagnosis(config, capsys) if one["area"] == "a" and one["level"] != "ok"]
+    assert [(one["level"], "Only if it is a new one" in one["remedy"]) for one in mounted] == [("bad", True)]
+    shutil.rmtree(tmp_path / "state")
+    (tmp_path / "state").mkdir(mode=0o750)
+    found = diagnosis(config, capsys)
+    assert [area for area, _ in wrong(found)] == ["daemon"]
+    assert [one["what"] for one in found if one["area"] == "a"] == ["It was not initialised yet."]
+    assert any("vaultctl volumes init a" in one["remedy"] for one in found)
 
 
 def test_a_key_or_state_that_others_can_touch_is_wrong(config, tmp_path, capsys):

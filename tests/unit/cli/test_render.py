@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from vault import wire
+from vault.cli.commands.status import sound
 from vault.cli.output import make_console, print_error
 from vault.cli.render import ledger, node, packages
 from vault.cli.text import Speech
@@ -59,6 +60,48 @@ def test_status_says_first_whether_the_policy_holds():
     assert lines[0].startswith("sonla-1   khoso 0.1.0   22/11/2026 17:40")
     assert lines[1].rstrip() == "Policy: held for every version (12,345 packages)"
     assert lines[2].rstrip() == "No alerts."
+
+
+def test_a_node_that_could_hold_nothing_holds_no_policy():
+    empty = status(packages=0, volumes=[volume(condition="offline")])
+    assert "held for every version" not in text_of(node.status(empty, SAY))
+    assert not sound(empty)
+    assert sound(status(packages=0))
+    assert "held for every version" in text_of(node.status(status(packages=0), SAY))
+
+
+def test_one_of_a_thing_is_one():
+    assert "Ledger: 1 event." in text_of(node.status(status(ledger={"seq": 1, "hash": "0" * 64}), SAY))
+
+
+def test_what_is_missing_is_said_only_where_something_is():
+    found = package()
+    version = found.versions[0].model_copy(update={"missing": wire.Count(disk=1, tape=0)})
+    text = text_of(packages.package(found.model_copy(update={"versions": [version]}), SAY))
+    assert "missing: 1 on disk" in text
+    assert "tape" not in text
+
+
+def test_the_bytes_of_a_receipt_can_be_read():
+    assert "1,234,567 (1.23 MB)" in text_of(ledger.receipt({"bytes": 1234567}, SAY))
+
+
+def test_a_receipt_without_a_time_is_said_so_in_vietnamese():
+    version = package().versions[0].model_copy(update={"receipt": "/v1/receipts/x"})
+    with speaking("vi"):
+        text = text_of(packages.package(package().model_copy(update={"versions": [version]}), SAY))
+    assert "đã cấp" in text
+    assert "cấp lúc" not in text
+
+
+def test_damage_in_an_event_names_the_whole_path():
+    path = "data/" + "x" * 300 + ".pdf"
+    detail = {"findings": [{"kind": "changed", "path": path}, {"kind": "missing", "path": "b"}], "findings_count": 2}
+    event = wire.Event.model_validate(
+        {"seq": 12, "type": "fixity-check", "time": NOW, "outcome": "failure", "agent": "node:x", "identifier": "H/1",
+         "version": 2, "volume": "nas-a", "detail": detail, "previous": "0", "hash": "1"}
+    )  # fmt: skip
+    assert ledger.event_line(event, SAY).plain.endswith(f"changed: {path} and 1 more")
 
 
 def test_status_names_what_is_below_and_every_alert_with_its_remedy():

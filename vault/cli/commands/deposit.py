@@ -278,7 +278,7 @@ def check_receipt(body: FileBody | FolderBody, result: Result) -> None:
     if found is not None and body.sent_digest and found != body.sent_digest:
         raise Corrupted(
             f"The node received a body with the sha-256 {found}, and {body.sent_digest} was sent.",
-            remedy="Something between altered it, and the bag still fits. Deposit it over the socket, and compare.",
+            remedy=_("Something between altered it, and the bag still fits. Deposit it over the socket, and compare."),
             code="digest-mismatch",
         )
 

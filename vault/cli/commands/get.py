@@ -117,7 +117,7 @@ def _from_volume(
     if file and file not in found.files:
         raise NotFound(
             f"{identifier} v{found.number} has no file {file!r}.",
-            remedy="Fetch it without --file: the tar shows what it holds.",
+            remedy=_("Fetch it without --file: the tar shows what it holds."),
             code="no-such-file",
         )
     target.suggest(_file_name(file) if file else f"{_file_name(identifier)}-v{found.number}.tar")
@@ -172,6 +172,6 @@ def _compare(read: Callable[[], bytes], path: str, algorithm: str, digest: str) 
 def _wrong(what: str) -> Corrupted:
     return Corrupted(
         f"What was fetched is not what the node has: {what}.",
-        remedy="Nothing was kept of it; fetch it again, and verify the package (vaultctl verify --identifier).",
+        remedy=_("Nothing was kept of it; fetch it again, and verify the package (vaultctl verify --identifier)."),
         code="digest-mismatch",
     )

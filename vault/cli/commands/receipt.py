@@ -106,7 +106,7 @@ def read_document(path: Path) -> object:
         document: object = json_module.loads(data)
     except (ValueError, RecursionError) as error:
         raise Invalid(
-            f"{path} holds no JSON: {error}.", remedy="Give the receipt as the node sent it.", code="not-json"
+            f"{path} holds no JSON: {error}.", remedy=_("Give the receipt as the node sent it."), code="not-json"
         ) from error
     return document
 

@@ -17,7 +17,9 @@ from vault.i18n import _
 
 def sound(found: wire.Status) -> bool:
     """Whether nothing needs a person now: every policy held, and no alert that is critical."""
-    return found.policy_held and not any(alert.severity == "critical" for alert in found.alerts)
+    return (
+        found.policy_held and node.can_store(found) and not any(alert.severity == "critical" for alert in found.alerts)
+    )
 
 
 def status(

@@ -72,7 +72,7 @@ def receipt(document: Mapping[str, Json], say: Speech) -> RenderableType:
         (_("agency"), _text(document, "agency")),
         (_("batch"), _text(document, "batch")),
         (_("files"), _text(document, "files")),
-        (_("bytes"), _text(document, "bytes")),
+        (_("bytes"), _size(document, say)),
         (_("deposited"), _moment(document, "deposited_at", say)),
         (_("issued"), _moment(document, "issued_at", say)),
         (_("policy"), _text(document, "policy")),
@@ -94,6 +94,13 @@ def receipt(document: Mapping[str, Json], say: Speech) -> RenderableType:
 def _text(document: Mapping[str, Json], name: str) -> str:
     value = document.get(name)
     return "" if value is None else plain(str(value), 500)
+
+
+def _size(document: Mapping[str, Json], say: Speech) -> str:
+    found = document.get("bytes")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        return _text(document, "bytes")
+    return f"{say.number(found)} ({say.size(found)})" if found >= 1000 else say.number(found)
 
 
 def _moment(document: Mapping[str, Json], name: str, say: Speech) -> str:

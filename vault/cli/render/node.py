@@ -13,7 +13,7 @@ from vault.cli.render.ledger import Finding, findings_of
 from vault.cli.render.parts import copies, facts, state, table
 from vault.cli.text import NONE, Speech, plain, word
 from vault.i18n import _, n_
-from vault.model import TaskKind, TaskState, VolumeMode
+from vault.model import Condition, TaskKind, TaskState, VolumeMode
 
 _SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 
@@ -37,15 +37,26 @@ def status(found: wire.Status, say: Speech) -> RenderableType:
     parts.append(_schedules(found.schedules, say, found.time))
     parts.append(
         Text(
-            _("Ledger: {count} events. Key: {key}").format(count=say.number(found.ledger.seq), key=found.key_id),
+            n_("Ledger: {count} event. Key: {key}", "Ledger: {count} events. Key: {key}", found.ledger.seq).format(
+                count=say.number(found.ledger.seq), key=found.key_id
+            ),
             style="dim",
         )
     )
     return Group(*parts)
 
 
+def can_store(found: wire.Status) -> bool:
+    """Whether the node holds anything, or at least could: a policy that holds of nothing, and nowhere, is none."""
+    return bool(found.packages) or any(
+        one.condition is Condition.ONLINE and one.mode is VolumeMode.ACTIVE and one.configured for one in found.volumes
+    )
+
+
 def _policy(found: wire.Status, say: Speech) -> Text:
     packages = n_("{n} package", "{n} packages", found.packages).format(n=say.number(found.packages))
+    if not can_store(found):
+        return Text(_("Policy: nothing is stored, and there is no volume that could be written to."), style="bold red")
     if found.policy_held:
         return Text(_("Policy: held for every version ({packages})").format(packages=packages), style="bold green")
     below = sum(found.below_policy.values())

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from vault import wire
 from vault.cli.render.parts import facts, state, table
-from vault.cli.text import Speech, plain, word
+from vault.cli.text import NONE, Speech, plain, word
 from vault.i18n import _, n_
 
 
@@ -66,8 +66,12 @@ def _version(found: wire.Version, say: Speech) -> RenderableType:
         f"  {word(found.kind)}, {files}, {say.size(found.bytes)}, {say.moment(found.created_at)}", style="default"
     )
     if not found.policy_held:
-        missing = _("missing: {disk} on disk, {tape} on tape")
-        head.append("  " + missing.format(disk=found.missing.disk, tape=found.missing.tape), style="red")
+        lacking = [
+            text.format(n=say.number(count))
+            for text, count in ((_("{n} on disk"), found.missing.disk), (_("{n} on tape"), found.missing.tape))
+            if count
+        ]
+        head.append("  " + _("missing: {copies}").format(copies=", ".join(lacking) or NONE), style="red")
     made = table(_("copy on"), _("state"), _("last proved"), _("next check"), _("reason"))
     for copy in found.copies:
         made.add_row(
@@ -80,10 +84,10 @@ def _version(found: wire.Version, say: Speech) -> RenderableType:
     digests = [(name, digest) for name, digest in sorted(found.deposit_digests.items())]
     below = facts(
         [
-            (_("policy"), found.policy),
+            (_("under the policy"), found.policy),
             (_("content"), f"{found.algorithm}:{found.content_digest}"),
             *((_("deposit"), f"{name}:{digest}") for name, digest in digests),
-            (_("receipt"), _("issued") if found.receipt else _("not yet")),
+            (_("receipt"), _("is issued") if found.receipt else _("not yet")),
         ]
     )
     return Group(head, made, below)
