@@ -26,7 +26,10 @@ class Rig:
     robot = True
     forgets = False
     drives = 2
-    patience = Patience(attempts=ATTEMPTS, wait=lambda _: None)
+
+    def __init__(self):
+        self.waited = []
+        self.patience = Patience(attempts=ATTEMPTS, wait=self.waited.append)
 
     def done(self, outcome):
         """The outcome of an act, after whoever was asked has done it."""
@@ -67,6 +70,7 @@ class Rig:
 
 class VirtualRig(Rig):
     def __init__(self, path):
+        super().__init__()
         self.path = path / "library"
         self.changer = VirtualChanger.create(self.path, drives=2, slots=4, import_export=1, patience=self.patience)
         for slot, barcode in HOME.items():
@@ -102,6 +106,7 @@ class MtxRig(Rig):
     forgets = True
 
     def __init__(self, path, library, program):
+        super().__init__()
         self.program = program
         self.lock = path / "lock"
         self.lock.touch()
@@ -141,6 +146,7 @@ class ManualRig(Rig):
     drives = 1
 
     def __init__(self, path):
+        super().__init__()
         self.path = path / "manual"
         self.changer = self.open()
         for slot, barcode in {**HOME, 4: "VLT009L8"}.items():

@@ -188,5 +188,6 @@ def test_an_open_door_is_said_at_once_and_is_no_absence(robot):
         with pytest.raises(DoorOpen) as caught:
             act()
         assert "lose the door" in caught.value.remedy
+    assert robot.waited == []
     robot.door(is_open=False)
     assert robot.shown() == HOME
