@@ -52,6 +52,9 @@ def run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="vaultd", description="The storage node of a digital archive.")
     parser.add_argument("--config", type=Path, help="the configuration (default: $VAULT_CONFIG, /etc/vault/vault.toml)")
     parser.add_argument("--check", action="store_true", help="check the configuration and exit")
+    parser.add_argument(
+        "--new-catalogue", action="store_true", help="begin with an empty catalogue although the node was used before"
+    )
     parser.add_argument("--version", action="version", version=f"vaultd {__version__}")
     options = parser.parse_args(arguments)
     try:
@@ -64,7 +67,7 @@ def run(arguments: list[str]) -> int:
             return 0
         logs.configure(settings.log)
         logs.catch_dying_threads()
-        return _serve(settings)
+        return _serve(settings, new_catalogue=options.new_catalogue)
     except ConfigError as error:
         print(f"vaultd: {error}", file=sys.stderr)  # noqa: T201 - for whoever typed it, and for the journal
         return EXIT_CONFIG
@@ -73,9 +76,9 @@ def run(arguments: list[str]) -> int:
         return EXIT_FAILED
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, *, new_catalogue: bool) -> int:
     notifier = Notifier.from_environment()
-    node = Node(settings)
+    node = Node(settings, new_catalogue=new_catalogue)
     try:
         # In a thread: it asks the volumes' file systems, and a server that is gone may not answer for minutes.
         threading.Thread(target=_say_what_is_wrong, args=(settings,), name="check-machine", daemon=True).start()

@@ -45,8 +45,12 @@ STOP_PATIENCE = timedelta(seconds=20)
 class Node:
     """A storage node without its doors. ``start`` once, ``stop`` once."""
 
-    def __init__(self, settings: Settings, clock: TimeSource = utcnow) -> None:
-        """Open what must be open before anything can run. Raises ConfigError, Unreachable, Full, Corrupted."""
+    def __init__(self, settings: Settings, clock: TimeSource = utcnow, *, new_catalogue: bool = False) -> None:
+        """Open what must be open before anything can run. Raises ConfigError, Unreachable, Full, Corrupted.
+
+        ``new_catalogue`` says that a node which was used before may begin with an empty catalogue.
+        """
+        self._new_catalogue = new_catalogue
         self.settings = settings
         self._lock = _lock_state(settings.node.state)
         try:
@@ -58,6 +62,8 @@ class Node:
     def _build(self, settings: Settings, clock: TimeSource) -> None:
         self.key = NodeKey.load_or_create(Path(settings.node.state) / "node.key")
         self.catalogue = Catalogue.open(settings.catalog.url, clock)
+        if not self._new_catalogue:
+            _refuse_lost_catalogue(self.catalogue, Path(settings.node.state))
         self.catalogue.migrate()
         self.volumes: dict[str, Volume] = {v.name: build_volume(v) for v in settings.volumes}
         self.telemetry = Telemetry(self.volumes)
@@ -206,6 +212,18 @@ def build_volume(settings: VolumeSettings) -> Volume:
         reserve_bytes=settings.reserve,
         sync=settings.sync,
     )
+
+
+def _refuse_lost_catalogue(catalogue: Catalogue, state: Path) -> None:
+    """A node that signed checkpoints and has no catalogue has lost it; an empty one would look like a sound archive."""
+    if catalogue.schema_revision() is None and any((state / checkpoints.FOLDER).glob("*.json")):
+        raise ConfigError(
+            f"This node was used before ({state / checkpoints.FOLDER} has its checkpoints), and its catalogue"
+            f" {catalogue.place} is gone.",
+            remedy="Restore the newest backup of the catalogue to that place. Only if there is none and you know what"
+            " that means, start once with: vaultd --new-catalogue",
+            code="catalogue-missing",
+        )
 
 
 def _lock_state(state: Path) -> int:

@@ -70,7 +70,7 @@ def get_package(
 def list_events(
     node: Node,
     _who: MayAudit,
-    after: Annotated[int, Query(ge=0, description="Only those that follow this one.")] = 0,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="Only those that follow this one.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     identifier: Annotated[str | None, Query(description="Only of this package.")] = None,
     type: Annotated[str | None, Query(description="Only of this type.")] = None,  # noqa: A002

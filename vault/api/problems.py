@@ -103,6 +103,8 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "reserved-name": Entry(400, "A file's name is the node's own"),
     "bag-invalid": Entry(400, "The bag is not valid"),
     "busy": Entry(503, "Too many deposits at once"),
+    "earlier-version-damaged": Entry(503, "An earlier version is damaged"),
+    "catalogue-missing": Entry(500, "The catalogue is gone"),
     "package-busy": Entry(503, "Other work on this package hangs"),
     "evidence-needed": Entry(409, "This evidence may be all that is left"),
     "different-content": Entry(409, "Other content is stored under this identifier"),

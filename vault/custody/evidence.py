@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from vault.catalog import copies, evidence, packages
 from vault.catalog.engine import Tx
-from vault.custody.context import Custodian
-from vault.errors import NotFound, Refused
+from vault.custody.context import Custodian, part_of
+from vault.errors import NotFound, Refused, Unreachable
 from vault.ledger import append
-from vault.model import CopyState, EventType, Evidence, NewEvent, Outcome, Version
-from vault.volumes.base import KeptEvidence
+from vault.model import Copy, CopyState, EventType, Evidence, NewEvent, Outcome, Version
+from vault.volumes.base import KeptEvidence, Verdict
 
 
 def keep_evidence(
@@ -33,7 +33,8 @@ def keep_evidence(
 def release_evidence(custodian: Custodian, evidence_id: int, agent: str) -> Evidence:
     """Delete damaged bytes that were set aside; they cannot be had again.
 
-    Refused while no copy of their version is good: then what was set aside may hold the last right byte of some file.
+    Refused while no copy of their version is good, read back from its medium now: what was set aside may hold the last
+    right byte of some file.
     Raises NotFound, Refused, Unreachable.
     """
     with custodian.catalogue.read() as tx:
@@ -53,6 +54,12 @@ def release_evidence(custodian: Custodian, evidence_id: int, agent: str) -> Evid
             remedy="Release it when the package has a good copy again.",
             code="evidence-needed",
         )
+    if version is None or not any(_reads_well(custodian, version, copy) for copy in of_version):
+        raise Refused(
+            f"No good copy of {kept.identifier} v{kept.version} could be read back just now, so the evidence stays.",
+            remedy="Bring a volume that holds a good copy on-line, and try again.",
+            code="evidence-needed",
+        )
     # The bytes first: a kill in between leaves a row without bytes, and releasing that again does no harm.
     custodian.volume(kept.volume).release_evidence(kept.path)
     with custodian.catalogue.write() as tx:
@@ -70,3 +77,12 @@ def release_evidence(custodian: Custodian, evidence_id: int, agent: str) -> Evid
             ),
         )
     return gone
+
+
+def _reads_well(custodian: Custodian, version: Version, copy: Copy) -> bool:
+    if copy.state is not CopyState.GOOD or copy.volume not in custodian.volumes:
+        return False
+    try:
+        return custodian.volume(copy.volume).check(part_of(version)).verdict is Verdict.INTACT
+    except Unreachable:
+        return False

@@ -95,6 +95,7 @@ def _put(
         stop_if_given_up(work, version)
         with custodian.catalogue.read() as tx:
             head = verify.newest_here(copies.of_package(tx, version.package_id), copy) <= version.number
+        head = head and not verify.ahead(custodian, version, copy)
         label = f"{custodian.catalogue.clock():%Y%m%dT%H%M%SZ}-{copy.id}-{secrets.token_hex(2)}"
         about: dict[str, Json] = {
             "identifier": version.identifier,

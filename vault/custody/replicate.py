@@ -129,7 +129,8 @@ def _put(work: Work, version: Version, part: Part, placing: _Placing, target: Ta
             try:
                 placing.volume.put(target.staging, part, head=head)
             except Conflict as error:
-                if error.code != "occupied":
+                if error.code != "occupied" or placing.volume.standing_head(part.object_id) >= part.number:
+                    # Another whole version of this very package: acknowledged once, and unknown to this catalogue.
                     raise
                 # A stranger stands there. It is no copy of ours, but nobody's bytes are thrown away: it is evidence.
                 label = f"{custodian.catalogue.clock():%Y%m%dT%H%M%SZ}-stranger-{placing.copy.id}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from vault.catalog import copies, ingests, packages, verifications
 from vault.catalog.engine import Tx
 from vault.custody import record
@@ -9,6 +11,8 @@ from vault.custody.context import STORED_STATES, Custodian, part_of
 from vault.custody.work import Progress, Result, Work, done
 from vault.model import Copy, CopyState, EventType, IngestState, Version
 from vault.volumes.base import Cancelled, CheckReport, Verdict
+
+log = structlog.get_logger(__name__)
 
 _CHECKED_WHEN_ORDERED = STORED_STATES
 
@@ -81,7 +85,8 @@ def conclude(
         with custodian.catalogue.read() as tx:
             of_package = copies.of_package(tx, version.package_id)
             unsettled = _unsettled(tx, version.identifier, of_package, copy)
-        if newest_here(of_package, copy) == version.number and not report.absent and not unsettled:
+        newest = newest_here(of_package, copy)
+        if newest == version.number and not report.absent and not unsettled and not ahead(custodian, version, copy):
             report = report.joined(custodian.volume(copy.volume).check_root(part_of(version)))
         if only_good and report.verdict is not Verdict.INTACT:
             return copy
@@ -102,6 +107,22 @@ def conclude(
         # A copy that is as good as it was supposed to be gives nobody anything to do.
         custodian.wake()
     return changed
+
+
+def ahead(custodian: Custodian, version: Version, copy: Copy) -> bool:
+    """Whether the object on the copy's volume has versions that the catalogue does not know.
+
+    So it is after an older catalogue was restored. Those versions were acknowledged once: they are no strangers, and
+    nothing of them may be taken away for being unknown.
+    """
+    standing = custodian.volume(copy.volume).standing_head(part_of(version).object_id)
+    if standing <= version.number:
+        return False
+    log.error(
+        "object-newer-than-catalogue", volume=copy.volume, identifier=version.identifier,
+        known=version.number, standing=standing,
+    )  # fmt: skip
+    return True
 
 
 def _unsettled(tx: Tx, identifier: str, of_package: list[Copy], beside: Copy) -> bool:

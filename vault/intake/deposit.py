@@ -14,6 +14,7 @@ Nothing was promised to the depositor before "stored", and nothing after it can 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ import structlog
 from vault.catalog import ingests, packages
 from vault.clock import to_text
 from vault.custody.context import Custodian
-from vault.errors import Conflict, Fault, Interrupted, Invalid, Refused, VaultError
+from vault.errors import Conflict, Fault, Interrupted, Invalid, NotFound, Refused, Unreachable, VaultError
 from vault.formats.archive import ArchiveLimits, ReadableStream
 from vault.formats.ocfl.building import first_version, next_version
 from vault.formats.ocfl.inventory import Inventory, User
@@ -204,9 +205,13 @@ class Intake:
             RESERVED: StoredFile(note_path, len(note), directory_check.digest_of(note, algorithm)),
         }
         known = previous.content_by_digest() if previous else {}
+        part_object = object_id(request.identifier)
         content: dict[str, str] = {}
         for file in files.values():
-            if file.digest in known or file.digest in content:
+            if file.digest in known:
+                self._prove_earlier(staging, part_object, known[file.digest], file.digest, algorithm)
+                staging.drop(file.content_path)
+            elif file.digest in content:
                 staging.drop(file.content_path)
             else:
                 content[file.digest] = file.content_path
@@ -244,6 +249,27 @@ class Intake:
             validation={} if bag is None else _validation(unpacked),
         )
         return prepared, data
+
+    def _prove_earlier(
+        self, staging: Staging, object_: str, content_path: str, expected: str, algorithm: DigestAlgorithm
+    ) -> None:
+        """What is not stored again must be there and right: it is read back before the bytes just sent are let go.
+
+        Raises Unreachable (``earlier-version-damaged``); the damage is then found and repaired by a check.
+        """
+        digest = hashlib.new(str(algorithm), usedforsecurity=False)
+        try:
+            for chunk in self._custodian.volume(staging.volume).read(object_, content_path):
+                digest.update(chunk)
+        except NotFound:
+            digest = hashlib.new(str(algorithm), b"absent", usedforsecurity=False)
+        if digest.hexdigest() != expected:
+            raise Unreachable(
+                f"A file that this version shares with an earlier one ({content_path}) is damaged on the volume"
+                f" {staging.volume!r}.",
+                remedy="Have the package verified (vaultctl verify --identifier); once it is repaired, send it again.",
+                code="earlier-version-damaged",
+            )
 
     # --- making it so
 

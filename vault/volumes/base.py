@@ -155,6 +155,7 @@ class Staging(Protocol):
 
     token: str
     number: int
+    volume: str
 
     def create(self, content_path: str) -> Sink:
         """Begin a file at ``vN/content/…``, which must not exist yet."""
@@ -275,6 +276,10 @@ class Volume(Protocol):
 
     def check_root(self, head: Part) -> CheckReport:
         """Check what the object has outside its parts: declaration, newest inventory, and no strangers."""
+
+    def standing_head(self, object_id: str) -> int:
+        """The newest version of the object that stands here by its own word, whole as far as its inventory, sidecar
+        and version folders tell; 0 where there is no such object. For asking whether the catalogue knows less."""
 
     def inventory(self, part: Part) -> bytes:
         """The part's inventory. Raises NotFound; Corrupted if its digest is not the part's."""

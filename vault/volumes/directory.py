@@ -291,6 +291,11 @@ class DirectoryVolume:
                     ) from error
         return report
 
+    def standing_head(self, object_id: str) -> int:
+        """See the protocol."""
+        with self.session() as tree, tree.explained(f"looking at {object_id} on {self.name!r}"):
+            return directory_placing.standing_head(tree, object_id)
+
     def inventory(self, part: Part) -> bytes:
         """See the protocol."""
         path = f"{object_folder(part.object_id)}/v{part.number}/{INVENTORY_FILE}"

@@ -15,7 +15,7 @@ from vault.errors import Conflict, Invalid
 from vault.formats.ocfl import layout
 from vault.formats.ocfl.inventory import INVENTORY_FILE, MAX_INVENTORY_BYTES, Inventory, sidecar_name
 from vault.formats.ocfl.reading import parse_inventory
-from vault.model import Json
+from vault.model import DigestAlgorithm, Json
 from vault.volumes.base import KeptEvidence, Part
 from vault.volumes.directory_check import NO_FILE, SMALL_LIMIT, belongs_in_root, digest_of, sidecar_text, small_digest
 from vault.volumes.directory_staging import STAGING, root_files
@@ -238,6 +238,26 @@ def _root_inventory(tree: Tree, target: str) -> Inventory | None:
         if error.errno in NO_FILE or error.errno == errno.EFBIG:
             return None
         raise
+
+
+def standing_head(tree: Tree, object_id: str) -> int:
+    """See :meth:`vault.volumes.base.Volume.standing_head`."""
+    target = object_folder(object_id)
+    try:
+        data = tree.read_small(f"{target}/{INVENTORY_FILE}", MAX_INVENTORY_BYTES)
+        inventory = parse_inventory(data)
+        algorithm = DigestAlgorithm(inventory.digest_algorithm)
+        sidecar = tree.read_small(f"{target}/{sidecar_name(str(algorithm))}", SMALL_LIMIT)
+    except (Invalid, ValueError):
+        return 0
+    except OSError as error:
+        if error.errno in NO_FILE or error.errno == errno.EFBIG:
+            return 0
+        raise
+    if inventory.id != object_id or sidecar != sidecar_text(digest_of(data, algorithm)):
+        return 0
+    folders = {entry.name for entry in tree.entries(target) if entry.kind == "folder"}
+    return inventory.head_number if set(inventory.versions) <= folders else 0
 
 
 def _root_head(tree: Tree, part: Part) -> int:
