@@ -201,17 +201,12 @@ def test_names_of_what_may_be_read(name):
 HOSTILE = "G09\n2026-11-22 [error] forged\x1b[2J\x9b\u202egnp\udc80"
 
 
-@pytest.fixture
-def unheard(monkeypatch):
-    """Without pytest's own ear: what it hears it writes into reports, which workers cannot send with a surrogate."""
-    root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [h for h in root.handlers if "Capture" not in type(h).__name__])
-
-
-@pytest.mark.usefixtures("unheard")
 @pytest.mark.parametrize("form", ["console", "json", "journal"])
 def test_a_hostile_identifier_forges_no_line_and_moves_no_cursor(form):
     stream = configured(form)
+    # Without pytest's own ears: what they hear goes into reports, which xdist cannot send with a surrogate in it.
+    for handler in [h for h in logging.getLogger().handlers if "Capture" in type(h).__name__]:
+        logging.getLogger().removeHandler(handler)
     log().info("deposit", identifier=HOSTILE)
     logging.getLogger("uvicorn.access").info("GET %s", HOSTILE)
     text = stream.getvalue()
