@@ -1,0 +1,111 @@
+"""Receipts: given when enough copies are good, in as many failure domains, and not before."""
+
+import io
+import uuid
+
+import pytest
+
+from tests.support.nodes import (
+    VIETNAMESE,
+    Bench,
+    assert_receipt,
+    bag,
+    eventually,
+    tar_of,
+    zip_of,
+)
+from vault.errors import Invalid, VaultError
+from vault.model import Condition, CopyState, EventType, IngestState, Outcome
+
+BAG = bag(VIETNAMESE)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with Bench(
+        tmp_path_factory.mktemp("node"),
+        extra='[intake]\nmax_members = 2000\nmax_inflated_bytes = "64 MB"\nmax_package_bytes = "64 MB"\nmax_ratio = 50',
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A node of the test's own, for what others should not see."""
+    with Bench(tmp_path) as made:
+        yield made
+
+
+def refused(bench: Bench, identifier: str, body: bytes, error: type[VaultError] = Invalid, **request) -> VaultError:
+    """Deposit, see it refused, and see that nothing but the account of it remains."""
+    ingest_id = str(uuid.uuid4())
+    before = bench.last_event()
+    held = {key: copy.state for key, copy in bench.copies(identifier).items()}
+    objects = [bench.object_path(v.name, identifier).exists() for v in bench.settings.volumes]
+    with pytest.raises(error) as caught:
+        bench.receive(identifier, io.BytesIO(body), ingest_id=ingest_id, **request)
+    ingest = bench.ingest(ingest_id)
+    assert ingest.state in (IngestState.REFUSED, IngestState.FAILED)
+    assert ingest.problem is not None
+    assert ingest.problem["code"] == caught.value.code
+    assert ingest.problem["detail"] == caught.value.message
+    told = bench.events(EventType.INGESTION, after=before, identifier=identifier)
+    assert [(e.outcome, e.detail["code"]) for e in told] == [(Outcome.FAILURE, caught.value.code)]
+    bench.assert_nothing_left()
+    if not held:
+        assert bench.copies(identifier) == {}
+        assert [bench.object_path(v.name, identifier).exists() for v in bench.settings.volumes] == objects
+    return caught.value
+
+
+def codes(error: VaultError) -> set[str]:
+    assert isinstance(error, Invalid)
+    return {fault.code for fault in error.faults}
+
+
+# --- receipts
+
+
+def test_a_receipt_waits_for_good_copies_in_distinct_domains(own):
+    own.path("b").rename(own.folder / "away")
+    own.wait_for("b", Condition.OFFLINE)
+    accepted = own.deposit("receipt/1", tar_of(BAG), BAG)
+    eventually(lambda: {c.state for c in own.copies("receipt/1").values()} == {CopyState.GOOD})
+    own.running.receipts.issue_all()
+    assert own.ingest(accepted.ingest_id).receipt is None
+    assert own.ingest(accepted.ingest_id).state is IngestState.STORED
+    (own.folder / "away").rename(own.path("b"))
+    receipt = own.receipt(accepted.ingest_id)
+    assert_receipt(own, receipt)
+    assert {c["volume"] for c in receipt["copies"]} == {"a", "b"}
+    issued = own.events(EventType.RECEIPT, identifier="receipt/1")
+    assert len(issued) == 1
+    forged = receipt | {"files": receipt["files"] + 1}
+    with pytest.raises(AssertionError):
+        assert_receipt(own, forged)
+    # Asked for again, after a restart too, it is the same one.
+    own.settle()
+    own.restart()
+    assert own.receive("receipt/1", io.BytesIO(zip_of(BAG))).receipt == receipt
+    assert len(own.events(EventType.RECEIPT, identifier="receipt/1")) == 1
+
+
+def test_a_receipt_that_a_kill_prevented_is_issued_by_the_next_start(own, monkeypatch):
+    monkeypatch.setattr(own.running.receipts, "issue_ready", lambda _version: None)
+    accepted = own.deposit("receipt/2", b"x", filename="x")
+    eventually(lambda: [c.state for c in own.copies("receipt/2").values()] == [CopyState.GOOD] * 2)
+    assert own.ingest(accepted.ingest_id).receipt is None
+    monkeypatch.undo()
+    own.restart()
+    assert_receipt(own, own.receipt(accepted.ingest_id))
+
+
+def test_one_copy_can_be_enough_for_a_receipt(tmp_path):
+    with Bench(tmp_path, policies='[[policy]]\nname = "p"\ndisk = 2\nreceipt_after = 1') as bench:
+        bench.path("b").rename(tmp_path / "away")
+        bench.wait_for("b", Condition.OFFLINE)
+        accepted = bench.deposit("receipt/3", b"x", filename="x")
+        receipt = bench.receipt(accepted.ingest_id)
+        assert_receipt(bench, receipt, least=1)
+        (tmp_path / "away").rename(bench.path("b"))
+        bench.settle()
