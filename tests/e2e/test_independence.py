@@ -55,3 +55,25 @@ def test_volumes_on_devices_of_their_own_are_used(tmp_path):
         bench.stop()
         for path in mounted:
             subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_another_nodes_volume_is_not_taken(tmp_path):
+    """Two nodes on one volume would clear each other's staging: the second one leaves it alone."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with Bench(tmp_path / "one") as bench:
+        staged = bench.path("a") / "staging" / "of-the-first-node"
+        staged.mkdir()
+        other = Bench(tmp_path / "two")
+        node = other.settings.node.model_copy(update={"name": "khac"})
+        volumes = tuple(
+            theirs.model_copy(update={"path": ours.path})
+            for theirs, ours in zip(other.settings.volumes, bench.settings.volumes, strict=True)
+        )
+        other.start(dataclasses.replace(other.settings, node=node, volumes=volumes))
+        try:
+            with other.running.catalogue.read() as tx:
+                assert catalog_volumes.all(tx) == []
+            assert staged.exists()
+        finally:
+            other.stop()

@@ -188,7 +188,8 @@ class Bench:
             if not done.exists():
                 Path(volume.path).mkdir(exist_ok=True)
                 if not (Path(volume.path) / "vault-volume.json").exists():
-                    volume.initialise(VolumeIdentity(uuid.uuid4(), name, volume.domain, volume.site, "n", utcnow()))
+                    own = self.settings.node.name
+                    volume.initialise(VolumeIdentity(uuid.uuid4(), name, volume.domain, volume.site, own, utcnow()))
                 done.touch()
         self.node.start()
 

@@ -142,14 +142,28 @@ class Watch:
         return probe
 
     def _known(self, volume: Volume, probe: Probe) -> bool:
-        """Whether the catalogue knows the volume; a new one with the right name is made known."""
+        """Whether the catalogue knows the volume; a new one that was made for this node by this name is made known."""
         with self._custodian.catalogue.read() as tx:
             if catalog_volumes.get(tx, volume.name) is not None:
                 return True
-        if probe.identity is None or probe.identity.name != volume.name:
+        if self._why_strange(volume, probe):
             return False
         self._register(volume, probe)
         return True
+
+    def _why_strange(self, volume: Volume, probe: Probe) -> str:
+        """Why a volume that the catalogue does not know is not taken; "" where it may be."""
+        identity, own = probe.identity, self._custodian.settings.node.name
+        if identity is None:
+            return probe.reason or "it has no identity"
+        if identity.name != volume.name:
+            return f"the volume there is called {identity.name!r}"
+        if identity.node != own:
+            return (
+                f"it was initialised by the node {identity.node!r}, and this one is {own!r}: two nodes on one volume"
+                " would clear each other's work away. If that node is this one renamed, give it its name back"
+            )
+        return ""
 
     def _watch(self, volume: Volume) -> None:
         hurry = self._hurry[volume.name]
@@ -179,11 +193,10 @@ class Watch:
         with custodian.catalogue.write() as tx:
             row = catalog_volumes.get(tx, volume.name)
             if row is None:
-                called = probe.identity.name if probe.identity else volume.name
-                other = "" if called == volume.name else f"the volume there is called {called!r}"
-                if self._said.get(volume.name) != (probe.reason or other):
-                    self._said[volume.name] = probe.reason or other
-                    log.warning("volume-not-usable", volume=volume.name, reason=probe.reason or other)
+                why = self._why_strange(volume, probe)
+                if self._said.get(volume.name) != why:
+                    self._said[volume.name] = why
+                    log.warning("volume-not-usable", volume=volume.name, reason=why)
                 return
             changed = catalog_volumes.set_condition(
                 tx, row.id, probe.condition, probe.reason, probe.size_bytes, probe.free_bytes
