@@ -25,8 +25,9 @@ from tests.support.nodes import (
     tar_of,
     zip_of,
 )
+from tests.support.refusals import refused
 from vault.catalog import ingests
-from vault.errors import Conflict, Full, Invalid, Unreachable, VaultError
+from vault.errors import Conflict, Full, Unreachable
 from vault.intake import accession
 from vault.intake.accession import Prepared
 from vault.model import Condition, EventType, IngestState, Outcome
@@ -48,33 +49,6 @@ def own(tmp_path):
     """A node of the test's own, for what others should not see."""
     with Bench(tmp_path) as made:
         yield made
-
-
-def refused(bench: Bench, identifier: str, body: bytes, error: type[VaultError] = Invalid, **request) -> VaultError:
-    """Deposit, see it refused, and see that nothing but the account of it remains."""
-    ingest_id = str(uuid.uuid4())
-    before = bench.last_event()
-    held = {key: copy.state for key, copy in bench.copies(identifier).items()}
-    objects = [bench.object_path(v.name, identifier).exists() for v in bench.settings.volumes]
-    with pytest.raises(error) as caught:
-        bench.receive(identifier, io.BytesIO(body), ingest_id=ingest_id, **request)
-    ingest = bench.ingest(ingest_id)
-    assert ingest.state in (IngestState.REFUSED, IngestState.FAILED)
-    assert ingest.problem is not None
-    assert ingest.problem["code"] == caught.value.code
-    assert ingest.problem["detail"] == caught.value.message
-    told = bench.events(EventType.INGESTION, after=before, identifier=identifier)
-    assert [(e.outcome, e.detail["code"]) for e in told] == [(Outcome.FAILURE, caught.value.code)]
-    bench.assert_nothing_left()
-    if not held:
-        assert bench.copies(identifier) == {}
-        assert [bench.object_path(v.name, identifier).exists() for v in bench.settings.volumes] == objects
-    return caught.value
-
-
-def codes(error: VaultError) -> set[str]:
-    assert isinstance(error, Invalid)
-    return {fault.code for fault in error.faults}
 
 
 # --- what is stored
