@@ -32,6 +32,9 @@ FIRST_ANSWER_SECONDS = 5.0
 
 STOP_SECONDS = 2.0
 
+SILENCE_SECONDS = 5.0
+"""So much longer than two intervals a probe may take before its volume is said to be off-line."""
+
 
 class Watch:
     """Probes every volume at the configured interval."""
@@ -83,19 +86,26 @@ class Watch:
             self._began[volume.name] = time.monotonic()
         probe = self._independent(volume, volume.probe())
         try:
-            self._record(volume, self._settled(volume, probe))
+            settled = self._settled(volume, probe)
+            # It has answered. Waiting for the catalogue is no silence of the volume's.
+            self._answer(volume)
+            self._record(volume, settled)
         except VaultError as error:
             log.error("probe-not-recorded", volume=volume.name, code=error.code, reason=str(error))
         except Exception:
             # A fault of ours. It must not end the thread that would see the volume leave and return.
             log.exception("probe-crashed", volume=volume.name)
         finally:
+            self._answer(volume)
             with self._lock:
-                self._began.pop(volume.name, None)
                 self._answered.add(volume.name)
                 if len(self._answered) == len(self._custodian.volumes):
                     self._first_answers.set()
         return probe
+
+    def _answer(self, volume: Volume) -> None:
+        with self._lock:
+            self._began.pop(volume.name, None)
 
     def _independent(self, volume: Volume, probe: Probe) -> Probe:
         """Two volumes on one device fail together: the one that comes later in the configuration is not used."""
@@ -174,8 +184,8 @@ class Watch:
 
     def _guard(self) -> None:
         """Record as off-line what has not answered for long. The probe itself cannot: it is what hangs."""
-        patience = 2 * self._interval + 5
-        while not self._stopping.wait(min(self._interval, 5)):
+        patience = 2 * self._interval + SILENCE_SECONDS
+        while not self._stopping.wait(min(self._interval, SILENCE_SECONDS)):
             with self._lock:
                 silent = [n for n, began in self._began.items() if time.monotonic() - began > patience]
             for name in silent:
