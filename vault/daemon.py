@@ -165,4 +165,5 @@ def _parts(node: Node) -> NodeParts:
         key=node.key,
         metrics=exporter.render,
         clock=node.catalogue.clock,
+        recaller=node.recaller,
     )

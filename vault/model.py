@@ -225,6 +225,17 @@ class Ingest:
     updated_at: datetime
 
 
+class RecallState(enum.StrEnum):
+    """Content on its way from a tape. WAITING: for a drive, for other work on the tape, or for somebody to load it.
+    READY: it can be fetched. FAILED: no tape gave the right bytes. EXPIRED: it was there, and made room for other."""
+
+    WAITING = "waiting"
+    READING = "reading"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
 class TaskKind(enum.StrEnum):
     """What the planner may ask for."""
 

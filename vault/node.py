@@ -24,6 +24,7 @@ from vault.custody.clock import Clock
 from vault.custody.context import Custodian
 from vault.custody.dispatcher import Dispatcher, handlers
 from vault.custody.planner import Planner
+from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.watch import Watch
 from vault.durable import describe_os_error
 from vault.errors import ConfigError
@@ -82,6 +83,7 @@ class Node:
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.watch = Watch(self.custodian, self._arrive)
         self.clock = Clock(self.catalogue)
+        self.recaller: Recaller = NoRecalls()
 
     def start(self) -> None:
         """Settle what a former process left, then begin to work."""

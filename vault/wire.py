@@ -31,6 +31,7 @@ from vault.model import (
     MediumClass,
     Outcome,
     PackageKind,
+    RecallState,
     Scope,
     TaskKind,
     TaskState,
@@ -179,6 +180,22 @@ class FileList(Model):
     algorithm: DigestAlgorithm
     items: list[ContentFile]
     next_cursor: str | None
+
+
+class Recall(Model):
+    """Content on its way from a tape."""
+
+    id: str
+    identifier: str
+    version: int
+    files: list[str] = Field(description="Paths of files; empty: all of the version.")
+    state: RecallState
+    agent: str
+    created_at: Moment
+    done_bytes: int
+    total_bytes: int | None
+    message: str = Field(description="What it waits for, or why it failed.")
+    kept_until: Moment | None = Field(description="Until when it can be fetched at least, once it is ready.")
 
 
 class Ingest(Model):

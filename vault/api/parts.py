@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,6 +13,7 @@ from vault.clock import Clock
 from vault.config import Settings
 from vault.custody.context import Custodian
 from vault.custody.dispatcher import Dispatcher
+from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.watch import Watch
 from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
@@ -36,6 +37,7 @@ class NodeParts:
     key: NodeKey
     metrics: Metrics
     clock: Clock
+    recaller: Recaller = field(default_factory=NoRecalls)
 
 
 def parts_of(request: Request) -> NodeParts:

@@ -136,6 +136,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "no-such-version": Entry(404, "There is no such version"),
     "no-such-volume": Entry(404, "There is no such volume"),
     "range-not-satisfiable": Entry(416, "The file has no such part"),
+    "recall-impossible": Entry(503, "It cannot be brought back from tape now"),
     "unrepairable": Entry(500, "No copy is left to repair from"),
     "volume-offline": Entry(503, "Every copy is on a volume that is off-line"),
     # Volumes, copies and orders.
