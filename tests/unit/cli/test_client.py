@@ -1,8 +1,9 @@
 """The client against a server that answers what no good node would."""
 
-from __future__ import contextlib
+from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import socketserver
