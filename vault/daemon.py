@@ -25,6 +25,7 @@ from vault.api.app import create_app
 from vault.api.parts import NodeParts
 from vault.api.server import Server
 from vault.config import Settings, check_machine, find_config, load_settings
+from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.errors import ConfigError, VaultError
 from vault.node import Node
 from vault.notify import Beat, Notifier, RoundTrip, Watchdog, keep_beating
@@ -150,6 +151,7 @@ def _parts(node: Node) -> NodeParts:
                 "plan": custody.planner_interval,
                 "receipts": custody.planner_interval,
                 "checkpoint": custody.checkpoint_interval,
+                BACKUP_SCHEDULE: custody.backup_interval,
             },
             stalled=lambda: len(node.dispatcher.stalled(STALLED_AFTER)),
         )
@@ -160,6 +162,7 @@ def _parts(node: Node) -> NodeParts:
         custodian=node.custodian,
         intake=node.intake,
         receipts=node.receipts,
+        backups=node.backups,
         dispatcher=node.dispatcher,
         watch=node.watch,
         key=node.key,

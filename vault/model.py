@@ -323,6 +323,9 @@ class EventType(enum.StrEnum):
     NODE_STARTED = "node-started"
     NODE_STOPPED = "node-stopped"
     CHECKPOINT = "ledger-checkpoint"
+    CATALOGUE_BACKUP = "catalogue-backup"
+    CATALOGUE_REBUILT = "catalogue-rebuilt"
+    DRILL = "restore-drill"
 
 
 class Outcome(enum.StrEnum):

@@ -20,6 +20,8 @@ from vault.clock import utcnow
 from vault.config import Settings, VolumeSettings
 from vault.custody import checkpoints
 from vault.custody.arrival import adopt_evidence, clear_staging, settle_copies
+from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
+from vault.custody.backups import Backups
 from vault.custody.clock import Clock
 from vault.custody.context import Custodian
 from vault.custody.dispatcher import Dispatcher, handlers
@@ -79,6 +81,7 @@ class Node:
             look=self._look,
         )
         self.receipts = Receipts(self.custodian, self.key)
+        self.backups = Backups(self.custodian, self.key)
         self.intake = Intake(self.custodian)
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.watch = Watch(self.custodian, self._arrive)
@@ -113,6 +116,7 @@ class Node:
         self.clock.every(custody.planner_interval, "receipts", self.receipts.issue_all)
         self.clock.every(custody.planner_interval, "settle", self._settle)
         self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
+        self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)
         self.watch.start()
         self.dispatcher.start()
         self.clock.start()

@@ -178,3 +178,14 @@ async def release_evidence(node: Node, who: MayOperate, evidence_id: int) -> wir
 async def make_checkpoint(node: Node, _who: MayOperate) -> wire.JsonObject:
     """Sign the end of the chain now, and keep that on every volume that can be written."""
     return await threads.run("checkpoint", keep_checkpoint, node.custodian, node.key)
+
+
+@router.post(
+    "/catalog/backups",
+    status_code=201,
+    summary="Back the catalogue up",
+    responses={201: {"description": "The backup's seal, as it was signed.", "content": {"application/json": {}}}},
+)
+async def make_backup(node: Node, _who: MayOperate) -> wire.JsonObject:
+    """Write a sealed backup of the catalogue to the state folder and to every volume that can be written, now."""
+    return await threads.run("catalog-backup", node.backups.make)

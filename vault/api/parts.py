@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from vault.catalog.engine import Catalogue
 from vault.clock import Clock
 from vault.config import Settings
+from vault.custody.backups import Backups
 from vault.custody.context import Custodian
 from vault.custody.dispatcher import Dispatcher
 from vault.custody.recalls import NoRecalls, Recaller
@@ -32,6 +33,7 @@ class NodeParts:
     custodian: Custodian
     intake: Intake
     receipts: Receipts
+    backups: Backups
     dispatcher: Dispatcher
     watch: Watch
     key: NodeKey

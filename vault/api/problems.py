@@ -180,6 +180,9 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     # The catalogue and the ledger.
     "catalogue-busy": Entry(503, "The catalogue is busy"),
     "catalogue-damaged": Entry(500, "The catalogue is damaged"),
+    "catalogue-exists": Entry(409, "There is a catalogue already"),
+    "export-damaged": Entry(500, "The backup of the catalogue is damaged"),
+    "backup-not-kept": Entry(503, "No volume took the backup of the catalogue"),
     "catalogue-newer": Entry(500, "The catalogue is of a newer program"),
     "catalogue-unreachable": Entry(503, "The catalogue does not answer"),
     "ledger-damaged": Entry(500, "The ledger is damaged"),

@@ -93,13 +93,19 @@ class Catalogue:
         Raises :class:`ConfigError` when the schema is newer than the program, when the folder is missing or when
         a PostgreSQL database is not in UTF-8; else as every transaction does (see :func:`translated`).
         """
+        with self.setup() as connection:
+            migration.upgrade(connection)
+
+    @contextlib.contextmanager
+    def setup(self) -> Iterator[sa.Connection]:
+        """Begin a transaction in a database that may have no schema yet; only for making one. See :meth:`migrate`."""
         with self._turn.taken(self._place), translated(self._place):
             if self.is_sqlite:
                 _create_sqlite_file(str(self._url.database))
             with self._engine.connect() as connection:
                 connection.execution_options(khoso_writes=True)
                 with connection.begin():
-                    migration.upgrade(connection)
+                    yield connection
 
     def schema_revision(self) -> str | None:
         """Return the revision of the schema, None when there is none yet (no file, or an empty database)."""

@@ -33,10 +33,11 @@ def newest_revision() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def upgrade(connection: sa.Connection) -> None:
+def upgrade(connection: sa.Connection, to: str = "head") -> None:
     """Create or upgrade the schema within the transaction that ``connection`` is in, which must hold off others.
 
-    Raises :class:`ConfigError` for a schema of a newer program, and for a PostgreSQL database not in UTF-8.
+    ``to`` is the revision wanted: this program's newest, unless an export of an older one is about to be loaded. Raises
+    :class:`ConfigError` for a schema of a newer program, and for a PostgreSQL database not in UTF-8.
     """
     from alembic import command
     from alembic.script import ScriptDirectory
@@ -54,15 +55,17 @@ def upgrade(connection: sa.Connection) -> None:
     present = current_revision(connection)
     if present == script.get_current_head():
         return
-    if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+    known = {revision.revision for revision in script.walk_revisions()}
+    unknown = next((one for one in (present, to) if one not in {None, "head", *known}), None)
+    if unknown is not None:
         raise ConfigError(
-            f"The catalogue's schema is at revision {present}, which this program does not know: it is newer.",
+            f"The catalogue's schema is at revision {unknown}, which this program does not know: it is newer.",
             remedy="Install the newer khoso again, or restore a backup of the catalogue from before its upgrade.",
             code="catalogue-newer",
         )
     config.attributes["connection"] = connection
     with _alembic_lock:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def _config() -> Config:

@@ -292,6 +292,13 @@ class Client:
         """Have the ledger's end signed now and kept on every volume; the signed checkpoint."""
         return _object(self._send("POST", "/v1/ledger/checkpoints", {}))
 
+    def backup_catalogue(self) -> dict[str, Json]:
+        """Have the catalogue backed up to every volume now; the signed seal of the backup, with ``volumes``."""
+        with explained(self.endpoint):
+            # Of a large archive it takes minutes.
+            timeout = httpx.Timeout(self._timeout, read=STORING)
+            return _object(self._checked(self._http.post("/v1/catalog/backups", timeout=timeout)))
+
     # --- how
 
     def _get(self, path: str, model: type[_ModelT], **params: str) -> _ModelT:

@@ -219,6 +219,8 @@ class CustodySettings(Section):
     reread_after: Duration = timedelta(minutes=1)
     probe_interval: Duration = timedelta(seconds=15)
     checkpoint_interval: Duration = timedelta(hours=24)
+    backup_interval: Duration = timedelta(hours=24)
+    backup_keep: int = Field(default=3, ge=1, le=1000)
     retry_min: Duration = timedelta(seconds=5)
     retry_max: Duration = timedelta(hours=1)
     stalled_after: Duration = timedelta(minutes=5)

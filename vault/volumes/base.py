@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -303,5 +303,17 @@ class Volume(Protocol):
     def release_evidence(self, path: str) -> None:
         """Remove what was set aside, by an operator's decision."""
 
-    def write_note(self, path: str, data: bytes) -> None:
-        """Keep a small file of the node's under ``node/`` (a ledger checkpoint), durably."""
+    def write_note(self, path: str, data: bytes | Iterable[bytes]) -> None:
+        """Keep a file of the node's own under ``node/`` (a ledger checkpoint, a backup of the catalogue), durably.
+
+        One that stands there is replaced at once or not at all. Raises Full, Unreachable.
+        """
+
+    def notes(self, folder: str) -> list[str]:
+        """The names of the files in a folder under ``node/``, sorted; none where there is no such folder."""
+
+    def read_note(self, path: str) -> Iterator[bytes]:
+        """What :meth:`write_note` keeps, from the medium, in pieces. Raises NotFound, Unreachable."""
+
+    def remove_note(self, path: str) -> None:
+        """Remove one, as far as it exists. Raises Unreachable."""

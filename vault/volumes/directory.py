@@ -11,12 +11,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 from uuid import UUID
@@ -384,15 +385,39 @@ class DirectoryVolume:
             tree.remove(path)
             tree.sync_folder(EVIDENCE)
 
-    def write_note(self, path: str, data: bytes) -> None:
+    def write_note(self, path: str, data: bytes | Iterable[bytes]) -> None:
         """See the protocol."""
         with self.session() as tree, tree.explained(f"writing {NODE}/{path} on {self.name!r}"):
             place, fresh = f"{NODE}/{path}", f"{STAGING}/note-{os.urandom(6).hex()}"
             tree.make_folders_durably(place.rpartition("/")[0])
-            tree.write_new(fresh, data)
             try:
+                tree.write_new(fresh, data)
                 tree.sync_file(fresh)
                 tree.rename_durably(fresh, place)
-            except OSError:
-                tree.remove(fresh)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    tree.remove(fresh)
                 raise
+
+    def notes(self, folder: str) -> list[str]:
+        """See the protocol."""
+        with self.session() as tree, tree.explained(f"listing {NODE}/{folder} on {self.name!r}"):
+            if tree.kind(f"{NODE}/{folder}") != "folder":
+                return []
+            return [entry.name for entry in tree.entries(f"{NODE}/{folder}") if entry.kind == "file"]
+
+    def read_note(self, path: str) -> Iterator[bytes]:
+        """See the protocol."""
+        with self.session() as tree:
+            try:
+                for chunk in read_chunks(tree, f"{NODE}/{path}"):
+                    yield bytes(chunk)
+            except OSError as error:
+                if error.errno in NO_FILE:
+                    raise NotFound(f"There is no {NODE}/{path} on {self.name!r}.") from error
+                raise describe_os_error(error, f"reading {NODE}/{path} on {self.name!r}") from error
+
+    def remove_note(self, path: str) -> None:
+        """See the protocol."""
+        with self.session() as tree, tree.explained(f"removing {NODE}/{path} on {self.name!r}"):
+            tree.remove(f"{NODE}/{path}")

@@ -12,7 +12,7 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -216,13 +216,14 @@ class Tree:
         """Create a file that must not exist yet and open it for writing; the caller closes the descriptor."""
         return open_beneath(self.fd, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
 
-    def write_new(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        """Create a file with this content. Not durable before it is synced."""
+    def write_new(self, path: str, data: bytes | Iterable[bytes], mode: int = 0o644) -> None:
+        """Create a file with this content, given whole or in pieces. Not durable before it is synced."""
         fd = self.create(path, mode)
         with os.fdopen(fd, "wb", buffering=0) as file:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
+            for piece in [data] if isinstance(data, bytes) else data:
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
 
     @contextmanager
     def parent(self, path: str) -> Iterator[tuple[int, str]]:

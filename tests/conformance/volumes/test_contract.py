@@ -433,10 +433,42 @@ def test_a_note_is_written_and_written_again(place):
     assert not place.left_in_staging()
 
 
+def test_notes_are_listed_read_and_removed(place):
+    volume = place.open()
+    assert volume.notes("catalog") == []
+    pieces = [bytes([number]) * 700_000 for number in range(5)]
+    volume.write_note("catalog/large", iter(pieces))
+    volume.write_note("catalog/small", b"x")
+    assert volume.notes("catalog") == ["large", "small"]
+    assert b"".join(volume.read_note("catalog/large")) == b"".join(pieces)
+    volume.remove_note("catalog/large")
+    volume.remove_note("catalog/large")
+    assert volume.notes("catalog") == ["small"]
+    with pytest.raises(NotFound):
+        list(volume.read_note("catalog/large"))
+
+
+def test_a_note_whose_pieces_break_off_leaves_nothing(place):
+    def pieces():
+        yield b"begun"
+        raise Interrupted("cut")
+
+    volume = place.open()
+    volume.write_note("catalog/x", b"before")
+    with pytest.raises(Interrupted):
+        volume.write_note("catalog/x", pieces())
+    assert b"".join(volume.read_note("catalog/x")) == b"before"
+    assert not place.left_in_staging()
+
+
 def test_a_note_stays_among_the_notes(folder):
     for path in ("../ocfl/x", "a/../../../x", ".."):
         with pytest.raises(Unreachable, match=r"EXDEV"):
             folder.open().write_note(path, b"")
+        with pytest.raises(Unreachable, match=r"EXDEV"):
+            folder.open().remove_note(path)
+        with pytest.raises((Unreachable, NotFound)):
+            list(folder.open().read_note(path))
     assert folder.objects() == []
 
 

@@ -43,6 +43,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             custodian=node.custodian,
             intake=node.intake,
             receipts=node.receipts,
+            backups=node.backups,
             dispatcher=node.dispatcher,
             watch=node.watch,
             key=node.key,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vault.cli.session import session_of
+from vault.cli.options import JsonOption
+from vault.cli.output import print_json
+from vault.cli.session import Session, session_of
 from vault.clock import utcnow
 from vault.errors import Conflict
 from vault.i18n import _
@@ -15,25 +18,57 @@ from vault.i18n import _
 app = typer.Typer(help=_("The catalogue: what is where."), no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command("backup", help=_("Write a consistent copy of the catalogue while work goes on."))
+@app.command("backup", help=_("Back the catalogue up while work goes on: to every volume, or to a file."))
 def backup(
     context: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="PATH", help=_("The file to write, or a folder to write it into."))],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="[PATH]",
+            help=_("A file to write, or a folder to write it into; without it, every volume gets a sealed backup."),
+        ),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help=_("Replace a file that is there."))] = False,
+    json: JsonOption = False,
 ) -> None:
     """Back the catalogue up."""
-    from vault.cli.offline import open_catalogue
-
     session = session_of(context)
-    if os.path.isdir(path):
-        path = os.path.join(path, utcnow().strftime("catalog-%Y%m%d-%H%M%S.db"))
-    if not force and os.path.lexists(path):
-        raise Conflict(
-            _("{path} is there already.").format(path=path),
-            remedy=_("Name another file, or add --force to replace it."),
-            code="occupied",
-        )
+    if path:
+        _to_file(session, path, force=force, json=json)
+        return
+    with session.client() as client:
+        seal = client.backup_catalogue()
+    if json:
+        print_json(seal)
+        return
+    where = seal.get("volumes")
+    text = _("The backup {file} ({size}) is on {volumes}, and in the state folder.")
+    names = ", ".join(map(str, where)) if isinstance(where, list) else ""
+    size = session.speech.size(int(str(seal["bytes"])))
+    session.out.print(text.format(file=seal["file"], size=size, volumes=names), soft_wrap=True)
+
+
+def _to_file(session: Session, path: str, *, force: bool, json: bool) -> None:
+    from vault.cli.offline import open_catalogue
+    from vault.custody.backups import DATA_END, export_to
+
     with open_catalogue(session.settings) as catalogue:
-        catalogue.backup(path)
-    text = _("The catalogue is in {path} ({size}).")
-    session.out.print(text.format(path=path, size=session.speech.size(os.path.getsize(path))), soft_wrap=True)
+        if os.path.isdir(path):
+            end = ".db" if catalogue.is_sqlite else DATA_END
+            path = os.path.join(path, utcnow().strftime("catalog-%Y%m%d-%H%M%S") + end)
+        if not force and os.path.lexists(path):
+            raise Conflict(
+                _("{path} is there already.").format(path=path),
+                remedy=_("Name another file, or add --force to replace it."),
+                code="occupied",
+            )
+        if catalogue.is_sqlite and not path.endswith(DATA_END):
+            catalogue.backup(path)
+        else:
+            export_to(catalogue, Path(path), session.settings.node.name)
+    size = os.path.getsize(path)
+    if json:
+        print_json({"file": path, "bytes": size})
+    else:
+        text = _("The catalogue is in {path} ({size}).")
+        session.out.print(text.format(path=path, size=session.speech.size(size)), soft_wrap=True)
