@@ -209,12 +209,14 @@ class IngestState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """One deposit on its way. ``problem`` is the problem document of a refused or failed one."""
+    """One deposit on its way. ``agency`` is the one that it is said to be of; ``problem`` is the problem document of a
+    refused or failed one."""
 
     id: str
     identifier: str
     state: IngestState
     agent: str
+    agency: str
     volume: str
     version: int | None
     bytes_received: int
@@ -396,8 +398,25 @@ class Scope(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLimits:
+    """How much a token may ask for; None: as much as the node can give.
+
+    ``rate`` is requests per second, over any length of time longer than a few seconds; days are those of UTC.
+    """
+
+    rate: float | None = None
+    bytes_per_day: int | None = None
+    packages_per_day: int | None = None
+    open_uploads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
-    """A credential, without its secret: only a hash of that is ever stored."""
+    """A credential, without its secret: only a hash of that is ever stored.
+
+    ``agency``: it sees and touches only what is that agency's; "" for all. ``prefix``: identifiers that it deposits
+    begin so. ``networks`` (CIDR): it is good only from there; empty for everywhere. ``last_used_at`` is coarse.
+    """
 
     id: int
     name: str
@@ -405,6 +424,11 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    agency: str = ""
+    prefix: str = ""
+    networks: tuple[str, ...] = ()
+    limits: TokenLimits = TokenLimits()
+    last_used_at: datetime | None = None
 
 
 class VerificationState(enum.StrEnum):

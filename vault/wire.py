@@ -47,6 +47,9 @@ JsonObject = Mapping[str, JsonValue]
 """JSON whose members are not ours to name: receipts (which are signed as they are), details of events."""
 
 
+_MOST = 2**62
+"""No count or number of bytes is larger."""
+
 _CLASS = AliasChoices("class", "priority_class")
 
 
@@ -368,14 +371,33 @@ class EvidenceList(Model):
     items: list[Evidence]
 
 
+class TokenLimits(Model):
+    """How much a token may ask for; null: as much as the node can give. Days are those of UTC."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
+
+    rate: float | None = Field(default=None, gt=0, le=10_000, description="Requests per second.")
+    bytes_per_day: int | None = Field(default=None, ge=1, le=_MOST, description="Bytes of bodies that it sends.")
+    packages_per_day: int | None = Field(default=None, ge=1, le=_MOST, description="Deposits that it begins.")
+    open_uploads: int | None = Field(default=None, ge=1, le=100_000, description="Resumable uploads at one time.")
+
+
 class TokenOrder(Model):
     """A token to be made. ``expires_at`` null: it is valid until it is revoked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
-    scopes: list[Scope] = Field(min_length=1)
+    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
     expires_at: AwareDatetime | None = None
+    agency: str = Field(
+        default="", max_length=1000, description='It sees and touches only what is of this agency; "" for all.'
+    )
+    prefix: str = Field(default="", max_length=1000, description="Identifiers that it deposits begin so.")
+    networks: list[str] = Field(
+        default_factory=list, max_length=50, description="It is good only from there (CIDR); empty for everywhere."
+    )
+    limits: TokenLimits = TokenLimits()
 
 
 class Token(Model):
@@ -387,6 +409,11 @@ class Token(Model):
     created_at: Moment
     expires_at: Moment | None
     revoked_at: Moment | None
+    agency: str = ""
+    prefix: str = ""
+    networks: list[str] = Field(default_factory=list)
+    limits: TokenLimits = TokenLimits()
+    last_used_at: Moment | None = Field(default=None, description="To the hour.")
 
 
 class CreatedToken(Token):

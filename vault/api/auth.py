@@ -6,11 +6,13 @@ decided by its mode and group. Everybody else shows a token.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
@@ -20,7 +22,9 @@ from vault.api.problems import PROBLEMS
 from vault.catalog import tokens
 from vault.catalog.engine import Catalogue
 from vault.errors import Forbidden
-from vault.model import Scope
+from vault.model import Scope, Token
+
+log = structlog.get_logger(__name__)
 
 PRINCIPAL: Final = "khoso.principal"
 """Where the scope of a request carries who asks."""
@@ -38,6 +42,12 @@ class Principal:
 
     agent: str
     scopes: frozenset[Scope]
+    token: Token | None = None
+
+    @property
+    def agency(self) -> str:
+        """The agency that they are bound to; "" for all. See :mod:`vault.api.ownership`."""
+        return "" if self.token is None else self.token.agency
 
 
 def local_operator(uid: int) -> Principal:
@@ -45,11 +55,11 @@ def local_operator(uid: int) -> Principal:
     return Principal(f"user:{login_of(uid)}", ALL_SCOPES)
 
 
-def identify(catalogue: Catalogue, authorization: list[str]) -> Principal:
-    """Return who shows these ``Authorization`` headers. Blocking.
+def identify(catalogue: Catalogue, authorization: list[str], address: str) -> Principal:
+    """Return who shows these ``Authorization`` headers from this IP address. Blocking.
 
     Raises Forbidden: ``no-credentials`` where there is none, ``bad-credentials`` for a token that is unknown,
-    revoked or expired, or no bearer token at all.
+    revoked, expired or not good from there, or no bearer token at all. A thief is not told which it is; the log is.
     """
     if not authorization:
         raise Forbidden(
@@ -63,12 +73,32 @@ def identify(catalogue: Catalogue, authorization: list[str]) -> Principal:
         with catalogue.read() as tx:
             token = tokens.find(tx, found[1])
     if token is None:
-        raise Forbidden(
-            "The token is not valid: it is unknown, was revoked, or has expired.",
-            remedy="Look at vaultctl token list, and make a new one if need be.",
-            code="bad-credentials",
-        )
-    return Principal(f"token:{token.name}", token.scopes)
+        raise not_valid()
+    if not is_within(address, token.networks):
+        log.warning("token-from-elsewhere", who=f"token:{token.name}", address=address, allowed=token.networks)
+        raise not_valid()
+    return Principal(f"token:{token.name}", token.scopes, token)
+
+
+def not_valid() -> Forbidden:
+    """The one answer to every token that is not good, whatever the reason."""
+    return Forbidden(
+        "The token is not valid: it is unknown, was revoked, has expired, or is not good from this address.",
+        remedy="Look at vaultctl token list, and make a new one if need be.",
+        code="bad-credentials",
+    )
+
+
+def is_within(address: str, networks: Sequence[str]) -> bool:
+    """Whether an IP address lies in any of the networks (CIDR); no networks are everywhere."""
+    if not networks:
+        return True
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return any((mapped or found) in ipaddress.ip_network(network) for network in networks)
 
 
 def principal_of(request: Request) -> Principal:
@@ -78,8 +108,12 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
-def needs(*any_of: Scope) -> Callable[..., Principal]:
-    """A dependency that lets in whoever has any of these scopes. It raises Forbidden (``wrong-scope``)."""
+def needs(*any_of: Scope, bound: bool = False) -> Callable[..., Principal]:
+    """A dependency that lets in whoever has any of these scopes. It raises Forbidden (``wrong-scope``).
+
+    ``bound``: also those who are bound to an agency. Only for addresses that ask :mod:`vault.api.ownership` what may
+    be seen and touched; everything else tells of the whole node, and is closed to them (``whole-node``).
+    """
 
     def check(
         request: Request,
@@ -93,17 +127,26 @@ def needs(*any_of: Scope) -> Callable[..., Principal]:
                 remedy="Use another token, or make one with that scope.",
                 code="wrong-scope",
             )
+        if principal.agency and not bound:
+            raise Forbidden(
+                f"This is about the whole node, and {principal.agent} is bound to an agency.",
+                remedy="Use a token that is bound to none.",
+                code="whole-node",
+            )
         return principal
 
     check.__doc__ = "Needs the scope " + " or ".join(scope.value for scope in any_of) + "."
     return check
 
 
-MayDeposit = Annotated[Principal, Depends(needs(Scope.DEPOSIT))]
-MayFollow = Annotated[Principal, Depends(needs(Scope.DEPOSIT, Scope.READ, Scope.OPERATE, Scope.AUDIT))]
+MayDeposit = Annotated[Principal, Depends(needs(Scope.DEPOSIT, bound=True))]
+MayFollow = Annotated[Principal, Depends(needs(Scope.DEPOSIT, Scope.READ, Scope.OPERATE, Scope.AUDIT, bound=True))]
 """For what a depositor needs to see of a deposit."""
-MayRead = Annotated[Principal, Depends(needs(Scope.READ))]
+MayRead = Annotated[Principal, Depends(needs(Scope.READ, bound=True))]
+MayList = Annotated[Principal, Depends(needs(Scope.READ, Scope.OPERATE, Scope.AUDIT, bound=True))]
+"""For listings that show to each only what they may see."""
 MayLook = Annotated[Principal, Depends(needs(Scope.READ, Scope.OPERATE, Scope.AUDIT))]
+"""For what is about the whole node."""
 MayAudit = Annotated[Principal, Depends(needs(Scope.AUDIT, Scope.OPERATE))]
 MayOperate = Annotated[Principal, Depends(needs(Scope.OPERATE))]
 MayApprove = Annotated[Principal, Depends(needs(Scope.APPROVE))]

@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from vault import wire
-from vault.api import views
-from vault.api.auth import MayAudit, MayFollow, MayLook
-from vault.api.deposits import no_such_version
+from vault.api import ownership, views
+from vault.api.auth import MayAudit, MayFollow, MayList
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node
 from vault.api.paths import decode_identifier, make_cursor, read_cursor
@@ -24,7 +23,7 @@ router = APIRouter(responses=PROBLEM)
 @router.get("/packages", tags=["packages"], summary="List packages")
 def list_packages(
     node: Node,
-    _who: MayLook,
+    who: MayList,
     fonds: Annotated[str | None, Query(description="Only of this fonds.")] = None,
     agency: Annotated[str | None, Query(description="Only of this agency.")] = None,
     batch: Annotated[str | None, Query(description="Only of this delivery.")] = None,
@@ -37,11 +36,14 @@ def list_packages(
 ) -> wire.PackageList:
     """Packages in the order of their identifiers' code points, a page at a time."""
     after = read_cursor(cursor)
+    own = ownership.only_agency(who)
+    if own is not None and agency not in (None, own):
+        return wire.PackageList(items=[], next_cursor=None)
     with node.catalogue.read() as tx:
         found = packages.listing(
             tx,
             fonds=fonds,
-            agency=agency,
+            agency=agency if own is None else own,
             batch=batch,
             below_policy=below_policy,
             prefix=prefix,
@@ -55,15 +57,12 @@ def list_packages(
 
 @router.get("/packages/{identifier:path}", tags=["packages"], summary="A package, its versions and their copies")
 def get_package(
-    node: Node, _who: MayFollow, identifier: Annotated[str, Path(description="The identifier, percent-encoded once.")]
+    node: Node, who: MayFollow, identifier: Annotated[str, Path(description="The identifier, percent-encoded once.")]
 ) -> wire.Package:
     """Everything that is known: versions, copies, whether the policy holds, when each copy was last proved."""
     wanted = decode_identifier(identifier)
     with node.catalogue.read() as tx:
-        found = packages.get(tx, wanted)
-        if found is None or found.head == 0:
-            raise no_such_version(wanted, None)
-        return views.package(node, tx, found)
+        return views.package(node, tx, ownership.seen_package(tx, who, wanted))
 
 
 @router.get("/events", tags=["events"], summary="What happened")

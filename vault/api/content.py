@@ -18,9 +18,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from vault import wire
-from vault.api import threads
-from vault.api.auth import MayRead
-from vault.api.deposits import no_such_version
+from vault.api import ownership, threads
+from vault.api.auth import MayRead, Principal
 from vault.api.headers import content_disposition, entity_tag_matches, if_range_holds, repr_digest
 from vault.api.openapi import BYTES
 from vault.api.parts import Node, NodeParts
@@ -28,7 +27,6 @@ from vault.api.paths import decode_identifier, make_cursor, parse_version, read_
 from vault.api.problems import bad_request, problem_response
 from vault.api.ranges import ByteRange, NotSatisfiable, parse_range
 from vault.api.reading import Files, InventoryCache, Opened, Reader
-from vault.catalog import packages
 from vault.errors import NotFound, Refused
 from vault.formats.tar_writer import TarWriter, tar_length
 from vault.intake.unpack import RESERVED
@@ -100,7 +98,7 @@ async def _gone(receive: Receive) -> None:
 async def get_content(
     request: Request,
     node: Node,
-    _who: MayRead,
+    who: MayRead,
     identifier: Annotated[str, Path(description="The identifier, percent-encoded once.")],
     file: Annotated[str | None, Query(description="Path of one file, as the list has it.")] = None,
     version: Annotated[str | None, Query(description="3 or v3; the newest where nothing is said.")] = None,
@@ -119,7 +117,7 @@ async def get_content(
         raise bad_request("bad-query", f"{str(format)[:40]!r} is no format.", "Write tar or zip.", "format")
     wanted, number = decode_identifier(identifier), parse_version(version)
     cache: InventoryCache = request.app.state.inventories
-    reader, files = await threads.run("content-find", _find, node, cache, wanted, number)
+    reader, files = await threads.run("content-find", _find, node, who, cache, wanted, number)
     patience = node.settings.api.idle_timeout.total_seconds()
     if file is not None:
         return await _file(request, reader, files, file, patience)
@@ -129,11 +127,11 @@ async def get_content(
     return Response(listed.model_dump_json(), media_type="application/json")
 
 
-def _find(node: NodeParts, cache: InventoryCache, identifier: str, number: int | None) -> tuple[Reader, Files]:
+def _find(
+    node: NodeParts, who: Principal, cache: InventoryCache, identifier: str, number: int | None
+) -> tuple[Reader, Files]:
     with node.catalogue.read() as tx:
-        found = packages.head(tx, identifier) if number is None else packages.version(tx, identifier, number)
-    if found is None:
-        raise no_such_version(identifier, number)
+        found = ownership.seen_version(tx, who, identifier, number)
     reader = Reader(node, found)
     return reader, reader.files(cache)
 

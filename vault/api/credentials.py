@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from fastapi import APIRouter
 
 from vault import wire
@@ -12,7 +14,7 @@ from vault.api.parts import Node
 from vault.catalog import tokens
 from vault.clock import to_text
 from vault.ledger import append
-from vault.model import EventType, NewEvent, Outcome
+from vault.model import EventType, NewEvent, Outcome, TokenLimits
 
 router = APIRouter(tags=["tokens"], responses=PROBLEM)
 
@@ -21,7 +23,16 @@ router = APIRouter(tags=["tokens"], responses=PROBLEM)
 def create_token(node: Node, who: MayApprove, order: wire.TokenOrder) -> wire.CreatedToken:
     """Make a token. Its secret is in this answer and nowhere else, ever."""
     with node.catalogue.write() as tx:
-        made, secret = tokens.create(tx, order.name, order.scopes, order.expires_at)
+        made, secret = tokens.create(
+            tx,
+            order.name,
+            order.scopes,
+            order.expires_at,
+            agency=unicodedata.normalize("NFC", order.agency),
+            prefix=unicodedata.normalize("NFC", order.prefix),
+            networks=order.networks,
+            limits=TokenLimits(**order.limits.model_dump()),
+        )
         append(
             tx,
             NewEvent(
@@ -32,6 +43,10 @@ def create_token(node: Node, who: MayApprove, order: wire.TokenOrder) -> wire.Cr
                     "name": made.name,
                     "scopes": [str(scope) for scope in sorted(made.scopes)],
                     "expires_at": to_text(made.expires_at) if made.expires_at else None,
+                    "agency": made.agency,
+                    "prefix": made.prefix,
+                    "networks": list(made.networks),
+                    "limits": order.limits.model_dump(exclude_none=True),
                 },
             ),
         )

@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from vault import wire
-from vault.api import threads
-from vault.api.auth import MayDeposit, MayFollow
+from vault.api import ownership, threads
+from vault.api.auth import MayDeposit, MayFollow, Principal
 from vault.api.describe import read_descriptive, read_filename, read_kind
 from vault.api.headers import parse_filename, parse_if_match, parse_must_be_new, parse_repr_digest, parse_wait
 from vault.api.openapi import DEPOSIT, INGEST, PROBLEM, RECEIPT
@@ -22,7 +22,7 @@ from vault.api.parts import Node, NodeParts
 from vault.api.paths import decode_identifier, encode_identifier, parse_version
 from vault.api.problems import RETRY_AFTER_SECONDS, bad_request
 from vault.catalog import ingests, packages
-from vault.errors import Interrupted, NotFound, Unreachable, VaultError
+from vault.errors import Interrupted, NotFound, Unreachable
 from vault.intake.body import BodyPipe
 from vault.intake.deposit import Accepted, DepositRequest
 from vault.model import Json
@@ -39,8 +39,9 @@ def _one(request: Request, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def read_deposit(request: Request, identifier: str, agent: str) -> DepositRequest:
-    """Read everything but the body. Raises Invalid for whatever cannot be understood."""
+def read_deposit(request: Request, identifier: str, who: Principal) -> DepositRequest:
+    """Read everything but the body. Raises Invalid for whatever cannot be understood, Forbidden for what is not theirs
+    to deposit."""
     encoding = (_one(request, "content-encoding") or "identity").strip().lower()
     if encoding != "identity":
         raise bad_request(
@@ -58,14 +59,15 @@ def read_deposit(request: Request, identifier: str, agent: str) -> DepositReques
     return DepositRequest(
         identifier=identifier,
         ingest_id=str(uuid.uuid4()),
-        agent=agent,
+        agent=who.agent,
         kind=read_kind(said.get("kind")),
         filename=read_filename(filename),
         content_length=int(length) if length is not None else None,
         digests=parse_repr_digest(_one(request, "repr-digest")),
         if_match=parse_if_match(_one(request, "if-match")),
         must_be_new=parse_must_be_new(_one(request, "if-none-match")),
-        descriptive=descriptive,
+        descriptive=ownership.own(who, identifier, descriptive),
+        bound=bool(who.agency),
         metadata=metadata,
     )
 
@@ -199,7 +201,7 @@ async def put_package(
     kept with the version as its metadata.
     """
     del kind, filename, fonds, agency, batch, title, retention, access, class_  # read, with all others, from the query
-    deposit = read_deposit(request, decode_identifier(identifier), who.agent)
+    deposit = read_deposit(request, decode_identifier(identifier), who)
     wait = parse_wait(_one(request, "prefer"))
     api = node.settings.api
     seconds = api.wait.total_seconds() if wait is None else min(float(wait), api.wait_max.total_seconds())
@@ -215,20 +217,22 @@ async def put_package(
     if receipt is not None:
         headers["Location"] = f"/v1/packages/{encode_identifier(accepted.identifier)}"
         return JSONResponse(dict(receipt), 201 if accepted.created else 200, headers)
-    ingest = await threads.run("ingest", _ingest, node, ingest_id)
+    ingest = await threads.run("ingest", _ingest, node, who, ingest_id)
     headers["Location"] = f"/v1/ingests/{ingest_id}"
     return Response(ingest.model_dump_json(), 202, headers, media_type="application/json")
 
 
 @router.get("/ingests/{ingest_id}", responses={**INGEST, **PROBLEM}, summary="The state of a deposit, with its receipt")
-def get_ingest(node: Node, _who: MayFollow, ingest_id: str) -> wire.Ingest:
+def get_ingest(node: Node, who: MayFollow, ingest_id: str) -> wire.Ingest:
     """What became of a deposit. Once ``state`` is ``receipted`` the signed receipt is in it."""
-    return _ingest(node, ingest_id)
+    return _ingest(node, who, ingest_id)
 
 
-def _ingest(node: NodeParts, ingest_id: str) -> wire.Ingest:
+def _ingest(node: NodeParts, who: Principal, ingest_id: str) -> wire.Ingest:
     with node.catalogue.read() as tx:
         ingest = ingests.get(tx, ingest_id)
+        if ingest is not None and not ownership.may_follow(tx, who, ingest):
+            ingest = None
     if ingest is None:
         raise NotFound(
             f"There is no deposit {ingest_id[:100]!r}.",
@@ -241,7 +245,7 @@ def _ingest(node: NodeParts, ingest_id: str) -> wire.Ingest:
 @router.get("/receipts/{identifier:path}", responses={**RECEIPT, **PROBLEM}, summary="The signed receipt of a version")
 def get_receipt(
     node: Node,
-    _who: MayFollow,
+    who: MayFollow,
     identifier: Annotated[str, Path(description="The identifier, percent-encoded once.")],
     version: Annotated[str | None, Query(description="3 or v3; the newest where nothing is said.")] = None,
 ) -> JSONResponse:
@@ -249,9 +253,7 @@ def get_receipt(
     wanted = decode_identifier(identifier)
     number = parse_version(version)
     with node.catalogue.read() as tx:
-        found = packages.head(tx, wanted) if number is None else packages.version(tx, wanted, number)
-        if found is None:
-            raise no_such_version(wanted, number)
+        found = ownership.seen_version(tx, who, wanted, number)
         receipt: Mapping[str, Json] | None = packages.receipt(tx, found.id)
     if receipt is None:
         raise NotFound(
@@ -260,14 +262,3 @@ def get_receipt(
             code="no-receipt-yet",
         )
     return JSONResponse(dict(receipt))
-
-
-def no_such_version(identifier: str, number: int | None) -> VaultError:
-    """There is no such package, or it has no such version."""
-    if number is None:
-        return NotFound(f"There is no package {identifier!r}.", remedy="Look at its spelling.", code="no-such-package")
-    return NotFound(
-        f"There is no version {number} of {identifier!r}.",
-        remedy="Look at the package's versions.",
-        code="no-such-version",
-    )

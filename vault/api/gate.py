@@ -88,7 +88,7 @@ class Gate:
         if scope["path"] in _OPEN and not authorization and _is_loopback(scope):
             return None
         async with self._lookups:
-            return await threads.run("authenticate", identify, self._catalogue, authorization)
+            return await threads.run("authenticate", identify, self._catalogue, authorization, client_of(scope))
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """The body of anything that is no deposit is small, and comes soon."""
@@ -143,10 +143,15 @@ def _check_query(scope: Scope) -> None:
         raise bad_request("bad-query", f"The query says {twice[:40]!r} more than once.", "Say it once.", twice[:40])
 
 
-def _is_loopback(scope: Scope) -> bool:
+def client_of(scope: Scope) -> str:
+    """The IP address at the other end; "" for a Unix socket."""
     client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _is_loopback(scope: Scope) -> bool:
     try:
-        return client is not None and ipaddress.ip_address(client[0]).is_loopback
+        return ipaddress.ip_address(client_of(scope)).is_loopback
     except ValueError:
         return False
 

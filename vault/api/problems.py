@@ -95,6 +95,10 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "bad-credentials": Entry(401, "The token is not valid"),
     "no-credentials": Entry(401, "A token is needed"),
     "wrong-scope": Entry(403, "The token may not do this"),
+    "whole-node": Entry(403, "The token is bound to an agency"),
+    "not-your-agency": Entry(403, "The token is bound to another agency"),
+    "not-your-prefix": Entry(403, "The token may not use this identifier"),
+    "identifier-taken": Entry(409, "This identifier cannot be used"),
     # Deposits.
     "archive-ratio": Entry(400, "The archive inflates like a bomb"),
     "archive-too-large": Entry(413, "The archive unpacks to too much"),

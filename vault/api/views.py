@@ -192,4 +192,9 @@ def token(found: Token) -> wire.Token:
         created_at=found.created_at,
         expires_at=found.expires_at,
         revoked_at=found.revoked_at,
+        agency=found.agency,
+        prefix=found.prefix,
+        networks=list(found.networks),
+        limits=wire.TokenLimits.model_validate(found.limits),
+        last_used_at=found.last_used_at,
     )

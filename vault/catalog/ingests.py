@@ -22,7 +22,7 @@ def get(tx: Tx, ingest_id: str) -> Ingest | None:
     return found[0] if found else None
 
 
-def begin(tx: Tx, ingest_id: str, identifier: str, agent: str) -> Ingest:
+def begin(tx: Tx, ingest_id: str, identifier: str, agent: str, agency: str = "") -> Ingest:
     """Note that a deposit has begun (RECEIVING). Owes no event yet. Raises :class:`Conflict` for an id in use."""
     if get(tx, ingest_id) is not None:
         raise Conflict(f"There is already a deposit {ingest_id}.", remedy="Begin a new one.", code="ingest-exists")
@@ -32,6 +32,7 @@ def begin(tx: Tx, ingest_id: str, identifier: str, agent: str) -> Ingest:
             identifier=identifier,
             state=IngestState.RECEIVING,
             agent=agent,
+            agency=agency,
             volume="",
             bytes_received=0,
             created_at=tx.now,

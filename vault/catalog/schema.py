@@ -175,6 +175,7 @@ ingests = sa.Table(
     sa.Column("identifier", KeyText, nullable=False, comment="Identifier of the package."),
     sa.Column("state", EnumText(IngestState), nullable=False, comment="Step that it has reached."),
     sa.Column("agent", KeyText, nullable=False, comment="Who deposits."),
+    sa.Column("agency", ProseText, nullable=False, server_default="", comment="Agency that it is said to be of."),
     sa.Column("volume", KeyText, nullable=False, comment="Volume of the first copy; empty until prepared."),
     sa.Column("version", sa.Integer, comment="Number that the version gets; null until prepared."),
     sa.Column("bytes_received", sa.BigInteger, nullable=False, comment="Bytes of the body so far."),
@@ -282,10 +283,25 @@ tokens = sa.Table(
     sa.Column("created_at", TimeText, nullable=False, comment="When it was made."),
     sa.Column("expires_at", TimeText, comment="When it ends by itself."),
     sa.Column("revoked_at", TimeText, comment="When it was revoked."),
+    sa.Column("agency", ProseText, nullable=False, server_default="", comment="Agency it is bound to; empty for all."),
+    sa.Column("prefix", ProseText, nullable=False, server_default="", comment="How identifiers it deposits begin."),
+    sa.Column("networks", JsonText, nullable=False, server_default="[]", comment="Whence it is good (CIDR): a list."),
+    sa.Column("limits", JsonText, nullable=False, server_default="{}", comment="How much it may ask for."),
+    sa.Column("last_used_at", TimeText, comment="When it was last used, to the hour."),
     comment="Credentials of the API, without their secrets.",
 )
 IS_NOT_REVOKED = tokens.c.revoked_at.is_(None)
 _partial_index("ux_tokens_name", tokens.c.name, where=IS_NOT_REVOKED, unique=True)
+
+token_usage = sa.Table(
+    "token_usage",
+    metadata,
+    sa.Column("token_id", sa.ForeignKey("tokens.id"), primary_key=True, comment="The token."),
+    sa.Column("day", KeyText, primary_key=True, comment="Day in UTC, as 2026-11-22."),
+    sa.Column("bytes", sa.BigInteger, nullable=False, comment="Bytes of bodies that it sent."),
+    sa.Column("packages", sa.BigInteger, nullable=False, comment="Deposits that it began."),
+    comment="What tokens with a daily quota have used of it.",
+)
 
 verifications = sa.Table(
     "verifications",

@@ -12,7 +12,7 @@ from vault.cli.remedies import IDENTIFIER_RULE
 from vault.errors import Invalid
 from vault.i18n import _
 from vault.identifiers import parse_identifier
-from vault.units import parse_duration
+from vault.units import parse_duration, parse_size
 
 TOKEN_VARIABLE = "VAULTCTL_TOKEN"
 
@@ -55,4 +55,15 @@ def read_duration(text: str, hint: str = "--timeout") -> timedelta | None:
         return parse_duration(text)
     except Invalid as error:
         message = _("{text} is no duration; write a number and a unit: 30s, 15m, 24h or 90d.").format(text=repr(text))
+        raise typer.BadParameter(message, param_hint=hint) from error
+
+
+def read_size(text: str, hint: str) -> int | None:
+    """``50 GB`` as bytes; None where nothing was said. Raises typer.BadParameter, which names the option ``hint``."""
+    if not text:
+        return None
+    try:
+        return parse_size(text)
+    except Invalid as error:
+        message = _("{text} is no size; write a number and a unit: 500 MB, 50 GB or 2 TB.").format(text=repr(text))
         raise typer.BadParameter(message, param_hint=hint) from error

@@ -41,6 +41,7 @@ from vault.model import (
     DigestAlgorithm,
     IngestState,
     Json,
+    Package,
     Version,
     Volume,
 )
@@ -62,7 +63,8 @@ class DepositRequest:
     """What a depositor asks for. ``digests`` are those declared for the body: "sha-256" -> hexadecimal.
 
     ``if_match`` is the number of the version that the deposit follows, "*" for whichever it is, None where the
-    package must be new; ``must_be_new`` refuses even the same content under a known identifier.
+    package must be new; ``must_be_new`` refuses even the same content under a known identifier. ``bound``: they
+    may only touch packages of the agency that ``descriptive`` names, and learn nothing of others.
     """
 
     identifier: str
@@ -76,6 +78,7 @@ class DepositRequest:
     must_be_new: bool = False
     descriptive: Descriptive = field(default_factory=Descriptive)
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    bound: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ class Intake:
         """
         custodian = self._custodian
         with custodian.catalogue.write() as tx:
-            ingests.begin(tx, request.ingest_id, request.identifier, request.agent)
+            agency = request.descriptive.agency
+            ingests.begin(tx, request.ingest_id, request.identifier, request.agent, agency)
         counted = CountedStream(body)
         outcome = DepositOutcome.FAILED
         try:
@@ -125,6 +129,7 @@ class Intake:
 
     def _receive(self, request: DepositRequest, body: ReadableStream) -> Accepted:
         with self._custodian.catalogue.read() as tx:
+            _check_owner(request, packages.get(tx, request.identifier))
             head = packages.head(tx, request.identifier)
         _check_precondition(request, head)
         number = 1 if head is None else head.number + 1
@@ -166,6 +171,7 @@ class Intake:
         """The same content under the same identifier, stored before: nothing new is made of a blind retry."""
         with self._custodian.catalogue.read() as tx:
             package = packages.get(tx, request.identifier)
+            _check_owner(request, package)
             if package is None or request.must_be_new:
                 return None
             versions = packages.versions_of(tx, package.id)
@@ -345,6 +351,21 @@ def content_digest_of(files: Mapping[str, StoredFile], algorithm: DigestAlgorith
     """The digest that names a content whatever its packing: over the sorted logical paths with their digests."""
     listed: list[Json] = [[logical, files[logical].digest] for logical in sorted(files) if logical != RESERVED]
     return directory_check.digest_of(canonical_json(listed), algorithm)
+
+
+def _check_owner(request: DepositRequest, package: Package | None) -> None:
+    """Refuse a bound depositor another agency's package, in words that tell nothing of it, whatever they send.
+
+    That it cannot be used is all that they learn; who deposits under a prefix of their own does not even learn that.
+    """
+    if not request.bound or package is None or package.descriptive.agency == request.descriptive.agency:
+        return
+    _check_precondition(request, None)
+    raise Conflict(
+        f"The identifier {request.identifier} cannot be used.",
+        remedy="Deposit under another identifier.",
+        code="identifier-taken",
+    )
 
 
 def _check_precondition(request: DepositRequest, head: Version | None) -> None:

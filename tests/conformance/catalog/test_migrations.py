@@ -85,27 +85,40 @@ def test_the_migrations_make_what_the_queries_expect(catalogue):
         assert compare_metadata(context, schema.metadata) == []
 
 
-def test_the_first_revision_is_the_schema_to_the_letter(sqlite_url, tmp_path):
+def test_the_revisions_make_the_schema_to_the_letter(sqlite_url, tmp_path):
     """Partial indexes and defaults too, which Alembic does not compare."""
     made = tmp_path / "made.db"
     engine = sa.create_engine(f"sqlite:///{made}")
     schema.metadata.create_all(engine)
     engine.dispose()
-    assert _statements(Path(sqlite_url.removeprefix("sqlite:///"))) == _statements(made)
+    assert _facts(Path(sqlite_url.removeprefix("sqlite:///"))) == _facts(made)
 
 
-def _statements(path):
+def _facts(path):
+    """Columns and keys of tables, whatever their order (a column that is added later is the last one), and the
+    statements of indexes."""
     connection = sqlite3.connect(path)
     rows = connection.execute(
-        "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
     ).fetchall()
+    names = [name for kind, name, _ in rows if kind == "table"]
+    facts = {
+        name: (
+            sorted(row[1:] for row in connection.execute(f"PRAGMA table_xinfo({name})")),
+            sorted(row[2:] for row in connection.execute(f"PRAGMA foreign_key_list({name})")),
+            sorted(re.findall(r"CHECK \(.*?\)", sql)),
+            sorted(row[2:] for row in connection.execute(f"PRAGMA index_list({name})")),
+        )
+        for kind, name, sql in rows
+        if kind == "table"
+    }
     connection.close()
-    tables = "|".join(schema.metadata.tables)
-    plain = {name: " ".join(re.sub(rf"\b({tables})\.", "", sql).split()) for name, sql in rows}
-    return {name: re.sub(r"WHERE \((.*)\)$", r"WHERE \1", sql) for name, sql in plain.items()}
+    tables = "|".join(names)
+    plain = {name: " ".join(re.sub(rf"\b({tables})\.", "", sql).split()) for kind, name, sql in rows if kind != "table"}
+    return facts | {name: re.sub(r"WHERE \((.*)\)$", r"WHERE \1", sql) for name, sql in plain.items()}
 
 
-def test_the_first_revision_makes_the_same_indexes_in_postgresql(postgres_url, empty_database):
+def test_the_revisions_make_the_same_in_postgresql(postgres_url, empty_database):
     for one, other in zip(_postgresql_facts(postgres_url), _postgresql_facts(empty_database, make=True), strict=True):
         assert one
         assert one == other
@@ -119,7 +132,9 @@ def _postgresql_facts(url, *, make=False):
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
         "SELECT table_name, column_name, data_type, is_nullable, collation_name, column_default FROM"
         " information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'",
-        "SELECT objoid::regclass::text, objsubid, description FROM pg_description"
+        # By the column's name: its number depends on when it was added.
+        "SELECT objoid::regclass::text, coalesce((SELECT attname FROM pg_attribute WHERE attrelid = objoid AND attnum"
+        " = objsubid AND objsubid > 0), ''), description FROM pg_description"
         " WHERE classoid = 'pg_class'::regclass AND objoid::regclass::text IN"
         " (SELECT tablename FROM pg_tables WHERE schemaname = 'public')",
     )

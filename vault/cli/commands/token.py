@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from vault import wire
-from vault.cli.options import JsonOption, read_duration
+from vault.cli.options import JsonOption, read_duration, read_size
 from vault.cli.output import print_json
 from vault.cli.render import node
 from vault.cli.session import session_of
@@ -28,14 +28,49 @@ def create(
         str,
         typer.Option("--expires", metavar="DURATION", help=_("How long it is valid (90d); else until it is revoked.")),
     ] = "",
+    agency: Annotated[
+        str, typer.Option("--agency", metavar="A", help=_("It sees and touches only what is of this agency."))
+    ] = "",
+    prefix: Annotated[
+        str, typer.Option("--prefix", metavar="TEXT", help=_("Identifiers that it deposits must begin so."))
+    ] = "",
+    network: Annotated[
+        list[str] | None,
+        typer.Option("--network", metavar="CIDR", help=_("It is good only from there; can be given several times.")),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", metavar="N", help=_("Requests per second that it may make."))
+    ] = None,
+    bytes_per_day: Annotated[
+        str, typer.Option("--bytes-per-day", metavar="SIZE", help=_("How much it may send in a day (50 GB)."))
+    ] = "",
+    packages_per_day: Annotated[
+        int | None, typer.Option("--packages-per-day", metavar="N", help=_("Deposits that it may begin in a day."))
+    ] = None,
+    open_uploads: Annotated[
+        int | None, typer.Option("--open-uploads", metavar="N", help=_("Resumable uploads that it may have open."))
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make a token."""
     session = session_of(context)
     duration = read_duration(expires, "--expires")
+    size = read_size(bytes_per_day, "--bytes-per-day")
     try:
-        order = wire.TokenOrder(name=name, scopes=scope, expires_at=None if duration is None else utcnow() + duration)
+        order = wire.TokenOrder(
+            name=name,
+            scopes=scope,
+            expires_at=None if duration is None else utcnow() + duration,
+            agency=agency,
+            prefix=prefix,
+            networks=network or [],
+            limits=wire.TokenLimits(
+                rate=rate, bytes_per_day=size, packages_per_day=packages_per_day, open_uploads=open_uploads
+            ),
+        )
     except ValidationError as error:
+        if error.title == "TokenLimits":
+            raise typer.BadParameter(_("A limit is a number greater than 0, and within reason.")) from error
         message = _("{name} is no name for a token; use at most 64 letters, digits, dots, dashes and underscores.")
         raise typer.BadParameter(message.format(name=repr(name))) from error
     with session.client() as client:

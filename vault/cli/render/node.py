@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -282,12 +282,25 @@ def one_evidence(found: wire.Evidence, say: Speech) -> RenderableType:
 
 def tokens(found: Iterable[wire.Token], say: Speech) -> RenderableType:
     """Credentials, a line each."""
-    made = table(_("Token"), _("scopes"), _("created"), _("expires"))
+    made = table(_("Token"), _("scopes"), _("limits"), _("created"), _("expires"), _("last used"))
     for token in found:
         made.add_row(
             plain(token.name),
             ", ".join(sorted(token.scopes)),
+            plain(", ".join(_narrowed(token))) or NONE,
             say.moment(token.created_at),
             say.moment(token.expires_at) if token.expires_at else _("never"),
+            say.moment(token.last_used_at) if token.last_used_at else _("never"),
         )
     return made if made.row_count else Text(_("There is no token."))
+
+
+def _narrowed(token: wire.Token) -> Iterator[str]:
+    """What a token may not, as the options of ``token create`` say it."""
+    if token.agency:
+        yield f"agency={token.agency}"
+    if token.prefix:
+        yield f"prefix={token.prefix}"
+    yield from (f"network={network}" for network in token.networks)
+    for name, value in token.limits.model_dump(exclude_none=True).items():
+        yield f"{name.replace('_', '-')}={value}"

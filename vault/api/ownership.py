@@ -1,0 +1,91 @@
+"""What is whose: who may see and touch which package, deposit or batch.
+
+A token may be bound to an agency. It then sees what is of that agency, and gets for everything else the very answer
+that it gets for what does not exist; what it deposits is of that agency. Every address that lets such tokens in
+(``needs(…, bound=True)``) asks here. Whoever is bound to no agency sees everything that their scopes allow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vault.api.auth import Principal
+from vault.catalog import packages
+from vault.catalog.engine import Tx
+from vault.errors import Forbidden, NotFound
+from vault.model import Descriptive, Ingest, Package, Version
+
+
+def may_see(who: Principal, agency: str) -> bool:
+    """Whether they may see what is of this agency ("" where it is of none)."""
+    return not who.agency or who.agency == agency
+
+
+def only_agency(who: Principal) -> str | None:
+    """The agency to which a listing must be narrowed; None where it need not be."""
+    return who.agency or None
+
+
+def seen_package(tx: Tx, who: Principal, identifier: str) -> Package:
+    """Return a package that they may see. Raises NotFound (``no-such-package``), the same for what they may not."""
+    found = packages.get(tx, identifier)
+    if found is None or found.head == 0 or not may_see(who, found.descriptive.agency):
+        raise no_such_version(identifier, None)
+    return found
+
+
+def seen_version(tx: Tx, who: Principal, identifier: str, number: int | None) -> Version:
+    """Return a version of a package that they may see; None for the newest.
+
+    Raises NotFound: ``no-such-version`` where they may see the package, else ``no-such-package``.
+    """
+    package = seen_package(tx, who, identifier)
+    found = packages.version(tx, identifier, package.head if number is None else number)
+    if found is None:
+        raise no_such_version(identifier, number)
+    return found
+
+
+def may_follow(tx: Tx, who: Principal, ingest: Ingest) -> bool:
+    """Whether they may see a deposit: one that is said to be of their agency, or was made to a package that is."""
+    if may_see(who, ingest.agency):
+        return True
+    package = packages.get(tx, ingest.identifier)
+    return package is not None and may_see(who, package.descriptive.agency)
+
+
+def own(who: Principal, identifier: str, said: Descriptive) -> Descriptive:
+    """Return what a depositor said of a package, with the agency that they are bound to.
+
+    For the beginning of every deposit. Raises Forbidden: ``not-your-agency`` when they name another one,
+    ``not-your-prefix`` for an identifier that their token may not use, whether it is there or not.
+    """
+    token = who.token
+    if token is None:
+        return said
+    if token.prefix and not identifier.startswith(token.prefix):
+        raise Forbidden(
+            f"{who.agent} may only deposit identifiers that begin with {token.prefix!r}.",
+            remedy="Use such an identifier, or another token.",
+            code="not-your-prefix",
+        )
+    if not token.agency:
+        return said
+    if said.agency not in ("", token.agency):
+        raise Forbidden(
+            f"{who.agent} is bound to the agency {token.agency!r}, and this is said to be of another.",
+            remedy="Leave agency out, or use the token of that agency.",
+            code="not-your-agency",
+        )
+    return dataclasses.replace(said, agency=token.agency)
+
+
+def no_such_version(identifier: str, number: int | None) -> NotFound:
+    """There is no such package, or it has no such version."""
+    if number is None:
+        return NotFound(f"There is no package {identifier!r}.", remedy="Look at its spelling.", code="no-such-package")
+    return NotFound(
+        f"There is no version {number} of {identifier!r}.",
+        remedy="Look at the package's versions.",
+        code="no-such-version",
+    )
