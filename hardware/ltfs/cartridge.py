@@ -49,21 +49,30 @@ class _ConfigHandler:
 
 def read_capacity(config: bytes) -> int:
     """The capacity in MB that a cartridge's description gives. Raises ``Malformed``."""
+    # The reference takes 0 for its default.
+    return safexml.parse_integer(_leaves(config).get("capacity_mb", "0")) or DEFAULT_CAPACITY_MB
+
+
+def read_protection(config: bytes) -> bool:
+    """Whether a cartridge's description sets its write-protect tab. Raises ``Malformed``."""
+    return _leaves(config).get("emulate_readonly", "").strip().lower() == "true"
+
+
+def _leaves(config: bytes) -> dict[str, str]:
     handler = _ConfigHandler()
     parser = safexml.Parser(handler, CONFIG, safexml.Limits(size=65536, depth=8, text=4096, token=4096))
     parser.feed(config)
     parser.close()
-    # The reference takes 0 for its default.
-    return safexml.parse_integer(handler.leaves.get("capacity_mb", "0")) or DEFAULT_CAPACITY_MB
+    return handler.leaves
 
 
-def make_config(capacity_mb: int) -> bytes:
-    """The description of an LTO-5 cartridge of this capacity."""
+def make_config(capacity_mb: int, *, protected: bool = False) -> bytes:
+    """The description of an LTO-5 cartridge of this capacity; ``protected``: with its write-protect tab set."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         "<filedebug_cartridge_config>\n"
         "    <dummy_io>false</dummy_io>\n"
-        "    <emulate_readonly>false</emulate_readonly>\n"
+        f"    <emulate_readonly>{'true' if protected else 'false'}</emulate_readonly>\n"
         f"    <capacity_mb>{capacity_mb}</capacity_mb>\n"
         "    <cart_type>L5</cart_type>\n"
         "    <density_code>58</density_code>\n"

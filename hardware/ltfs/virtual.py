@@ -29,6 +29,7 @@ from hardware.ltfs.cartridge import (
     make_config,
     parse_block_name,
     read_capacity,
+    read_protection,
 )
 from hardware.ltfs.durability import RecordSync
 from hardware.ltfs.mam import HEADER, MAX_VALUE, Attribute, Stored, pack, unpack
@@ -70,7 +71,9 @@ class VirtualMedium:
         self._touched = False
         self._change_noted = False
         self._partitions = (_Partition(), _Partition())
-        self._capacity_mb = read_capacity(self._small_file(CONFIG, 65536))
+        config = self._small_file(CONFIG, 65536)
+        self._capacity_mb = read_capacity(config)
+        self._protected = read_protection(config)
         self._scan()
 
     @classmethod
@@ -136,8 +139,18 @@ class VirtualMedium:
 
     @property
     def write_protected(self) -> bool:
-        """Whether it was opened for reading only."""
-        return not self._write
+        """Whether it was opened for reading only, or its tab is set."""
+        return self._protected or not self._write
+
+    @property
+    def tab_set(self) -> bool:
+        """Whether the cartridge itself forbids writing."""
+        return self._protected
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was not yet let go of."""
+        return self._folder >= 0
 
     def position(self) -> Position:
         """Where the tape stands."""
@@ -289,6 +302,8 @@ class VirtualMedium:
         self._check()
         if not self._write:
             raise Refused(f"The cartridge {self._path} was opened for reading.")
+        if self._protected:
+            raise Refused(f"The cartridge {self._path} is write-protected.", remedy="Move its tab to write to it.")
 
     def _fail(self, what: str, error: OSError) -> NoReturn:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
@@ -310,7 +325,7 @@ class VirtualMedium:
                 # Of several ends the first holds, as in the reference.
                 partition.end = min(ends[number]) if ends[number] else self._find_end(number)
                 partition.marks = sorted(block for block in marks[number] if block < partition.end)
-                if self._write:
+                if self._write and not self._protected:
                     self._tidy(number, ends[number])
         except OSError as error:
             raise _outage(f"The cartridge {self._path} cannot be read", error) from error

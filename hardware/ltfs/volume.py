@@ -26,6 +26,7 @@ class Volume:
         self._medium = medium
         self._spool = spool
         self._at: Position | None = None
+        self._kept: tuple[Position, bytes] | None = None
         self.labels = labels
         self.last = last
 
@@ -147,7 +148,12 @@ class Volume:
             at = Position(at.partition, at.block + 1)
 
     def _record(self, at: Position) -> bytes | Mark:
-        """The record at a place; the tape is only sent there where it does not stand there anyway."""
+        """The record at a place; the tape is only sent there where it does not stand there anyway.
+
+        The last record is kept: two ranges of one block are read without turning the tape back.
+        """
+        if self._kept is not None and self._kept[0] == at:
+            return self._kept[1]
         if self._at != at:
             self._at = None
             if (there := self._medium.locate(at.partition, at.block)) != at:
@@ -156,6 +162,7 @@ class Volume:
         record = self._medium.read()
         if isinstance(record, bytes):
             self._at = Position(at.partition, at.block + 1)
+            self._kept = (at, record)
         return record
 
     def close(self) -> None:

@@ -145,6 +145,11 @@ class WriteSession:
         self._writer = FileWriter(self, entry)
         return self._writer
 
+    def free_bytes(self) -> int:
+        """Bytes of file data that still fit, when the last indexes of both partitions are to fit behind them."""
+        self._check()
+        return 0 if self._warned else max(0, self._free())
+
     def append(
         self,
         path: str,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
-from hardware.errors import Busy, Unsupported
+from hardware.errors import Busy, Refused, Unsupported
 from hardware.ltfs.medium import TapeMedium
 from hardware.tape import generation, pages, tapealert
 from hardware.tape.barcodes import Barcode, Kind
@@ -85,8 +85,11 @@ class TapeDrive(Protocol):
         """What is loaded. ``NoCartridge``, ``NotReady``."""
         ...
 
-    def medium(self) -> TapeMedium:
-        """Wait until the drive is ready, and open the cartridge; ``NoCartridge``, ``NotReady``, ``TimedOut``."""
+    def medium(self, *, write: bool = False) -> TapeMedium:
+        """Wait until the drive is ready, and open the cartridge; ``NoCartridge``, ``NotReady``, ``TimedOut``.
+
+        With ``write`` it can be written to, or ``Refused`` is raised where this is not done (a real drive).
+        """
         ...
 
     def unload(self) -> None:
@@ -170,8 +173,10 @@ class ScsiTapeDrive:
         density = data[4] if data[3] >= 8 else 0
         return Loaded(generation.of_density(density), bool(data[2] & 0x80))
 
-    def medium(self) -> SgMedium:
+    def medium(self, *, write: bool = False) -> SgMedium:
         """Test until ready, then the medium. What attentions there were belong to the time before."""
+        if write:
+            raise Refused("A real drive is written by the LTFS tools only.", remedy="Use a mounted session.")
         self.wait_ready()
         self._medium = _Session(self._device)
         return self._medium

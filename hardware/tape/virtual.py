@@ -178,6 +178,16 @@ class VirtualChanger:
             state.close()
         return cls(path, patience=patience)
 
+    @property
+    def path(self) -> str:
+        """The library's folder."""
+        return self._state.path
+
+    @property
+    def drive_count(self) -> int:
+        """How many drives it has."""
+        return len(self._places().drives)
+
     # What the protocol asks for.
 
     def inventory(self) -> LibraryStatus:
@@ -221,6 +231,13 @@ class VirtualChanger:
         if found is None:
             raise NoCartridge(f"Drive {drive} of the library {self._state.path} is empty.", remedy="Load a cartridge.")
         return os.path.join(self._state.path, found.folder)
+
+    def loaded_label(self, drive: int) -> str:
+        """The label of the cartridge in a drive, as the drive's own reader would see it. Raises ``NoCartridge``."""
+        found = self._places().status().drive(drive)
+        if not found.full:
+            raise NoCartridge(f"Drive {drive} of the library {self._state.path} is empty.", remedy="Load a cartridge.")
+        return found.barcode
 
     # What a person does.
 

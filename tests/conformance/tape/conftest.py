@@ -1,0 +1,68 @@
+"""Libraries with cartridges in them, and sessions of each kind."""
+
+import contextlib
+import shutil
+
+import pytest
+
+from hardware.tape.libraries import own_sessions, virtual_library
+from hardware.tape.virtual import VirtualChanger
+
+BARCODE = "VLT001L8"
+
+
+class Rig:
+    """A virtual library whose sessions are of one kind. One drive; slot 4 and the import/export slot are empty."""
+
+    def __init__(self, path, new_session, *, drives=1, capacity_mb=256):
+        self.path = path / "library"
+        self.new_session = new_session
+        with VirtualChanger.create(self.path, drives=drives, slots=4, import_export=1) as changer:
+            for slot, barcode in enumerate((BARCODE, "VLT002L8", "CLN001CU"), 1):
+                changer.add_cartridge(barcode, slot=slot, capacity_mb=capacity_mb)
+        self.library = None
+        self.open()
+
+    def open(self):
+        """The library, anew, as after a restart."""
+        self.close()
+        self.library = virtual_library(self.path, new_session=self.new_session)
+        return self.library
+
+    def close(self):
+        if self.library is not None:
+            self.library.close()
+            self.library = None
+
+    def cartridge(self, barcode=BARCODE):
+        return self.path / barcode
+
+    def load(self, barcode=BARCODE, **options):
+        return self.library.load(barcode, **options)
+
+    def formatted(self, barcode=BARCODE, **options):
+        """A session with an empty volume, and its UUID."""
+        session = self.load(barcode, **options)
+        return session, session.format(name="Kho")
+
+    def protect(self, barcode=BARCODE, *, tab=True):
+        config = self.cartridge(barcode) / "filedebug_tc_conf.xml"
+        text = config.read_text()
+        config.write_text(text.replace(f">{str(not tab).lower()}</emulate_r", f">{str(tab).lower()}</emulate_r"))
+
+    @contextlib.contextmanager
+    def kept(self, barcode=BARCODE):
+        """The cartridge as it is now comes back at the end of the block: what was written meanwhile was never there."""
+        aside = self.path.with_name(f"{barcode}-aside")
+        shutil.copytree(self.cartridge(barcode), aside)
+        yield
+        shutil.rmtree(self.cartridge(barcode))
+        aside.rename(self.cartridge(barcode))
+
+
+@pytest.fixture(params=["own"])
+def rig(request, tmp_path):
+    """A library whose sessions write by our own writer."""
+    found = Rig(tmp_path, own_sessions(tmp_path))
+    yield found
+    found.close()
