@@ -98,9 +98,12 @@ class Volume:
             raise Corrupted(f"Generation {header.generation} does not point back to an earlier index.")
         return earlier
 
-    def read(self, entry: FileEntry, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+    def read(
+        self, entry: FileEntry, offset: int = 0, length: int | None = None, *, reuse: bool = False
+    ) -> Iterator[bytes]:
         """The bytes of a file, or of a range of it, in pieces of at most one block. Holes are zeros.
 
+        With ``reuse`` a block that was read last is not read again, so that the tape need not turn back for it.
         Raises ``Corrupted`` where a block cannot be read or is not what the index says, ``Refused`` for a range that
         begins behind the end, and for links.
         """
@@ -109,6 +112,8 @@ class Volume:
         if offset < 0 or offset > entry.length or (length is not None and length < 0):
             raise Refused(f"{entry.path!r} has {entry.length} bytes; there is nothing at {offset}.")
         end = entry.length if length is None else min(entry.length, offset + length)
+        if not reuse:
+            self._kept = None
         return self._range(entry, offset, end)
 
     def read_in_tape_order(self, entries: Iterable[FileEntry]) -> Iterator[tuple[FileEntry, Iterator[bytes]]]:
@@ -150,7 +155,7 @@ class Volume:
     def _record(self, at: Position) -> bytes | Mark:
         """The record at a place; the tape is only sent there where it does not stand there anyway.
 
-        The last record is kept: two ranges of one block are read without turning the tape back.
+        The last record is kept for those who want another range of it.
         """
         if self._kept is not None and self._kept[0] == at:
             return self._kept[1]

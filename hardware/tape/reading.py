@@ -83,7 +83,7 @@ class TapeReader:
         """
         size = self._volume.label.blocksize
         for item in sorted(wanted, key=lambda item: where(item.entry, item.offset, size)):
-            yield item, self.read(item.entry, item.offset, item.length)
+            yield item, self._volume.read(item.entry, item.offset, item.length, reuse=True)
 
     def capture_index(self, write: Callable[[bytes], object]) -> IndexHeader:
         """Hand the last index, as it stands on tape, to ``write``, to be kept elsewhere; says what it is."""
