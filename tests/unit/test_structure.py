@@ -83,9 +83,9 @@ def test_every_module_says_what_it_is():
 
 def test_the_library_does_not_print():
     """The commands print, through Rich or typer; nothing else speaks to a terminal behind the caller's back. The
-    daemon's entry says on standard error why it cannot start: there is no log yet."""
+    daemon's entry says on standard error why it cannot start: there is no log yet; the helper speaks to the journal."""
     for path in modules():
-        if relative(path) == "vault/daemon.py":
+        if relative(path) in ("vault/daemon.py", "hardware/smart/collect.py"):
             continue
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         prints = [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]

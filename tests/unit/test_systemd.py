@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hardware.smart import report
 from tests.support.tools import require
 from vault import config, daemon
 from vault.catalog.engine import BUSY_SECONDS
@@ -87,6 +88,38 @@ def test_the_guide_puts_things_where_the_unit_looks_for_them():
     assert "/opt/khoso" in guide
     for path in (UNIT, SYSUSERS, TMPFILES):
         assert str(path.relative_to(REPO)) in guide
+
+
+HELPERS = sorted(path for path in (REPO / "systemd").glob("vault-smart*"))
+
+
+@pytest.mark.parametrize("path", HELPERS, ids=lambda path: path.name)
+def test_systemd_understands_the_helpers_too(tmp_path, path):
+    analyze = require("systemd-analyze", "systemd")
+    program = tmp_path / "khoso-smart"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for one in HELPERS:
+        text = one.read_text().replace("/opt/khoso/.venv/bin/khoso-smart", str(program))
+        (tmp_path / one.name.replace("@.", "@short.")).write_text(text)
+    verified = run(analyze, "verify", "--man=no", str(tmp_path / path.name.replace("@.", "@short.")))
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["vault-smart.service", "vault-smart-test@.service"])
+def test_the_part_that_is_root_is_hardened_as_far_as_smartctl_allows(name):
+    analyze = require("systemd-analyze", "systemd")
+    scored = run(analyze, "security", "--offline=true", str(REPO / "systemd" / name))
+    score = re.search(r"Overall exposure level for \S+: ([0-9.]+)", scored.stdout)
+    assert score, scored.stdout + scored.stderr
+    assert float(score[1]) <= MOST_EXPOSURE, scored.stdout
+
+
+def test_the_helper_writes_where_the_daemon_looks():
+    text = (REPO / "systemd/vault-smart.service").read_text()
+    assert f"\nRuntimeDirectory={report.FOLDER.relative_to('/run')}\n" in text
+    assert "\nGroup=vault\n" in text
+    assert "\nRuntimeDirectoryPreserve=yes\n" in text
 
 
 @pytest.mark.root

@@ -1,0 +1,138 @@
+"""The helper that may open disks: it asks each one, writes the report, and ends. Command: ``khoso-smart``.
+
+It runs as root from a timer (systemd/vault-smart.timer), reads no configuration, listens to nobody, and opens nothing
+but disks. Sleeping disks are not woken. Exit status: 0 the report is written, whatever it says; 1 it is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from hardware import blocks
+from hardware.errors import HardwareError
+from hardware.smart import report, second
+from hardware.smart.facts import Identity, Reading
+from hardware.smart.jsontools import EMPTY
+from hardware.smart.run import PATIENCE, Answer, PatientSmartctl, Place
+
+AT_ONCE: Final = 8
+MOST_OF_ONE: Final = 256 << 10
+"""Bytes that the answer of one disk may take in the report."""
+
+_SEARCHED: Final = "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command ``khoso-smart``."""
+    parser = argparse.ArgumentParser(prog="khoso-smart", description="Ask the disks how they are (smartctl).")
+    parser.add_argument(
+        "--output", type=Path, default=report.FOLDER, help="folder of the report (default: %(default)s)"
+    )
+    parser.add_argument("--smartctl", default="", help="the program (default: found in the usual folders)")
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for one disk (default: %(default)s)")
+    parser.add_argument("--self-test", choices=("short", "long"), help="start this self-test on every disk, and end")
+    options = parser.parse_args(arguments)
+    program = options.smartctl or shutil.which("smartctl", path=_SEARCHED)
+    if not program:
+        return _failed("There is no smartctl. Install it: apt install smartmontools")
+    try:
+        smartctl = PatientSmartctl(program, options.patience)
+        if options.self_test:
+            return _self_tests(smartctl, options.self_test)
+        collect(smartctl, options.output)
+    except OSError as error:
+        return _failed(f"{error.strerror}: {error.filename or options.output}")
+    return 0
+
+
+def collect(
+    smartctl: PatientSmartctl,
+    folder: Path,
+    *,
+    sysfs: Path = blocks.SYS,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Path:
+    """Ask every disk and write the report. Raises OSError."""
+    places = find_places(smartctl, sysfs)
+    hanging = _still_hanging(folder)
+
+    def entry(place: Place) -> report.Entry:
+        known = _known(place, sysfs)
+        if place.device in hanging:
+            answer = Answer(Reading.HUNG, left_behind=hanging[place.device], message="it still hangs from before")
+        else:
+            answer = smartctl.ask(place)
+        document = report.trimmed(answer.document)
+        reading, message = answer.reading, answer.message
+        if len(json.dumps(document)) > MOST_OF_ONE:
+            document, reading, message = {}, Reading.UNREADABLE, "its answer is longer than any can be"
+        read = second.read(answer.lines, place.device, place.kind) if reading is Reading.READ else second.Second()
+        return report.Entry(
+            place.device, place.kind, known, reading, document or EMPTY, read, answer.left_behind, message
+        )
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="smartctl") as pool:
+        entries = list(pool.map(entry, places))
+    return report.write(folder, entries, now())
+
+
+def find_places(smartctl: PatientSmartctl, sysfs: Path = blocks.SYS) -> list[Place]:
+    """Where to ask: what smartctl lists, and the kernel's disks that are not among it."""
+    found = [place for place in smartctl.places() or [] if place.device.startswith("/dev/")]
+    listed = {place.device for place in found}
+    for disk in blocks.whole_disks(sysfs):
+        device = blocks.smart_device(disk.name)
+        # Disks of a hypervisor (vd, xvd) and cards have no self-monitoring to ask for.
+        if device not in listed and disk.name.startswith(("sd", "nvme", "hd")):
+            listed.add(device)
+            found.append(Place(device))
+    return found[: report.MOST_DISKS]
+
+
+def _known(place: Place, sysfs: Path) -> Identity:
+    name = place.device.removeprefix("/dev/")
+    if "/" in name:  # behind a controller: the kernel has no such device
+        return Identity("", "", "", "", "")
+    disk = next((one for one in blocks.whole_disks(sysfs) if blocks.smart_device(one.name) == place.device), None)
+    return Identity(disk.key, disk.serial, disk.wwn, disk.model, "") if disk else Identity("", "", "", "", "")
+
+
+def _still_hanging(folder: Path) -> Mapping[str, int]:
+    """Devices whose smartctl of an earlier round is still there: another one would hang beside it."""
+    try:
+        before = report.read(folder / report.NAME)
+    except HardwareError:
+        return {}
+    return {device: process for device, process in before.left_behind.items() if _is_smartctl(process)}
+
+
+def _is_smartctl(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/comm").read_text("ascii", "replace").startswith("smartctl")
+    except OSError:
+        return False
+
+
+def _self_tests(smartctl: PatientSmartctl, kind: str) -> int:
+    for place in find_places(smartctl):
+        ended = smartctl.start_self_test(place, kind)
+        outcome = "did not answer" if ended.status is None else f"smartctl ended with {ended.status}"
+        print(f"{place.device} {place.kind}: {kind} self-test: {outcome}")  # noqa: T201 - for the journal
+    return 0
+
+
+def _failed(message: str) -> int:
+    print(f"khoso-smart: {message}", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

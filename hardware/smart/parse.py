@@ -1,0 +1,294 @@
+"""From an answer of ``smartctl --json`` to :class:`~hardware.smart.facts.DiskFacts`. Never raises for what it is given.
+
+Sources: smartctl(8) and smartmontools' own JSON (7.0 to 7.5); ATA ACS-3 for the error log; SFF-8035i for attributes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from hardware.smart import packed, selftests
+from hardware.smart.facts import (
+    Attribute,
+    Counter,
+    DiskFacts,
+    ExitStatus,
+    Identity,
+    LoggedError,
+    NvmeHealth,
+    Protocol,
+    Reading,
+    Temperature,
+    WhenFailed,
+)
+from hardware.smart.jsontools import EMPTY, Json, clean, flag, inner, items, load, number, text
+
+_COUNTED: Final = {
+    5: Counter.REALLOCATED,
+    184: Counter.END_TO_END,
+    187: Counter.REPORTED_UNCORRECTABLE,
+    188: Counter.COMMAND_TIMEOUTS,
+    197: Counter.PENDING,
+    198: Counter.OFFLINE_UNCORRECTABLE,
+    199: Counter.CRC_ERRORS,
+}
+_SAS_PHY: Final = (
+    "invalid_dword_count", "running_disparity_error_count", "loss_of_dword_synchronization_count",
+    "phy_reset_problem_count",
+)  # fmt: skip
+_SATA_PHY_ERRORS: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 0xB, 0xD, 0xF, 0x10, 0x12, 0x13})
+_WORN: Final = re.compile(r"percent_?lifetime_?(remain|used)|ssd_life_left|media_wearout|wear_?leveling", re.IGNORECASE)
+_ASLEEP: Final = re.compile(r"\b(?:STANDBY|SLEEP)[A-Z_ ()]* mode", re.IGNORECASE)
+_DENIED: Final = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
+_ABSENT: Final = re.compile(r"no such (?:file|device)|no medium", re.IGNORECASE)
+_NO_SERIAL: Final = frozenset({"", "none", "null", "n/a", "unknown", "not available", "default string"})
+_UNC: Final = 0x40
+_ICRC: Final = 0x80
+_COLDEST, _HOTTEST = -60, 150
+
+
+def parse(data: bytes | str, *, device: str = "") -> DiskFacts:
+    """The facts in smartctl's answer; what cannot be read at all is :attr:`Reading.UNREADABLE`."""
+    document = load(data)
+    if document is None:
+        return DiskFacts(Identity("", "", "", "", ""), device, message="smartctl did not answer in JSON")
+    return from_document(document, device=device)
+
+
+def from_document(document: Json, *, device: str = "") -> DiskFacts:
+    """The facts in an answer that is JSON already."""
+    protocol = _protocol(document)
+    status = ExitStatus(number(inner(document, "smartctl"), "exit_status", 0, 255) or 0)
+    message = _message(document)
+    hours = number(inner(document, "power_on_time"), "hours", most=10_000_000)
+    attributes = tuple(_attributes(document)) if protocol in (Protocol.ATA, Protocol.UNKNOWN) else ()
+    counters, implausible = _counters(document, attributes)
+    nvme = _nvme(document)
+    facts = DiskFacts(
+        identity=_identity(document),
+        device=device or text(inner(document, "device"), "name"),
+        protocol=protocol,
+        exit_status=status,
+        passed=flag(inner(document, "smart_status"), "passed"),
+        smart_enabled=flag(inner(document, "smart_support"), "enabled"),
+        capacity_bytes=number(inner(document, "user_capacity"), "bytes", 1)
+        or number(document, "nvme_total_capacity", 1),
+        rotation_rpm=number(document, "rotation_rate", 0, 100_000),
+        power_on_hours=hours,
+        temperature=_temperature(document),
+        attributes=attributes,
+        nvme=nvme,
+        wear_percent=nvme.used_percent if nvme else _wear(document, attributes),
+        counters=counters,
+        implausible=implausible,
+        self_tests=selftests.from_json(document),
+        errors=tuple(_errors(document)),
+        message=message,
+        reading=Reading.READ,
+    )
+    reading = _reading(document, facts, status, message)
+    return facts if reading is Reading.READ else _only_known(facts, reading)
+
+
+def _only_known(facts: DiskFacts, reading: Reading) -> DiskFacts:
+    """A disk that was not read: who it is, and nothing else."""
+    return DiskFacts(
+        facts.identity,
+        facts.device,
+        reading,
+        facts.protocol,
+        facts.exit_status,
+        capacity_bytes=facts.capacity_bytes,
+        rotation_rpm=facts.rotation_rpm,
+        message=facts.message,
+    )
+
+
+def _reading(document: Json, facts: DiskFacts, status: ExitStatus, message: str) -> Reading:
+    # "power_mode" is there from 7.4 on, also for disks that are awake.
+    mode = text(inner(document, "power_mode"), "ata_string") or text(document, "power_mode")
+    if _ASLEEP.search(message) or (mode.upper() in ("STANDBY", "SLEEP") and facts.passed is None):
+        return Reading.ASLEEP
+    says_something = facts.passed is not None or bool(facts.attributes or facts.counters or facts.nvme)
+    if status & (ExitStatus.OPEN_FAILED | ExitStatus.COMMAND_LINE) and not says_something:
+        if _DENIED.search(message):
+            return Reading.DENIED
+        return Reading.ABSENT if _ABSENT.search(message) else Reading.UNREADABLE
+    bad = ExitStatus.DISK_FAILING | ExitStatus.PREFAIL_NOW | ExitStatus.SELF_TEST_LOG | ExitStatus.ERROR_LOG
+    return Reading.READ if says_something or status & bad else Reading.UNREADABLE
+
+
+def _message(document: Json) -> str:
+    found = [text(item, "string") for item in items(inner(document, "smartctl"), "messages", 8)]
+    return clean(" ".join(found))
+
+
+def _protocol(document: Json) -> Protocol:
+    name = text(inner(document, "device"), "protocol").upper()
+    known = {"ATA": Protocol.ATA, "NVME": Protocol.NVME, "SCSI": Protocol.SCSI}
+    if name in known:
+        return known[name]
+    if "nvme_smart_health_information_log" in document:
+        return Protocol.NVME
+    if "ata_smart_attributes" in document:
+        return Protocol.ATA
+    return Protocol.SCSI if "scsi_error_counter_log" in document else Protocol.UNKNOWN
+
+
+def _identity(document: Json) -> Identity:
+    wwn = inner(document, "wwn")
+    naa, oui, unique = number(wwn, "naa", 0, 15), number(wwn, "oui", 0, 0xFFFFFF), number(wwn, "id", 0, (1 << 36) - 1)
+    name = ""
+    if naa is not None and oui is not None and unique is not None and (oui or unique):
+        name = f"{naa:x}{oui:06x}{unique:09x}"
+    elif re.fullmatch(r"0x[0-9a-fA-F]{16,32}", text(document, "logical_unit_id")):
+        name = text(document, "logical_unit_id")[2:].lower()
+    model = text(document, "model_name") or text(document, "scsi_model_name")
+    return identity(text(document, "serial_number", 64), name, model, text(document, "firmware_version", 32))
+
+
+def identity(serial: str, wwn: str, model: str, firmware: str = "") -> Identity:
+    """Who a disk is. Serials that a bridge or hypervisor makes up for every disk are none."""
+    if serial.lower() in _NO_SERIAL or not serial.strip("0-. "):
+        serial = ""
+    return Identity(serial or wwn, serial, wwn, model, firmware)
+
+
+def _temperature(document: Json) -> Temperature:
+    found = inner(document, "temperature")
+    nvme = inner(document, "nvme_composite_temperature_threshold")
+    current = number(found, "current", _COLDEST, _HOTTEST)
+    if current is None:
+        current = number(inner(document, "nvme_smart_health_information_log"), "temperature", _COLDEST, _HOTTEST)
+
+    def limit(*candidates: int | None) -> int | None:
+        return next((candidate for candidate in candidates if candidate), None)
+
+    return Temperature(
+        current or None,  # drives that do not measure it say 0
+        limit(number(nvme, "warning", 1, _HOTTEST), number(found, "op_limit_max", 1, _HOTTEST)),
+        limit(
+            number(nvme, "critical", 1, _HOTTEST),
+            number(found, "drive_trip", 1, _HOTTEST),
+            number(found, "limit_max", 1, _HOTTEST),
+        ),
+    )
+
+
+def _attributes(document: Json) -> Iterator[Attribute]:
+    seen = set()
+    for row in items(inner(document, "ata_smart_attributes"), "table", 256):
+        identifier = number(row, "id", 1, 255)
+        if identifier is None or identifier in seen:
+            continue
+        seen.add(identifier)
+        value, threshold = number(row, "value", 0, 255), number(row, "thresh", 0, 255)
+        worst = number(row, "worst", 0, 255)
+        yield Attribute(
+            identifier,
+            text(row, "name", 48),
+            value,
+            worst,
+            threshold,
+            number(inner(row, "raw"), "value", 0, (1 << 64) - 1),
+            text(inner(row, "raw"), "string", 64),
+            bool(flag(inner(row, "flags"), "prefailure")),
+            _when_failed(text(row, "when_failed"), value, worst, threshold),
+        )
+
+
+def _when_failed(said: str, value: int | None, worst: int | None, threshold: int | None) -> WhenFailed:
+    words = said.lower()
+    if words in ("now", "failing_now"):
+        return WhenFailed.NOW
+    if words in ("past", "in_the_past"):
+        return WhenFailed.PAST
+    if threshold and value and value <= threshold:
+        return WhenFailed.NOW
+    return WhenFailed.PAST if threshold and worst and worst <= threshold else WhenFailed.NEVER
+
+
+def _counters(document: Json, attributes: tuple[Attribute, ...]) -> tuple[dict[Counter, int], tuple[str, ...]]:
+    counters: dict[Counter, int] = {}
+    implausible = []
+
+    def put(counter: Counter, value: int | None) -> None:
+        if value is not None:
+            counters[counter] = counters.get(counter, 0) + value
+
+    for attribute in attributes:
+        counter = _COUNTED.get(attribute.id)
+        # 184 and 199 are other things on some drives of old; by its name an end-to-end count is known for one.
+        if counter is None or (attribute.id == 184 and "end" not in attribute.name.lower()):
+            continue
+        value = packed.count(attribute.id, attribute.raw, attribute.raw_text)
+        if value is None:
+            implausible.append(counter.value)
+        put(counter, value)
+    put(Counter.MEDIA_ERRORS, number(inner(document, "nvme_smart_health_information_log"), "media_errors"))
+    put(Counter.GROWN_DEFECTS, number(document, "scsi_grown_defect_list", most=1 << 32))
+    for name, counter in (("read", Counter.UNCORRECTED_READ), ("write", Counter.UNCORRECTED_WRITE),
+                          ("verify", Counter.UNCORRECTED_VERIFY)):  # fmt: skip
+        put(counter, number(inner(document, "scsi_error_counter_log", name), "total_uncorrected_errors"))
+    log = inner(document, "ata_smart_error_log")
+    put(Counter.LOGGED_ERRORS, number(inner(log, "extended") or inner(log, "summary"), "count", most=1 << 32))
+    for value in _link_errors(document):
+        put(Counter.LINK_ERRORS, value)
+    return counters, tuple(implausible)
+
+
+def _link_errors(document: Json) -> Iterator[int]:
+    for event in items(inner(document, "sata_phy_event_counters"), "table", 64):
+        if number(event, "id") in _SATA_PHY_ERRORS:
+            yield number(event, "value", most=1 << 32) or 0
+    for port in range(4):
+        found = inner(document, f"scsi_sas_port_{port}")
+        for phy in range(16):
+            for name in _SAS_PHY:
+                value = number(inner(found, f"phy_{phy}"), name, most=1 << 32)
+                if value is not None:
+                    yield value
+
+
+def _nvme(document: Json) -> NvmeHealth | None:
+    log = inner(document, "nvme_smart_health_information_log")
+    said = number(inner(document, "smart_status", "nvme"), "value", 0, 255)
+    if log == EMPTY and said is None:
+        return None
+    warning = number(log, "critical_warning", 0, 255)
+    both = None if warning is None and said is None else (warning or 0) | (said or 0)
+    return NvmeHealth(
+        both,
+        number(log, "available_spare", 0, 100),
+        number(log, "available_spare_threshold", 0, 100),
+        number(log, "percentage_used", 0, 255),
+    )
+
+
+def _wear(document: Json, attributes: tuple[Attribute, ...]) -> int | None:
+    """How much of a flash disk's endurance is used, in percent; None for disks that wear otherwise or do not say."""
+    used = number(document, "scsi_percentage_used_endurance_indicator", 0, 255)
+    for page in items(inner(document, "ata_device_statistics"), "pages", 32):
+        for row in items(page, "table", 64):
+            if text(row, "name") == "Percentage Used Endurance Indicator":
+                used = number(row, "value", 0, 255)
+    if used is not None:
+        return used
+    for attribute in attributes:
+        if _WORN.search(attribute.name) and attribute.value is not None and 1 <= attribute.value <= 100:
+            return 100 - attribute.value
+    return None
+
+
+def _errors(document: Json) -> Iterator[LoggedError]:
+    log = inner(document, "ata_smart_error_log")
+    for entry in items(inner(log, "extended") or inner(log, "summary"), "table", 64):
+        description = text(entry, "error_description")
+        register = number(inner(entry, "completion_registers"), "error", 0, 255) or 0
+        yield LoggedError(
+            number(entry, "lifetime_hours", most=1 << 32),
+            medium="UNC" in description or bool(register & _UNC),
+            link="ICRC" in description or bool(register & _ICRC),
+        )

@@ -1,0 +1,211 @@
+"""The file by which the helper, which may open disks, tells the daemon, which may not, what they said.
+
+One JSON document, replaced as a whole. Its reader believes nothing: neither that it is there, fresh, small or in form,
+nor what stands in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from hardware.errors import Malformed, NotFound, Refused, Unreachable
+from hardware.smart import second
+from hardware.smart.facts import DiskFacts, Identity, Reading
+from hardware.smart.jsontools import Json, clean, inner, items, load, number, text
+from hardware.smart.parse import from_document, identity
+
+FOLDER: Final = Path("/run/vault-smart")
+NAME: Final = "disks.json"
+FORMAT: Final = 1
+MOST_BYTES: Final = 32 << 20
+MOST_DISKS: Final = 4096
+
+_KEPT: Final = frozenset({
+    "device", "smartctl", "smart_status", "smart_support", "serial_number", "wwn", "logical_unit_id", "model_name",
+    "scsi_model_name", "firmware_version", "user_capacity", "nvme_total_capacity", "rotation_rate", "power_on_time",
+    "power_mode", "temperature", "nvme_composite_temperature_threshold", "ata_smart_attributes",
+    "ata_smart_error_log", "ata_smart_self_test_log", "ata_smart_data", "ata_device_statistics",
+    "sata_phy_event_counters", "nvme_smart_health_information_log", "nvme_self_test_log", "scsi_grown_defect_list",
+    "scsi_error_counter_log", "scsi_percentage_used_endurance_indicator",
+})  # fmt: skip
+_KEPT_NUMBERED: Final = ("scsi_self_test_", "scsi_sas_port_")
+_DROPPED: Final = frozenset({"output", "argv", "previous_commands", "platform_info", "build_info"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One disk in the report. ``known`` is its identity as the kernel has it, without asking the disk."""
+
+    device: str
+    kind: str
+    known: Identity
+    reading: Reading
+    document: Json
+    second: second.Second
+    left_behind: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a round of the helper found, and when it ended."""
+
+    taken_at: datetime
+    disks: tuple[DiskFacts, ...]
+    left_behind: Mapping[str, int]
+    """Processes of smartctl that could not be ended, by device."""
+
+
+def write(folder: Path, entries: Iterable[Entry], taken_at: datetime) -> Path:
+    """Write the report, whole or not at all. Raises OSError."""
+    document = {
+        "format": FORMAT,
+        "taken_at": taken_at.astimezone(UTC).isoformat(),
+        "disks": [
+            {
+                "device": entry.device,
+                "kind": entry.kind,
+                "known": {"serial": entry.known.serial, "wwn": entry.known.wwn, "model": entry.known.model},
+                "reading": entry.reading.value,
+                "answer": trimmed(entry.document),
+                "second": entry.second.to_json(),
+                "left_behind": entry.left_behind,
+                "message": entry.message,
+            }
+            for entry in entries
+        ],
+    }
+    temporary = folder / f".{NAME}.{os.getpid()}"
+    data = json.dumps(document, ensure_ascii=True, separators=(",", ":")).encode()
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    try:
+        with os.fdopen(fd, "wb") as out:
+            os.fchmod(out.fileno(), 0o640)
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(folder / NAME)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return folder / NAME
+
+
+def trimmed(document: Json) -> dict[str, object]:
+    """An answer of smartctl without what nobody reads."""
+    return {
+        name: _without(value)
+        for name, value in document.items()
+        if name in _KEPT or (name.startswith(_KEPT_NUMBERED) and len(name) < 20)
+    }
+
+
+def _without(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without(child) for name, child in value.items() if name not in _DROPPED}
+    return [_without(child) for child in value[:512]] if isinstance(value, list) else value
+
+
+def read(path: Path) -> Report:
+    """Read a report. Raises NotFound, Refused (not ours to believe), Unreachable, Malformed."""
+    document = load_bounded(path)
+    if number(document, "format") != FORMAT:
+        raise Malformed(
+            f"{path} is no report of disks in format {FORMAT}.", remedy="Update daemon and helper together."
+        )
+    try:
+        taken_at = datetime.fromisoformat(text(document, "taken_at", 40))
+    except ValueError:
+        taken_at = None
+    if taken_at is None or taken_at.tzinfo is None:
+        raise Malformed(f"{path} does not say when it was taken.", remedy="Look at: systemctl status vault-smart")
+    left = {}
+    disks = []
+    for row in items(document, "disks", MOST_DISKS):
+        facts = _facts(row)
+        disks.append(facts)
+        if process := number(row, "left_behind", 1, 1 << 22):
+            left[facts.device] = process
+    return Report(taken_at, tuple(_distinct(disks)), left)
+
+
+def load_bounded(path: Path) -> Json:
+    """The JSON object in a file that only root or we could have written. Raises as :func:`read`."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound(
+            f"There is no {path}.", remedy="Start the helper: systemctl enable --now vault-smart.timer"
+        ) from None
+    except OSError as error:
+        raise Unreachable(f"{path} cannot be read: {error.strerror}.", remedy="See who may read it: ls -l") from error
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        theirs = status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if not stat.S_ISREG(status.st_mode) or theirs:
+            raise Refused(f"{path} could have been written by anybody.", remedy="Remove it, and see who made it.")
+        data = file.read(MOST_BYTES + 1)
+    document = load(data, MOST_BYTES)
+    if document is None:
+        raise Malformed(
+            f"{path} is not the JSON that the helper writes.", remedy="Look at: systemctl status vault-smart"
+        )
+    return document
+
+
+def age(report: Report, now: datetime) -> timedelta:
+    """How old the report is; one from the future is as old as can be, for its clock is not to be believed."""
+    found = now - report.taken_at
+    return found if found >= -timedelta(minutes=5) else timedelta.max
+
+
+def _facts(row: Json) -> DiskFacts:
+    known = inner(row, "known")
+    kernel = identity(text(known, "serial", 64), text(known, "wwn", 64).lower(), text(known, "model"))
+    device = text(row, "device", 64)
+    if text(row, "kind", 32) and device.startswith("/dev/bus/"):
+        device = f"{device} {text(row, 'kind', 32)}"
+    reading = next((one for one in Reading if one.value == row.get("reading")), Reading.UNREADABLE)
+    if reading is Reading.READ:
+        facts = second.complete(
+            from_document(inner(row, "answer"), device=device), second.from_json(inner(row, "second"))
+        )
+    else:
+        facts = DiskFacts(kernel, device, reading)
+    message = facts.message or clean(text(row, "message"))
+    return replace(facts, identity=_both(facts.identity, kernel), message=message)
+
+
+def _both(said: Identity, kernel: Identity) -> Identity:
+    serial, wwn = said.serial or kernel.serial, said.wwn or kernel.wwn
+    return Identity(serial or wwn, serial, wwn, said.model or kernel.model, said.firmware)
+
+
+def _distinct(disks: list[DiskFacts]) -> list[DiskFacts]:
+    """A disk that is seen by several ways is one; two that give the same serial number are told apart by their WWN."""
+    kept: dict[tuple[str, str], DiskFacts] = {}
+    for facts in disks:
+        mark = (
+            (facts.identity.serial or facts.device, facts.identity.wwn) if facts.identity.known else ("", facts.device)
+        )
+        before = kept.get(mark)
+        if before is None or (before.reading is not Reading.READ and facts.reading is Reading.READ):
+            kept[mark] = facts
+    serials: dict[str, set[str]] = {}
+    for facts in kept.values():
+        serials.setdefault(facts.identity.key, set()).add(facts.identity.wwn)
+
+    def named(facts: DiskFacts) -> DiskFacts:
+        who = facts.identity
+        if who.known and len(serials[who.key]) > 1:
+            return replace(facts, identity=replace(who, key=f"{who.key} {who.wwn or facts.device}"))
+        return facts
+
+    return [named(facts) for facts in kept.values()]

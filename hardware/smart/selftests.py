@@ -1,0 +1,96 @@
+"""The self-test logs of the three command sets, in smartctl's JSON and in its text.
+
+smartctl before 7.4 prints the logs of SCSI and NVMe disks as text only; there :mod:`hardware.smart.second` has them
+from pySMART.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hardware.smart.facts import SelfTest, TestOutcome
+from hardware.smart.jsontools import Json, clean, inner, items, number, text
+
+_RUNNING: Final = 15
+_SCSI_LOG: Final = 20
+
+# The results by their number: ATA ACS-3 table "self-test execution status" (the high nibble), SPC-4 table "self-test
+# results", NVM Express "device self-test result". What is in neither set says nothing.
+_ATA_FAILED: Final = frozenset({3, 4, 5, 6, 7, 8})
+_SCSI_FAILED: Final = frozenset({3, 4, 5, 6, 7})
+_NVME_FAILED: Final = frozenset({5, 6, 7})
+
+
+def from_json(document: Json) -> tuple[SelfTest, ...]:
+    """All entries, the newest first; a running one before them."""
+    return (*_running(document), *_ata(document), *_scsi(document), *_nvme(document))
+
+
+def from_words(status: str, hours: str) -> SelfTest:
+    """An entry as smartctl prints it: ``Completed: read failure``, ``Failed in segment -->``, ``Aborted by host``."""
+    words = clean(status).lower()
+    if "progress" in words or words == "running":
+        outcome = TestOutcome.RUNNING
+    elif "abort" in words or "interrupt" in words or "reset" in words:
+        outcome = TestOutcome.ABORTED
+    elif "fail" in words or "error" in words.replace("without error", "") or "damage" in words:
+        outcome = TestOutcome.FAILED
+    elif "completed" in words:
+        outcome = TestOutcome.PASSED
+    else:
+        outcome = TestOutcome.UNKNOWN
+    digits = hours.strip()
+    return SelfTest(outcome, clean(status), int(digits) if digits.isdecimal() and len(digits) < 10 else None)
+
+
+def _running(document: Json) -> tuple[SelfTest, ...]:
+    status = inner(document, "ata_smart_data", "self_test", "status")
+    value = number(status, "value", 0, 255)
+    if value is not None and value >> 4 == _RUNNING:
+        return (SelfTest(TestOutcome.RUNNING, text(status, "string"), None),)
+    operation = number(inner(document, "nvme_self_test_log", "current_self_test_operation"), "value", 0, 255)
+    return (SelfTest(TestOutcome.RUNNING, "in progress", None),) if operation else ()
+
+
+def _ata(document: Json) -> list[SelfTest]:
+    log = inner(document, "ata_smart_self_test_log")
+    # The extended log is the same log, longer.
+    table = next((inner(log, name) for name in ("extended", "standard") if "table" in inner(log, name)), {})
+    found = []
+    for entry in items(table, "table"):
+        status = inner(entry, "status")
+        value = number(status, "value", 0, 255)
+        outcome = _outcome(None if value is None else value >> 4, _ATA_FAILED, aborted=frozenset({1, 2}))
+        found.append(SelfTest(outcome, text(status, "string"), number(entry, "lifetime_hours", most=1 << 32)))
+    return found
+
+
+def _scsi(document: Json) -> list[SelfTest]:
+    found = []
+    for place in range(_SCSI_LOG):
+        entry = inner(document, f"scsi_self_test_{place}")
+        if entry:
+            result = inner(entry, "result")
+            outcome = _outcome(number(result, "value", 0, 15), _SCSI_FAILED, aborted=frozenset({1, 2}))
+            hours = number(inner(entry, "power_on_time"), "hours", most=1 << 32)
+            found.append(SelfTest(outcome, text(result, "string"), hours))
+    return found
+
+
+def _nvme(document: Json) -> list[SelfTest]:
+    found = []
+    for entry in items(inner(document, "nvme_self_test_log"), "table"):
+        result = inner(entry, "self_test_result")
+        outcome = _outcome(number(result, "value", 0, 15), _NVME_FAILED, aborted=frozenset({1, 2, 3, 4, 8, 9}))
+        found.append(SelfTest(outcome, text(result, "string"), number(entry, "power_on_hours", most=1 << 32)))
+    return found
+
+
+def _outcome(value: int | None, failed: frozenset[int], *, aborted: frozenset[int]) -> TestOutcome:
+    if value == 0:
+        return TestOutcome.PASSED
+    if value == _RUNNING:
+        return TestOutcome.RUNNING
+    if value in failed:
+        return TestOutcome.FAILED
+    return TestOutcome.ABORTED if value in aborted else TestOutcome.UNKNOWN

@@ -1,0 +1,130 @@
+"""Answers of 168 real drives, as others recorded them, and what becomes of them when they are garbled."""
+
+import collections
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hardware.smart.facts import Counter, Protocol, Reading
+from hardware.smart.parse import from_document, parse
+from hardware.smart.reasons import Verdict
+from hardware.smart.verdict import judge
+
+FIXTURES = Path(__file__).resolve().parents[4] / "shared/fixtures/smartctl"
+RECORDED = sorted(FIXTURES.glob("*.json"))
+needs_recordings = pytest.mark.skipif(not RECORDED, reason=f"the recorded drives are not at {FIXTURES}")
+FIVE = {
+    Counter.REALLOCATED,
+    Counter.REPORTED_UNCORRECTABLE,
+    Counter.COMMAND_TIMEOUTS,
+    Counter.PENDING,
+    Counter.OFFLINE_UNCORRECTABLE,
+}
+
+
+def read(path):
+    return parse(path.read_bytes())
+
+
+@needs_recordings
+def test_every_drive_is_judged_and_can_be_told_what_it_is():
+    protocols = collections.Counter()
+    for path in RECORDED:
+        facts = read(path)
+        judgement = judge(facts)
+        protocols[facts.protocol] += 1
+        assert facts.reading is Reading.READ, path.name
+        assert judgement.verdict is not Verdict.UNKNOWN, path.name
+        assert (facts.temperature.current or 0) > 0, path.name
+        assert judgement.verdict is Verdict.HEALTHY or judgement.text, path.name
+    assert protocols == {Protocol.ATA: 108, Protocol.NVME: 55, Protocol.SCSI: 5}
+
+
+@needs_recordings
+def test_the_five_counters_of_backblaze_mean_look_closer_and_not_failed():
+    above = [path for path in RECORDED if any(read(path).counters.get(counter, 0) for counter in FIVE)]
+    assert len(above) == 17
+    assert {judge(read(path)).verdict for path in above} == {Verdict.WATCH}
+
+
+@needs_recordings
+def test_a_packed_counter_raises_no_false_alarm():
+    (path,) = FIXTURES.glob("*ST16000NM001G*")
+    assert read(path).counters[Counter.COMMAND_TIMEOUTS] == 12
+
+
+@needs_recordings
+def test_the_drives_that_have_something_real_are_found():
+    verdicts = {path.name: judge(read(path)).verdict for path in RECORDED}
+    assert verdicts["SEAGATE_ST373453LC_26.json"] is Verdict.FAILING  # 535 uncorrected writes, 260 grown defects
+    assert verdicts["nvme-null-SAMSUNG_MZWLL3T2HAJQ-00005-nvme0.json"] is Verdict.FAILING  # critical warning 0x10
+    assert verdicts["SEAGATE_ST373453LC_27.json"] is Verdict.WATCH  # its self-monitoring is off
+
+
+@needs_recordings
+def test_a_drive_that_says_it_failed_is_never_healthy_whatever_else_it_says():
+    for path in RECORDED:
+        document = json.loads(path.read_bytes())
+        document["smart_status"]["passed"] = False
+        assert judge(from_document(document)).verdict.rank >= Verdict.FAILING.rank, path.name
+        document["smart_status"]["passed"] = True
+        document["smartctl"]["exit_status"] |= 8
+        assert judge(from_document(document)).verdict.rank >= Verdict.FAILING.rank, path.name
+
+
+def _mutate(node, rng, garbage):
+    """Replace some of the leaves and branches, at random, with anything."""
+    if rng.random() < 0.08:
+        return rng.choice(garbage)
+    if isinstance(node, dict):
+        return {key: _mutate(value, rng, garbage) for key, value in node.items() if rng.random() > 0.05}
+    if isinstance(node, list):
+        return [_mutate(value, rng, garbage) for value in node]
+    return node
+
+
+GARBAGE = (None, -1, 1 << 70, -(1 << 40), "", "x" * 1000, "ÿ\u0000", [], {}, [[]], True, False, 1.5, "12", 65535)
+
+
+@needs_recordings
+@pytest.mark.parametrize("path", RECORDED[::4], ids=lambda path: path.name[-40:])
+def test_garbled_answers_are_judged_too(path):
+    document = json.loads(path.read_bytes())
+    rng = random.Random(path.name)
+    for _ in range(40):
+        mutated = _mutate(document, rng, GARBAGE)
+        judgement = judge(parse(json.dumps(mutated)))
+        assert judgement.verdict in Verdict
+        said = mutated.get("smart_status") if isinstance(mutated, dict) else None
+        if not (isinstance(said, dict) and said.get("passed") is True):
+            assert judgement.verdict is not Verdict.HEALTHY, mutated
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(JSON)
+def test_any_json_has_an_unknown_verdict(document):
+    assert judge(parse(json.dumps(document))).verdict is Verdict.UNKNOWN
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_have_an_unknown_verdict(data):
+    assert judge(parse(data)).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "data", ["[" * 100_000, '{"a":' * 20_000, '{"serial_number": ' + "9" * 10_000 + "}", "NaN", ""]
+)
+def test_bombs_are_nothing_that_can_be_read(data):
+    assert parse(data).reading is Reading.UNREADABLE
