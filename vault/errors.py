@@ -7,6 +7,7 @@
     ├── NotFound             there is no such package, version, ingest, volume, ...
     ├── Refused              what was asked is against a rule; asking again the same way will not help
     │   ├── Invalid          what was sent is not well formed or does not agree with itself; carries every fault
+    │   │   └── Secret       it is marked as a state secret, which may not be stored here
     │   ├── Conflict         it contradicts what is already stored
     │   └── Forbidden        the caller may not do this
     ├── Full                 no room; nothing was kept of what was begun
@@ -80,6 +81,30 @@ class Invalid(Refused):
     def __init__(self, message: str, *, faults: Sequence[Fault] = (), remedy: str = "", code: str = "") -> None:
         super().__init__(message, remedy=remedy, code=code)
         self.faults = tuple(faults)
+
+
+class Secret(Invalid):
+    """Marked as a state secret. Nothing in it tells of its content or title: ``field`` is where the marking stands,
+    ``level`` which it is. ``volume`` is where something of it lay in staging until it was removed ("" for nowhere),
+    ``received`` how many bytes of it had come."""
+
+    default_code = "state-secret"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        faults: Sequence[Fault] = (),
+        remedy: str = "",
+        code: str = "",
+        field: str = "",
+        level: str = "",
+    ) -> None:
+        super().__init__(message, faults=faults, remedy=remedy, code=code)
+        self.field = field
+        self.level = level
+        self.volume = ""
+        self.received = 0
 
 
 class Conflict(Refused):

@@ -115,7 +115,11 @@ class PackageKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Descriptive:
-    """What the depositor said of a package, as far as it is indexed. Empty strings where nothing was said."""
+    """What the depositor said of a package, as far as the node knows what it means. Empty where nothing was said.
+
+    ``agency`` is a code; ``file_code`` is the *mã hồ sơ*; the dates (ISO 8601: a year, a month or a day) are those of
+    the first and the last document in it; ``batch`` is the id of the delivery.
+    """
 
     fonds: str = ""
     agency: str = ""
@@ -124,6 +128,10 @@ class Descriptive:
     retention: str = ""
     access: str = ""
     priority_class: str = "default"
+    agency_name: str = ""
+    file_code: str = ""
+    date_from: str = ""
+    date_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +323,7 @@ class EventType(enum.StrEnum):
     EVIDENCE_KEPT = "evidence-kept"
     EVIDENCE_RELEASED = "evidence-released"
     RECEIPT = "receipt-issued"
+    SPILL_ATTEMPTED = "spill-attempted"
     VOLUME_ADDED = "volume-added"
     VOLUME_CHANGED = "volume-changed"
     POLICY_CHANGED = "policy-changed"

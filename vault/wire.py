@@ -90,6 +90,10 @@ class Descriptive(Model):
     retention: str = ""
     access: str = ""
     priority_class: str = Field(default="default", validation_alias=_CLASS, serialization_alias="class")
+    agency_name: str = ""
+    file_code: str = Field(default="", description="Mã hồ sơ.")
+    date_from: str = Field(default="", description="Of its first document: a year, a month or a day (ISO 8601).")
+    date_to: str = Field(default="", description="Of its last document.")
 
 
 class Count(Model):

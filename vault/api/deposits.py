@@ -15,7 +15,6 @@ from starlette.requests import ClientDisconnect
 from vault import wire
 from vault.api import ownership, threads
 from vault.api.auth import MayDeposit, MayFollow, Principal
-from vault.api.describe import read_descriptive, read_filename, read_kind
 from vault.api.headers import parse_filename, parse_if_match, parse_must_be_new, parse_repr_digest, parse_wait
 from vault.api.openapi import DEPOSIT, INGEST, PROBLEM, RECEIPT
 from vault.api.parts import Node, NodeParts
@@ -25,6 +24,7 @@ from vault.catalog import ingests, packages
 from vault.errors import Interrupted, NotFound, Unreachable
 from vault.intake.body import BodyPipe
 from vault.intake.deposit import Accepted, DepositRequest
+from vault.intake.describe import read_descriptive, read_filename, read_kind
 from vault.model import Json
 
 log = structlog.get_logger(__name__)
@@ -186,11 +186,17 @@ async def put_package(
     ] = None,
     filename: Annotated[str | None, Query(description="Name of a single file.")] = None,
     fonds: Annotated[str | None, Query(description="Fonds (phông) that it belongs to.")] = None,
-    agency: Annotated[str | None, Query(description="Agency that it comes from.")] = None,
-    batch: Annotated[str | None, Query(description="Delivery that it is part of.")] = None,
+    agency: Annotated[str | None, Query(description="Code of the agency that it comes from.")] = None,
+    agency_name: Annotated[str | None, Query(description="Name of that agency.")] = None,
+    batch: Annotated[str | None, Query(description="Id of the open batch (delivery) that it is part of.")] = None,
     title: Annotated[str | None, Query(description="Title, for people.")] = None,
+    file_code: Annotated[str | None, Query(description="File code (mã hồ sơ).")] = None,
+    date_from: Annotated[
+        str | None, Query(description="Date of its first document: 2019, 2019-05 or 2019-05-31.")
+    ] = None,
+    date_to: Annotated[str | None, Query(description="Date of its last document.")] = None,
     retention: Annotated[str | None, Query(description="Retention period, as the depositor writes it.")] = None,
-    access: Annotated[str | None, Query(description="Access condition, as the depositor writes it.")] = None,
+    access: Annotated[str | None, Query(description="Access level, as the depositor writes it.")] = None,
     class_: Annotated[str | None, Query(alias="class", description="Class for policies and order of work.")] = None,
 ) -> Response:
     """Store the body under ``identifier``.
@@ -200,7 +206,22 @@ async def put_package(
     nothing. Other content answers 409, or makes a new version with ``If-Match: "vN"``. Any other query parameter is
     kept with the version as its metadata.
     """
-    del kind, filename, fonds, agency, batch, title, retention, access, class_  # read, with all others, from the query
+    # They are read, with all others, from the query.
+    del (
+        kind,
+        filename,
+        fonds,
+        agency,
+        agency_name,
+        batch,
+        title,
+        file_code,
+        date_from,
+        date_to,
+        retention,
+        access,
+        class_,
+    )
     deposit = read_deposit(request, decode_identifier(identifier), who)
     wait = parse_wait(_one(request, "prefer"))
     api = node.settings.api

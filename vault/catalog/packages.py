@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Final, cast
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ URGENCY_STEP: Final = 10_000
 _RECEIPTED: Final = 10
 """Added to the urgency of a version that nobody waits for any more; the good copies below it are counted to nine."""
 
-_DESCRIPTIVE = ("fonds", "agency", "batch", "title", "retention", "access", "priority_class")
+_DESCRIPTIVE = tuple(field.name for field in fields(Descriptive))
 _VERSION_COLUMNS = [column for column in versions.c if column.name not in ("metadata", "receipt")]
 _VERSIONS = sa.select(*_VERSION_COLUMNS, packages.c.identifier).join(packages)
 

@@ -81,11 +81,22 @@ packages = sa.Table(
     sa.Column("access", ProseText, nullable=False, comment="Access level as the depositor gave it."),
     sa.Column("priority_class", ProseText, nullable=False, comment="Class that policies match."),
     sa.Column("created_at", TimeText, nullable=False, comment="When the first version was taken in."),
+    sa.Column("agency_name", ProseText, nullable=False, server_default="", comment="Name of the agency."),
+    sa.Column("file_code", ProseText, nullable=False, server_default="", comment="File code (mã hồ sơ)."),
+    sa.Column("date_from", ProseText, nullable=False, server_default="", comment="Date of its first document."),
+    sa.Column("date_to", ProseText, nullable=False, server_default="", comment="Date of its last document."),
     comment="What repositories deposit, one row per identifier.",
 )
 sa.Index("ix_packages_fonds", packages.c.fonds, packages.c.identifier)
 sa.Index("ix_packages_agency", packages.c.agency, packages.c.identifier)
 sa.Index("ix_packages_batch", packages.c.batch, packages.c.identifier)
+HAS_FILE_CODE = packages.c.file_code != sa.literal_column("''")
+HAS_RETENTION = packages.c.retention != sa.literal_column("''")
+HAS_ACCESS = packages.c.access != sa.literal_column("''")
+_partial_index("ix_packages_file_code", packages.c.file_code, packages.c.identifier, where=HAS_FILE_CODE)
+_partial_index("ix_packages_retention", packages.c.retention, packages.c.identifier, where=HAS_RETENTION)
+_partial_index("ix_packages_access", packages.c.access, packages.c.identifier, where=HAS_ACCESS)
+sa.Index("ix_packages_class", packages.c.priority_class, packages.c.identifier)
 
 versions = sa.Table(
     "versions",

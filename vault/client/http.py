@@ -161,6 +161,10 @@ class Client:
             "title": said.title,
             "retention": said.retention,
             "access": said.access,
+            "agency_name": said.agency_name,
+            "file_code": said.file_code,
+            "date_from": said.date_from,
+            "date_to": said.date_to,
             "class": "" if said.priority_class == Descriptive().priority_class else said.priority_class,
         }
         headers = {"Content-Length": str(body.size), "Content-Type": "application/octet-stream"}

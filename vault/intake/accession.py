@@ -11,7 +11,7 @@ from vault.catalog import copies, ingests, packages
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record
 from vault.custody.context import Custodian
-from vault.errors import Interrupted, Invalid, NotFound, Refused, Unreachable, VaultError
+from vault.errors import Interrupted, Invalid, NotFound, Refused, Secret, Unreachable, VaultError
 from vault.ledger import append
 from vault.model import (
     CopyState,
@@ -188,6 +188,15 @@ def end(custodian: Custodian, ingest_id: str, identifier: str, agent: str, error
     with custodian.catalogue.write() as tx:
         (ingests.refuse if isinstance(error, Refused) else ingests.fail)(tx, ingest_id, problem_of(error))
         append(tx, NewEvent(EventType.INGESTION, Outcome.FAILURE, agent, identifier, detail=detail))
+        if isinstance(error, Secret):
+            spill: dict[str, Json] = {
+                "ingest": ingest_id,
+                "field": error.field,
+                "level": error.level,
+                "bytes_received": error.received,
+            }
+            who = (agent, identifier, None, error.volume)
+            append(tx, NewEvent(EventType.SPILL_ATTEMPTED, Outcome.FAILURE, *who, detail=spill))
 
 
 def problem_of(error: VaultError) -> dict[str, Json]:

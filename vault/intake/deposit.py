@@ -16,8 +16,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import structlog
@@ -25,15 +25,17 @@ import structlog
 from vault.catalog import ingests, packages
 from vault.clock import to_text
 from vault.custody.context import Custodian
-from vault.errors import Conflict, Fault, Interrupted, Invalid, NotFound, Refused, Unreachable, VaultError
+from vault.errors import Conflict, Fault, Interrupted, Invalid, NotFound, Refused, Secret, Unreachable, VaultError
 from vault.formats.archive import ArchiveLimits, ReadableStream
+from vault.formats.bagit import BagReport
 from vault.formats.ocfl.building import first_version, next_version
 from vault.formats.ocfl.inventory import Inventory, User
 from vault.formats.ocfl.object_ids import object_id
-from vault.intake import accession
+from vault.intake import accession, secrecy
 from vault.intake.accession import Prepared
 from vault.intake.body import CountedStream, HashedBody
 from vault.intake.choice import choose_volume
+from vault.intake.describe import note_of, with_bag_info
 from vault.intake.unpack import RESERVED, Kind, StoredFile, Unpacked, Unpacker
 from vault.model import (
     CopyState,
@@ -128,6 +130,7 @@ class Intake:
             custodian.telemetry.deposit(outcome, counted.count)
 
     def _receive(self, request: DepositRequest, body: ReadableStream) -> Accepted:
+        secrecy.check(request.descriptive, request.metadata)
         with self._custodian.catalogue.read() as tx:
             _check_owner(request, packages.get(tx, request.identifier))
             head = packages.head(tx, request.identifier)
@@ -142,7 +145,13 @@ class Intake:
                 [HASHLIB_NAMES[name] for name in request.digests],
                 self._custodian.settings.intake.max_package_bytes,
             )
-            unpacked = Unpacker(staging, str(algorithm), self._limits()).unpack(hashed, request.kind, request.filename)
+            try:
+                unpacked = Unpacker(staging, str(algorithm), self._limits()).unpack(
+                    hashed, request.kind, request.filename
+                )
+            except Secret as error:
+                error.volume, error.received = volume.name, hashed.count
+                raise
             hashed.drain()
             digests = _check_body(request, hashed)
             if not digests:
@@ -199,6 +208,9 @@ class Intake:
     ) -> tuple[Prepared, bytes]:
         """The version's inventory, with the node's note beside the depositor's files. What is stored already goes."""
         now = self._custodian.catalogue.clock()
+        bag = unpacked.bag
+        said = with_bag_info(request.descriptive, bag.bag_info if bag else ())
+        request = replace(request, descriptive=said.descriptive)
         note_path = f"v{staging.number}/content/{RESERVED}"
         note = _deposit_note(request, unpacked, staging.number, digests, to_text(now), self._custodian)
         sink = staging.create(note_path)
@@ -239,7 +251,6 @@ class Intake:
         data = inventory.to_bytes()
         inventory_digest = directory_check.digest_of(data, algorithm)
         sizes = {file.digest: file.size for file in files.values()}
-        bag = unpacked.bag
         prepared = Prepared(
             part=Part(inventory.id, staging.number, algorithm, inventory_digest),
             identifier=request.identifier,
@@ -249,10 +260,10 @@ class Intake:
             bytes=unpacked.bytes,
             part_bytes=sum(sizes[digest] for digest in content) + 2 * len(data),
             deposit_digests=dict(digests),
-            descriptive=request.descriptive,
+            descriptive=said.descriptive,
             metadata={**request.metadata, **({"bag_info": [list(pair) for pair in bag.bag_info]} if bag else {})},
             agent=request.agent,
-            validation={} if bag is None else _validation(unpacked),
+            validation={} if bag is None else _validation(bag, said.warnings),
         )
         return prepared, data
 
@@ -425,10 +436,8 @@ def _check_body(request: DepositRequest, body: HashedBody) -> dict[str, str]:
     return found
 
 
-def _validation(unpacked: Unpacked) -> dict[str, Json]:
-    report = unpacked.bag
-    if report is None:
-        return {}
+def _validation(report: BagReport, not_taken_over: Sequence[str]) -> dict[str, Json]:
+    warnings = [*not_taken_over, *(f"{w.path}: {w.message}" if w.path else w.message for w in report.warnings)]
     return {
         "bagit": report.version,
         "encoding": report.encoding,
@@ -436,8 +445,8 @@ def _validation(unpacked: Unpacked) -> dict[str, Json]:
         "payload_bytes": report.payload_bytes,
         "manifests": list(report.payload_algorithms),
         "tag_manifests": list(report.tag_algorithms),
-        "warnings": [f"{w.path}: {w.message}" if w.path else w.message for w in report.warnings[:20]],
-        "warnings_count": len(report.warnings) + report.more_warnings,
+        "warnings": list(warnings[:20]),
+        "warnings_count": len(warnings) + report.more_warnings,
     }
 
 
@@ -461,13 +470,7 @@ def _deposit_note(
         "ingest": request.ingest_id,
         "filename": request.filename,
         "digests": dict(digests),
-        "fonds": said.fonds,
-        "agency": said.agency,
-        "batch": said.batch,
-        "title": said.title,
-        "retention": said.retention,
-        "access": said.access,
-        "class": said.priority_class,
+        **note_of(said),
         "metadata": dict(request.metadata),
     }
     return (json.dumps(note, ensure_ascii=False, indent=2) + "\n").encode()

@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from vault.errors import Fault, Invalid
 from vault.formats.archive import SNIFF_BYTES, ArchiveLimits, Container, Member, MemberKind, ReadableStream, sniff
+from vault.formats.bag_tags import Findings, UnreadableTagFileError, parse_bag_info, tag_lines
 from vault.formats.bagit import BagReport, find_bag_root, validate_bag
 from vault.formats.gunzip import gunzip
 from vault.formats.names import check_member_name
 from vault.formats.ocfl.content_paths import ContentPaths
 from vault.formats.tar import read_tar
 from vault.formats.zip import list_zip, read_zip
+from vault.intake import secrecy
 from vault.intake.body import HashedBody
 from vault.model import PackageKind
 from vault.volumes.base import Staging
@@ -31,6 +33,9 @@ RESERVED = "khoso-deposit.json"
 """The one logical file that the node adds to a version: who deposited what, and when."""
 
 _CHUNK = 1024 * 1024
+_BAG_INFO = re.compile(r"(?:(?!data/)[^/]+/)?(?:bag|package)-info\.txt")
+_BAG_INFO_BYTES = 1024 * 1024
+"""One that is longer is looked at only when the whole bag is there."""
 _MANIFEST = re.compile(r"(?:.*/)?(?:tag)?manifest-(md5|sha1|sha256|sha512)\.txt", re.IGNORECASE)
 
 
@@ -136,6 +141,17 @@ class Unpacker:
         if manifest:
             self._also.add(manifest.group(1).lower())
         self._store(member.name, member.chunks(_CHUNK))
+        if _BAG_INFO.fullmatch(member.name):
+            self._look_for_marking(member.name)
+
+    def _look_for_marking(self, logical: str) -> None:
+        """Of what is marked as a state secret no more is taken than had come before its marking. Raises Secret."""
+        entry = self._entries[logical]
+        if entry.size > _BAG_INFO_BYTES:
+            return
+        with self._staging.open(entry.content_path) as file, suppress(UnreadableTagFileError):
+            lines = tag_lines(file, "utf-8", max_bytes=_BAG_INFO_BYTES)
+            secrecy.check_bag_info(parse_bag_info(lines, (0, 97), logical, Findings(0), Findings(0)))
 
     def _store(self, logical: str, chunks: Iterable[bytes]) -> None:
         hashes = {name: hashlib.new(name, usedforsecurity=False) for name in {self._algorithm} | self._also}
@@ -163,6 +179,8 @@ class Unpacker:
         if any(name.casefold() == RESERVED for name in self._entries):
             raise _reserved()
         report = validate_bag(_StagedBag(self._staging, self._entries, self._folders))
+        # Before the faults, which would have it corrected and sent again.
+        secrecy.check_bag_info(report.bag_info)
         report.require_valid()
         return self._unpacked(PackageKind.BAG, report)
 

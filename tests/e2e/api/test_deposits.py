@@ -140,7 +140,8 @@ def test_what_is_not_said_in_a_known_word_is_kept_as_metadata(depositor: httpx.C
     assert package["descriptive"]["class"] == "vinh-vien"
     assert_problem(depositor.put("/v1/packages/bad?title=%FF", content=b"x"), 400, "bad-query")
     assert_problem(depositor.put("/v1/packages/bad?title=a&title=b", content=b"x"), 400, "bad-query")
-    assert_problem(depositor.put("/v1/packages/bad?kind=folder", content=b"x"), 400, "bad-query")
+    assert_problem(depositor.put("/v1/packages/bad?kind=folder", content=b"x"), 400, "bad-metadata")
+    assert_problem(depositor.put("/v1/packages/bad?date_from=x&date_to=y", content=b"x"), 400, "bad-metadata")
 
 
 def test_too_large_is_refused_before_all_of_it_was_sent(depositor: httpx.Client) -> None:

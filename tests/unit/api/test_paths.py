@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.api.describe import read_descriptive, read_filename
 from vault.api.paths import decode_identifier, encode_identifier, make_cursor, parse_version, read_cursor
 from vault.errors import Invalid
 from vault.identifiers import parse_identifier
@@ -58,29 +57,3 @@ def test_versions(text: str | None, expected: int | None) -> None:
 def test_no_versions(text: str) -> None:
     with pytest.raises(Invalid):
         parse_version(text)
-
-
-def test_what_a_depositor_says_is_split_and_composed() -> None:
-    said = {"fonds": "UBND tỉnh".replace("ỉ", "i\u0309"), "class": "", "box": "12"}
-    descriptive, rest = read_descriptive(said)
-    assert descriptive.fonds == "UBND tỉnh"
-    assert descriptive.priority_class == "default"
-    assert rest == {"box": "12"}
-
-
-@pytest.mark.parametrize("said", [{"title": "a\nb"}, {"title": "x" * 4097}, {"": "x"}, {"1x": "y"}, {"a b": "y"}])
-def test_what_cannot_be_kept_is_refused(said: dict[str, str]) -> None:
-    with pytest.raises(Invalid) as caught:
-        read_descriptive(said)
-    assert caught.value.code == "bad-query"
-
-
-@pytest.mark.parametrize(("text", "expected"), [("C:\\a\\b.pdf", "b.pdf"), ("../../x", "x"), ("", ""), ("a/", "")])
-def test_a_file_name_is_never_a_path(text: str, expected: str) -> None:
-    assert read_filename(text) == expected
-
-
-@pytest.mark.parametrize("text", ["..", "a/.", "x" * 256, "a\0b"])
-def test_file_names_that_are_none(text: str) -> None:
-    with pytest.raises(Invalid):
-        read_filename(text)

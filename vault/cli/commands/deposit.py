@@ -54,9 +54,16 @@ def deposit(
     ],
     identifier: Annotated[str, typer.Option("--identifier", metavar="ID", help=_("What the package is to be called."))],
     fonds: Annotated[str, typer.Option("--fonds", help=_("The fonds that it belongs to."))] = "",
-    agency: Annotated[str, typer.Option("--agency", help=_("The agency that it comes from."))] = "",
-    batch: Annotated[str, typer.Option("--batch", help=_("The delivery that it is part of."))] = "",
+    agency: Annotated[str, typer.Option("--agency", help=_("The code of the agency that it comes from."))] = "",
+    agency_name: Annotated[str, typer.Option("--agency-name", help=_("The name of that agency."))] = "",
+    batch: Annotated[str, typer.Option("--batch", help=_("The open delivery that it is part of, by its id."))] = "",
     title: Annotated[str, typer.Option("--title", help=_("Its title, for people."))] = "",
+    file_code: Annotated[str, typer.Option("--file-code", help=_("Its file code."))] = "",
+    date_from: Annotated[
+        str,
+        typer.Option("--date-from", metavar="DATE", help=_("Date of its first document: 2019, 2019-05, 2019-05-31.")),
+    ] = "",
+    date_to: Annotated[str, typer.Option("--date-to", metavar="DATE", help=_("Date of its last document."))] = "",
     retention: Annotated[str, typer.Option("--retention", help=_("Its retention period."))] = "",
     access: Annotated[str, typer.Option("--access", help=_("Its access level."))] = "",
     priority_class: Annotated[str, typer.Option("--class", metavar="CLASS", help=_("Its class, for policies."))] = "",
@@ -93,7 +100,10 @@ def deposit(
         )
     if receipt:
         check_place(receipt)
-    said = Descriptive(fonds, agency, batch, title, retention, access, priority_class or Descriptive().priority_class)
+    said = Descriptive(
+        fonds, agency, batch, title, retention, access, priority_class or Descriptive().priority_class,
+        agency_name, file_code, date_from, date_to,
+    )  # fmt: skip
     more = _pairs(metadata)
     after = read_version(follows, "--follows")
     body = prepare(session, path, wanted, filename, kind)

@@ -1,0 +1,107 @@
+"""A package that is marked as a state secret is refused before it is stored, and nothing of it stays."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+
+import pytest
+
+from tests.support.nodes import Bench, bag, tar_gz_of, tar_of, zip_of
+from tests.support.refusals import refused
+from vault.errors import Secret
+from vault.model import Descriptive, EventType, Outcome
+
+CANARY = b"CANARY-of-a-secret-" * 4000
+TITLE = "Phuong an phong thu khu vuc"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    with Bench(tmp_path_factory.mktemp("node")) as made:
+        yield made
+
+
+def secret_bag(
+    label: str = "Security-Classification", value: str = "Mật", *, info_last: bool = False
+) -> dict[str, bytes]:
+    files = bag({f"{n}.bin": CANARY for n in range(20)}, [("External-Description", TITLE), (label, value)])
+    if info_last:
+        files["bag-info.txt"] = files.pop("bag-info.txt")
+    else:
+        files = {"bag-info.txt": files["bag-info.txt"], **files}
+    return files
+
+
+def assert_no_trace(bench: Bench) -> None:
+    """Nothing of content or title: not on a volume, not in the catalogue."""
+    for file in bench.folder.rglob("*"):
+        if file.is_file():
+            data = file.read_bytes()
+            assert CANARY[:40] not in data, file
+            assert TITLE.encode() not in data, file
+
+
+def the_spill(bench: Bench, after: int):
+    (event,) = bench.events(EventType.SPILL_ATTEMPTED, after=after)
+    assert event.outcome is Outcome.FAILURE
+    return event
+
+
+@pytest.mark.parametrize("packed", [tar_of, tar_gz_of, zip_of], ids=["tar", "tar.gz", "zip"])
+@pytest.mark.parametrize("info_last", [False, True], ids=["marked-first", "marked-last"])
+def test_a_bag_that_is_marked_leaves_nothing_on_the_medium(bench, packed, info_last):
+    before = bench.last_event()
+    error = refused(bench, "H49/secret", packed(secret_bag(info_last=info_last), "top/"))
+    assert isinstance(error, Secret)
+    assert error.code == "state-secret"
+    event = the_spill(bench, before)
+    assert (event.identifier, event.volume in ("a", "b"), event.agent) == ("H49/secret", True, "token:test")
+    assert (event.detail["field"], event.detail["level"]) == ("bag-info.txt: security-classification", "mật")
+    assert event.detail["bytes_received"] > 0
+    assert_no_trace(bench)
+    bench.assert_ledger()
+
+
+def test_a_bag_that_says_so_first_is_not_received_to_its_end(bench):
+    body = io.BytesIO(tar_of(secret_bag()) + b"\0" * 40_000_000)
+    with pytest.raises(Secret):
+        bench.receive("H49/first", body)
+    assert body.tell() < 5_000_000
+
+
+def test_a_marking_in_another_encoding_is_found_too(bench):
+    files = secret_bag("Độ mật", "Tối mật", info_last=True)
+    text = files["bag-info.txt"].decode()
+    files["bagit.txt"] = files["bagit.txt"].replace(b"UTF-8", b"UTF-16")
+    files["bag-info.txt"] = text.encode("utf-16")
+    error = refused(bench, "H49/utf16", tar_of(files))
+    assert error.code == "state-secret", "though the bag is not valid either"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"descriptive": Descriptive(access="Tối mật", title=TITLE)},
+        {"descriptive": Descriptive(title=f"[MẬT] {TITLE}")},
+        {"metadata": {"Do-mat": "mat", "note": TITLE}},
+        {"metadata": {"security_classification": unicodedata.normalize("NFD", "TUYỆT MẬT"), "note": TITLE}},
+    ],
+)
+def test_what_is_marked_at_the_door_never_comes_in(bench, said):
+    before = bench.last_event()
+    body = io.BytesIO(CANARY)
+    with pytest.raises(Secret):
+        bench.receive("H49/door", body, filename="x.pdf", **said)
+    assert body.tell() == 0, "nothing of the body was read"
+    event = the_spill(bench, before)
+    assert (event.volume, event.detail["bytes_received"]) == ("", 0)
+    assert_no_trace(bench)
+
+
+def test_what_only_sounds_like_it_is_stored(bench):
+    info = [("Source-Organization", "Phòng Bảo mật"), ("Contact-Name", "Nguyễn Thị Mật"), ("Do-mat", "Không mật")]
+    files = bag({"a.txt": b"mat do dan so"}, info)
+    said = Descriptive(title="Mật độ dân số", access="Bảo mật thông tin cá nhân")
+    bench.deposit("H49/open", tar_of(files), files, descriptive=said)
+    bench.settle()
