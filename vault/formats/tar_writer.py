@@ -48,6 +48,12 @@ def tar_header(name: str, size: int, *, mtime: int = 0, kind: MemberKind = Membe
     return _block((b"", b"PaxHeaders/member"), len(body), 0, b"x", 0o644) + body + tar_padding(len(body)) + block
 
 
+def tar_comment(text: str) -> bytes:
+    """A global pax header that says ``text`` to whoever knows it; all other readers pass over it (POSIX, “comment”)."""
+    body = _record("comment", text)
+    return _block((b"", b"PaxHeaders/global"), len(body), 0, b"g", 0o644) + body + tar_padding(len(body))
+
+
 def tar_padding(size: int) -> bytes:
     """The zero bytes that follow content of ``size`` bytes."""
     return bytes(-size % BLOCK)
