@@ -1,9 +1,9 @@
 """The tar in which one version of a package goes to tape: that version's part of its OCFL object, and nothing else.
 
 Members, in this order: ``0=ocfl_object_1.1``, ``inventory.json`` and its sidecar, ``vN/inventory.json`` and its
-sidecar, and the files of ``vN/`` by their paths. Unpacking v1..vN over one another gives a valid OCFL object. The tar is POSIX
-pax without compression, and every byte of it follows from the inventory and the sizes of the files: so a damaged or
-hostile tar is told from a right one by comparing bytes, and where each file stands is known without reading the tar.
+sidecar, and the files of ``vN/`` by their paths. Unpacking v1..vN over one another gives a valid OCFL object. The tar
+is POSIX pax without compression, and every byte of it follows from the inventory and the sizes of the files: so a
+damaged or hostile tar is told from a right one by comparing bytes, and where each file stands is known beforehand.
 
 The sizes stand in global pax headers (keyword ``comment``, which every reader passes over) behind the first sidecar::
 
