@@ -9,8 +9,8 @@ The sizes stand in global pax headers (keyword ``comment``, which every reader p
 
     khoso-sizes 1 FIRST COUNT SIZE SIZE …      sizes of the files FIRST to FIRST+COUNT-1, in the order of their paths
 
-Whoever knows nothing of this unpacks it with any tar. Fault codes: ``part-tar-head`` (the beginning is not that of
-such a tar), ``part-tar-inventory`` (it is of another version, or its inventory is not the one expected).
+Whoever knows nothing of this unpacks it with any tar. Fault codes: ``tar-part-head`` (the beginning is not that of
+such a tar), ``tar-part-inventory`` (it is of another version, or its inventory is not the one expected).
 """
 
 from __future__ import annotations
@@ -185,12 +185,12 @@ def read_head(source: ReadableStream, number: int, *, inventory_digest: str = ""
         inventory = parse_inventory(data)
         created = _mtime(inventory, number)
     except (Invalid, NotFound) as error:
-        refuse("part-tar-inventory", f"its inventory cannot be used: {error.message}")
+        refuse("tar-part-inventory", f"its inventory cannot be used: {error.message}")
     found = hashlib.new(inventory.digest_algorithm, data).hexdigest()
     if inventory_digest and found != inventory_digest.lower():
-        refuse("part-tar-inventory", f"its inventory has the digest {found}, and not the one expected.")
+        refuse("tar-part-inventory", f"its inventory has the digest {found}, and not the one expected.")
     if inventory.head_number != number or created != mtime:
-        refuse("part-tar-inventory", f"its inventory is that of {inventory.head}, and not of v{number}.")
+        refuse("tar-part-inventory", f"its inventory is that of {inventory.head}, and not of v{number}.")
     sidecar = sidecar_bytes(data, inventory.digest_algorithm)
     stream.expect(_file(sidecar_name(inventory.digest_algorithm), sidecar, mtime))
     paths = part_paths(inventory, number)
@@ -364,4 +364,4 @@ def _octal(field: bytes) -> int:
 
 
 def _refuse_head(why: str) -> NoReturn:
-    refuse("part-tar-head", f"The tar {why}.", remedy="It is damaged, or was not made by this program.")
+    refuse("tar-part-head", f"The tar {why}.", remedy="It is damaged, or was not made by this program.")
