@@ -13,6 +13,7 @@
     ├── Full                 no room; nothing was kept of what was begun
     ├── Unreachable          a volume, device or service does not answer; says nothing about its contents
     │   └── WrongVolume      something else is mounted where the volume should be
+    ├── Throttled            too much was asked at once or in a day; the same request may be made again later
     ├── Corrupted            bytes were read and are not what they must be
     └── Interrupted          work was stopped before its end, by a shutdown or a vanished client
 
@@ -135,6 +136,16 @@ class WrongVolume(Unreachable):
     """Something else is mounted where the volume should be, or nothing is."""
 
     default_code = "wrong-volume"
+
+
+class Throttled(VaultError):
+    """Too much was asked. ``retry_after`` is the number of seconds after which it may be asked again."""
+
+    default_code = "too-many-requests"
+
+    def __init__(self, message: str, *, remedy: str = "", code: str = "", retry_after: int = 1) -> None:
+        super().__init__(message, remedy=remedy, code=code)
+        self.retry_after = retry_after
 
 
 class Corrupted(VaultError):

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import io
+import re
 import tarfile
 import threading
 import zipfile
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
+import uvloop
 
+from vault.api.app import create_app
+from vault.api.parts import NodeParts
+from vault.api.server import Server
 from vault.catalog import tokens
+from vault.config import parse_settings
 from vault.ledger import append
 from vault.model import EventType, NewEvent, Outcome, Scope
 from vault.node import Node
+from vault.volumes.base import VolumeIdentity
 
 CONFIG = """
 [node]
@@ -37,6 +47,7 @@ idle_timeout = "2s"
 max_package_bytes = "8 MB"
 max_inflated_bytes = "16 MB"
 max_concurrent = 3
+max_concurrent_per_token = 3
 [custody]
 planner_interval = "1s"
 probe_interval = "1s"
@@ -98,6 +109,82 @@ def make_token(node: Node, *scopes: str) -> str:
         _, secret = tokens.create(tx, "-".join(scopes), [Scope(scope) for scope in scopes], None)
         append(tx, NewEvent(EventType.TOKEN_CREATED, Outcome.SUCCESS, "node:test"))
     return secret
+
+
+def known_token(root: Path, node: Node, *scopes: str) -> str:
+    """The token of these scopes; the same one after a restart."""
+    kept = root / f"token-{'-'.join(scopes)}"
+    if not kept.exists():
+        kept.write_text(make_token(node, *scopes))
+    return kept.read_text()
+
+
+def _with(config: str, more: dict[str, str]) -> str:
+    """The configuration with more keys in its sections; a key that was there before is replaced."""
+    for section, lines in more.items():
+        for line in lines.splitlines():
+            config = re.sub(rf"(?m)^{line.partition(' =')[0]} = .*\n", "", config)
+        config = config.replace(f"[{section}]\n", f"[{section}]\n{lines}\n", 1)
+    return config
+
+
+@contextlib.contextmanager
+def served(root: Path, **more: str) -> Iterator[Running]:
+    """A node that serves in this process; again on the same folder, it is the same node. ``more`` are lines of the
+    configuration by section."""
+    (root / "state").mkdir(exist_ok=True)
+    socket = root / "s"
+    settings = parse_settings(_with(CONFIG.format(root=root, socket=socket), more), root / "vault.toml")
+    node = Node(settings)
+    for name in ("nas-a", "nas-b"):
+        if not (root / name).exists():
+            (root / name).mkdir()
+            volume = node.volumes[name]
+            now = datetime.now(UTC).replace(microsecond=0)
+            volume.initialise(VolumeIdentity(uuid4(), name, volume.domain, volume.site, "test", now))
+    (root / "nas-c").mkdir(exist_ok=True)
+    node.start()
+    app = create_app(
+        NodeParts(
+            settings=settings,
+            catalogue=node.catalogue,
+            custodian=node.custodian,
+            intake=node.intake,
+            receipts=node.receipts,
+            backups=node.backups,
+            dispatcher=node.dispatcher,
+            watch=node.watch,
+            key=node.key,
+            metrics=lambda accept: (f"vault_accept{{is={accept!r}}} 1\n".encode(), "text/plain; version=0.0.4"),
+            clock=node.catalogue.clock,
+        )
+    )
+    begun = threading.Event()
+    server = Server(app, settings, on_started=begun.set)
+    server.bind()
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(server.serve())
+
+    thread = threading.Thread(target=serve, name="server")
+    thread.start()
+    assert begun.wait(10)
+    secrets = {
+        "+".join(scopes): known_token(root, node, *scopes)
+        for scopes in (
+            ("deposit",), ("read",), ("operate",), ("approve",), ("audit",), ("deposit", "read"),
+            ("deposit", "read", "operate", "approve", "audit"),
+        )
+    }  # fmt: skip
+    try:
+        yield Running(node, app, root, f"http://{server.address}", socket, secrets)
+    finally:
+        server.ask_to_stop()
+        thread.join(30)
+        node.stop()
+        assert not thread.is_alive()
+        assert not socket.exists()
 
 
 def repr_digest(data: bytes, algorithm: str = "sha-256") -> str:

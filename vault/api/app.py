@@ -15,10 +15,14 @@ from starlette.responses import Response
 import vault
 from vault import wire
 from vault.api import catalogue, content, credentials, deposits, operations, outside, status
-from vault.api.gate import INSTANCE, Gate
+from vault.api.gate import Gate
+from vault.api.limits import Limits
 from vault.api.parts import NodeParts
+from vault.api.places import Places
 from vault.api.problems import bad_request, problem_response
 from vault.api.reading import InventoryCache
+from vault.api.under_way import UnderWay
+from vault.api.visit import INSTANCE
 from vault.errors import Fault, Invalid, NotFound, Refused, VaultError
 
 PREFIX: Final = "/v1"
@@ -33,6 +37,8 @@ and a `remedy`. Times are UTC, sizes are bytes. Members may be added to answers,
 
 def create_app(node: NodeParts) -> FastAPI:
     """Build the application for one node. It holds nothing that a restart would lose."""
+    limits, under_way = Limits(node.catalogue, node.clock), UnderWay(node.clock)
+    intake = node.settings.intake
     app = FastAPI(
         title="khoso",
         version=vault.__version__,
@@ -42,11 +48,13 @@ def create_app(node: NodeParts) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         middleware=[
-            Middleware(Gate, catalogue=node.catalogue, idle_seconds=node.settings.api.idle_timeout.total_seconds())
+            Middleware(Gate, catalogue=node.catalogue, api=node.settings.api, limits=limits, under_way=under_way)
         ],
     )
     app.state.parts = node
-    app.state.places = deposits.Places(node.settings.intake.max_concurrent)
+    app.state.limits = limits
+    app.state.under_way = under_way
+    app.state.places = Places(intake.max_concurrent, intake.max_concurrent_per_token)
     app.state.inventories = InventoryCache()
     v1 = APIRouter(prefix=PREFIX)
     for module in (deposits, catalogue, content, operations, status, credentials):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from vault import wire
 from vault.api import views
@@ -62,9 +62,10 @@ def list_tokens(node: Node, _who: MayApprove) -> wire.TokenList:
 
 
 @router.delete("/tokens/{name}", summary="Revoke a token")
-def revoke_token(node: Node, who: MayApprove, name: str) -> wire.Token:
-    """From now on the token is not valid."""
+def revoke_token(request: Request, node: Node, who: MayApprove, name: str) -> wire.Token:
+    """From now on the token is not valid. What is under way with it is broken off."""
     with node.catalogue.write() as tx:
         gone = tokens.revoke(tx, name)
         append(tx, NewEvent(EventType.TOKEN_REVOKED, Outcome.SUCCESS, who.agent, detail={"name": gone.name}))
+    request.app.state.under_way.end(gone.id)
     return views.token(gone)

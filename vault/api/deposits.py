@@ -19,9 +19,10 @@ from vault.api.headers import parse_filename, parse_if_match, parse_must_be_new,
 from vault.api.openapi import DEPOSIT, INGEST, PROBLEM, RECEIPT
 from vault.api.parts import Node, NodeParts
 from vault.api.paths import decode_identifier, encode_identifier, parse_version
-from vault.api.problems import RETRY_AFTER_SECONDS, bad_request
+from vault.api.places import Places
+from vault.api.problems import bad_request
 from vault.catalog import ingests, packages
-from vault.errors import Interrupted, NotFound, Unreachable
+from vault.errors import Interrupted, NotFound, VaultError
 from vault.intake.body import BodyPipe
 from vault.intake.deposit import Accepted, DepositRequest
 from vault.intake.describe import read_descriptive, read_filename, read_kind
@@ -72,28 +73,6 @@ def read_deposit(request: Request, identifier: str, who: Principal) -> DepositRe
     )
 
 
-class Places:
-    """How many deposits may be on their way at once. One that ends in the midst of a request keeps its place until
-    its thread has ended, so that threads are bounded too."""
-
-    def __init__(self, number: int) -> None:
-        self._free = number
-
-    def take(self) -> None:
-        """Take a place. Raises Unreachable (``busy``) when there is none: the client should come again soon."""
-        if self._free <= 0:
-            raise Unreachable(
-                "As many deposits as this node accepts at once are on their way.",
-                remedy=f"Send it again after {RETRY_AFTER_SECONDS} s; the operator can raise intake.max_concurrent.",
-                code="busy",
-            )
-        self._free -= 1
-
-    def give_back(self, _done: object = None) -> None:
-        """The place is free again."""
-        self._free += 1
-
-
 async def _pump(stream: AsyncIterator[bytes], pipe: BodyPipe, idle_seconds: float) -> None:
     """Carry the body from the network into the pipe; what goes wrong on the way goes into the pipe too."""
     try:
@@ -113,6 +92,8 @@ async def _pump(stream: AsyncIterator[bytes], pipe: BodyPipe, idle_seconds: floa
                 code="request-timeout",
             )
         )
+    except VaultError as error:
+        pipe.fail(error)
     except ClientDisconnect:
         pipe.fail(Interrupted("The client went away before the body was complete.", remedy="Send it again."))
     except asyncio.CancelledError:
@@ -122,7 +103,7 @@ async def _pump(stream: AsyncIterator[bytes], pipe: BodyPipe, idle_seconds: floa
 
 async def receive(node: NodeParts, places: Places, request: Request, deposit: DepositRequest) -> Accepted:
     """Stream the body to the intake and return what became of it; an early refusal does not wait for the rest."""
-    places.take()
+    give_back = places.take(deposit.agent)
     pipe = BodyPipe()
 
     def work() -> Accepted:
@@ -132,7 +113,7 @@ async def receive(node: NodeParts, places: Places, request: Request, deposit: De
             pipe.abandon()
 
     received = threads.begin(f"deposit-{deposit.ingest_id[:8]}", work)
-    received.add_done_callback(places.give_back)
+    received.add_done_callback(give_back)
     pump = asyncio.create_task(_pump(request.stream(), pipe, node.settings.api.idle_timeout.total_seconds()))
     try:
         # Shielded: a cancelled request must not give the place back while its thread still works.
@@ -226,6 +207,7 @@ async def put_package(
     wait = parse_wait(_one(request, "prefer"))
     api = node.settings.api
     seconds = api.wait.total_seconds() if wait is None else min(float(wait), api.wait_max.total_seconds())
+    request.app.state.limits.deposit(who.token)
     accepted = await receive(node, request.app.state.places, request, deposit)
     # After the catalogue was rebuilt a version has no first deposit any more; then this one stands for it.
     ingest_id = accepted.ingest_id or deposit.ingest_id

@@ -6,10 +6,8 @@ Pure ASGI, so that nothing of a body is read before it is known who sends it, an
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
-import secrets
-import time
-from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -18,16 +16,18 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vault.api import threads
-from vault.api.auth import PRINCIPAL, Principal, identify, local_operator
-from vault.api.peer import ABORT, PEER_UID
-from vault.api.problems import bad_request, problem_response, unforeseen
+from vault.api.auth import PRINCIPAL, Principal, identify, local_operator, not_valid
+from vault.api.limits import Limits
+from vault.api.peer import PEER_UID
+from vault.api.problems import bad_request, unforeseen
+from vault.api.under_way import UnderWay
+from vault.api.visit import Visit
 from vault.catalog.engine import Catalogue
+from vault.config.settings import ApiSettings
 from vault.errors import Interrupted, Invalid, VaultError
+from vault.model import Token
 
 log = structlog.get_logger(__name__)
-
-INSTANCE: Final = "khoso.instance"
-"""Where the scope of a request carries its name, which stands in the log and in problem documents."""
 
 MAX_BODY_BYTES: Final = 256 * 1024
 """Of every request that is no deposit."""
@@ -35,26 +35,21 @@ MAX_BODY_BYTES: Final = 256 * 1024
 MOST_LOOKUPS: Final = 16
 """So many tokens are looked up at once."""
 
-LINGER_SECONDS: Final = 1.0
-LINGER_BYTES: Final = 8 * 1024 * 1024
-
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
-_SECURITY: Final = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
-_CSP: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
 
 class Gate:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, *, catalogue: Catalogue, idle_seconds: float) -> None:
+    def __init__(
+        self, app: ASGIApp, *, catalogue: Catalogue, api: ApiSettings, limits: Limits, under_way: UnderWay
+    ) -> None:
         self._app = app
         self._catalogue = catalogue
-        self._idle_seconds = idle_seconds
+        self._idle_seconds = api.idle_timeout.total_seconds()
+        self._min_rate = api.min_rate
+        self._limits = limits
+        self._under_way = under_way
         self._lookups = asyncio.Semaphore(MOST_LOOKUPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,14 +57,17 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = _Visit(scope, receive, send, self._idle_seconds)
+        visit = Visit(scope, receive, send, idle_seconds=self._idle_seconds, min_rate=self._min_rate)
         try:
             # Routes are matched on what came over the wire: an identifier is decoded once, by us, and strictly.
             scope["path"] = scope["raw_path"].decode("ascii") if scope.get("raw_path") else scope["path"]
             _check_query(scope)
-            scope[PRINCIPAL] = await self._who(scope)
-            streaming = scope["method"] == "PUT"
-            await self._app(scope, visit.receive if streaming else self._bounded(scope, visit.receive), visit.send)
+            scope[PRINCIPAL] = principal = await self._who(scope)
+            token = principal.token if principal is not None else None
+            if token is None:
+                await self._serve(scope, visit)
+            else:
+                await self._serve_token(scope, visit, token)
         except ClientDisconnect:
             visit.note = "client-gone"
         except VaultError as error:
@@ -80,6 +78,30 @@ class Gate:
         finally:
             visit.log()
 
+    async def _serve(self, scope: Scope, visit: Visit) -> None:
+        streaming = scope["method"] == "PUT"
+        await self._app(scope, visit.receive if streaming else self._bounded(scope, visit.receive), visit.send)
+
+    async def _serve_token(self, scope: Scope, visit: Visit, token: Token) -> None:
+        """Within what the token may ask for, and for as long as it is valid."""
+        self._limits.ask(token)
+        if visit.unread:
+            length = next((v for n, v in scope["headers"] if n == b"content-length"), b"")
+            self._limits.send(token, 0, int(length) if length.isdigit() and len(length) < 19 else -1)
+            visit.on_received = functools.partial(self._limits.send, token)
+        task = asyncio.current_task()
+        try:
+            with self._under_way.entered(token) as entry:
+                try:
+                    await self._serve(scope, visit)
+                except asyncio.CancelledError:
+                    if not entry.ended or task is None or task.uncancel() > 0:
+                        raise
+                    raise not_valid() from None
+        finally:
+            if self._limits.is_to_be_noted(token):
+                threads.begin("token-used", self._limits.note, token)
+
     async def _who(self, scope: Scope) -> Principal | None:
         uid = scope.get(PEER_UID)
         if uid is not None:
@@ -88,7 +110,13 @@ class Gate:
         if scope["path"] in _OPEN and not authorization and _is_loopback(scope):
             return None
         async with self._lookups:
-            return await threads.run("authenticate", identify, self._catalogue, authorization, client_of(scope))
+            return await threads.run("authenticate", self._identify, authorization, client_of(scope))
+
+    def _identify(self, authorization: list[str], address: str) -> Principal:
+        principal = identify(self._catalogue, authorization, address)
+        if principal.token is not None:
+            self._limits.load(principal.token)
+        return principal
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """The body of anything that is no deposit is small, and comes soon."""
@@ -154,96 +182,3 @@ def _is_loopback(scope: Scope) -> bool:
         return ipaddress.ip_address(client_of(scope)).is_loopback
     except ValueError:
         return False
-
-
-class _Visit:
-    """One request on its way through: what was answered, for the log and for what must not be answered twice."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send, idle_seconds: float) -> None:
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._idle_seconds = idle_seconds
-        self._began = time.monotonic()
-        self._status = 0
-        self._bytes = 0
-        self._complete = False
-        self._unread = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
-        self.note = ""
-        self.instance = secrets.token_hex(8)
-        scope[INSTANCE] = self.instance
-
-    async def send(self, message: Message) -> None:
-        """Pass on a message of the answer; hang up when the client takes nothing for too long."""
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
-            names = {name.lower() for name, _ in message["headers"]}
-            extra = [pair for pair in (*_SECURITY, _CSP) if pair[0] not in names]
-            if b"cache-control" not in names:
-                extra.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": [*message["headers"], *extra, (b"x-request-id", self.instance.encode())]}
-        else:
-            self._bytes += len(message.get("body", b""))
-        try:
-            async with asyncio.timeout(self._idle_seconds):
-                await self._send(message)
-        except TimeoutError:
-            self.note = "client-stalled"
-            self._hang_up()
-            raise ClientDisconnect from None
-        self._complete = message["type"] == "http.response.body" and not message.get("more_body", False)
-
-    async def fail(self, error: VaultError) -> None:
-        """Answer with a problem document, or break off the answer that has begun."""
-        if self._status:
-            self.note = error.code
-            if not self._complete:
-                self._hang_up()
-            return
-        lingering = self._unread
-        response = problem_response(error, self.instance, {"Connection": "close"} if lingering else None)
-        await self.send(
-            {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
-        )
-        await self.send({"type": "http.response.body", "body": bytes(response.body), "more_body": lingering})
-        if lingering:
-            await self._linger()
-
-    async def _linger(self) -> None:
-        """Read on for a moment before the connection is closed: a client that still sends when the other end is gone
-        gets a reset, and many then throw the answer away that came before it (RFC 9112, section 9.6)."""
-        rest = LINGER_BYTES
-        try:
-            async with asyncio.timeout(LINGER_SECONDS):
-                while self._unread and rest > 0:
-                    rest -= len((await self.receive()).get("body", b""))
-        except TimeoutError:
-            pass
-        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def receive(self) -> Message:
-        """Pass on a message of the request."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            self._unread = False
-        return message
-
-    def _hang_up(self) -> None:
-        abort: Callable[[], None] | None = self._scope.get(ABORT)
-        if abort is not None:
-            abort()
-
-    def log(self) -> None:
-        """One line for each request. Never a token, nor a query: it may hold what is nobody's business."""
-        principal = self._scope.get(PRINCIPAL)
-        log.info(
-            "request",
-            instance=self.instance,
-            who=principal.agent if isinstance(principal, Principal) else "",
-            method=self._scope["method"],
-            path=self._scope["path"],
-            status=self._status,
-            bytes=self._bytes,
-            seconds=round(time.monotonic() - self._began, 4),
-            **({"note": self.note} if self.note else {}),
-        )

@@ -25,6 +25,7 @@ from vault.errors import (
     NotFound,
     Refused,
     Secret,
+    Throttled,
     Unreachable,
     VaultError,
     WrongVolume,
@@ -54,6 +55,7 @@ BY_CLASS: Final[Mapping[type[VaultError], Entry]] = {
     Invalid: Entry(400, "What was sent is not right"),
     Refused: Entry(409, "It is against a rule"),
     NotFound: Entry(404, "There is no such thing"),
+    Throttled: Entry(429, "Too much was asked"),
     Full: Entry(507, "There is no room"),
     Corrupted: Entry(500, "Stored bytes are not what they must be"),
     Interrupted: Entry(503, "It was stopped before its end"),
@@ -92,12 +94,15 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "no-such-route": Entry(404, "There is no such address"),
     "request-too-large": Entry(413, "The request's body is too large"),
     "request-timeout": Entry(408, "Nothing came for too long"),
+    "too-slow": Entry(408, "The body came too slowly"),
     "unsupported-digest": Entry(400, "No digest that this node can check"),
     "unsupported-encoding": Entry(415, "The body is encoded"),
     # Who asks.
     "bad-credentials": Entry(401, "The token is not valid"),
     "no-credentials": Entry(401, "A token is needed"),
     "wrong-scope": Entry(403, "The token may not do this"),
+    "too-many-requests": BY_CLASS[Throttled],
+    "quota-exhausted": Entry(429, "The quota of the day is used up"),
     "whole-node": Entry(403, "The token is bound to an agency"),
     "not-your-agency": Entry(403, "The token is bound to another agency"),
     "not-your-prefix": Entry(403, "The token may not use this identifier"),
@@ -255,6 +260,10 @@ def problem_response(error: VaultError, instance: str = "", headers: Mapping[str
     extra = dict(headers or {})
     if status == 503:
         extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    if isinstance(error, Throttled):
+        extra.setdefault("Retry-After", str(error.retry_after))
+    if error.code == "wrong-scope":
+        extra.setdefault("WWW-Authenticate", 'Bearer realm="khoso", error="insufficient_scope"')
     if status == 401:
         challenge = 'Bearer realm="khoso"' + (', error="invalid_token"' if error.code == "bad-credentials" else "")
         extra.setdefault("WWW-Authenticate", challenge)

@@ -191,13 +191,15 @@ class CatalogSettings(Section):
 
 class ApiSettings(Section):
     """``[api]``: where the daemon can be spoken to. ``wait`` is how long a deposit is waited for unless the client
-    says otherwise, up to ``wait_max``; ``idle_timeout`` ends connections on which nothing moves."""
+    says otherwise, up to ``wait_max``; ``idle_timeout`` ends connections on which nothing moves; ``min_rate`` in bytes
+    per second ends bodies that come slower, averaged over an ``idle_timeout``."""
 
     listen: Annotated[Address, BeforeValidator(_listen)] = Address("127.0.0.1", 8420)
     socket: Annotated[Path, BeforeValidator(_socket)] = Path("/run/vault/vault.sock")
     wait: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(seconds=60)
     wait_max: Duration = timedelta(minutes=10)
     idle_timeout: Duration = timedelta(seconds=60)
+    min_rate: Size = 1000
 
 
 class IntakeSettings(Section):
@@ -209,6 +211,7 @@ class IntakeSettings(Section):
     max_ratio: int = Field(default=200, ge=1)
     max_inflated_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
     max_concurrent: int = Field(default=8, ge=1, le=1000)
+    max_concurrent_per_token: int | None = Field(default=None, ge=1, le=1000)
 
 
 class CustodySettings(Section):

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from vault.api.app import create_app
 from vault.api.docs_page import render
 from vault.api.parts import NodeParts
+from vault.clock import utcnow
 from vault.config import parse_settings
 
 REPO = Path(__file__).parents[3]
@@ -35,7 +36,7 @@ disk = 1
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
     # Only the routes are looked at; nothing is asked of a node.
-    parts = SimpleNamespace(settings=parse_settings(CONFIG, Path("vault.toml")), catalogue=None)
+    parts = SimpleNamespace(settings=parse_settings(CONFIG, Path("vault.toml")), catalogue=None, clock=utcnow)
     return create_app(cast("NodeParts", parts))
 
 
