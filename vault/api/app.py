@@ -16,11 +16,11 @@ import vault
 from vault import wire
 from vault.api import catalogue, content, credentials, deposits, operations, outside, status
 from vault.api.gate import Gate
+from vault.api.inventories import InventoryCache
 from vault.api.limits import Limits
 from vault.api.parts import NodeParts
 from vault.api.places import Places
 from vault.api.problems import bad_request, problem_response
-from vault.api.reading import InventoryCache
 from vault.api.under_way import UnderWay
 from vault.api.visit import INSTANCE
 from vault.errors import Fault, Invalid, NotFound, Refused, VaultError

@@ -1,53 +1,46 @@
 """``GET /content/{identifier}``: the bytes of a version, one file of it or all of them in an archive.
 
-Source: RFC 9110 for ranges, entity tags and conditions; RFC 9530 for ``Repr-Digest``.
+Source: RFC 9110 for ranges, entity tags and conditions; RFC 9530 for ``Repr-Digest`` and ``Want-Repr-Digest``.
 """
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
+import math
 import mimetypes
-import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from vault import wire
-from vault.api import ownership, threads
+from vault.api import ownership, streaming, threads
 from vault.api.auth import MayRead, Principal
-from vault.api.headers import content_disposition, entity_tag_matches, if_range_holds, repr_digest
+from vault.api.conditions import Verdict, asked_range, judge
+from vault.api.headers import content_disposition, repr_digest, wanted_digests
+from vault.api.inventories import Files, InventoryCache
 from vault.api.openapi import BYTES
 from vault.api.parts import Node, NodeParts
 from vault.api.paths import decode_identifier, make_cursor, parse_version, read_cursor
 from vault.api.problems import bad_request, problem_response
-from vault.api.ranges import ByteRange, NotSatisfiable, parse_range
-from vault.api.reading import Files, InventoryCache, Opened, Reader
-from vault.errors import NotFound, Refused
-from vault.formats.tar_writer import TarWriter, tar_length
+from vault.api.ranges import BadRange, ByteRange, NotSatisfiable
+from vault.api.reading import OnlyOnTape, Opened, Reader
+from vault.errors import Invalid, NotFound, Refused, VaultError
+from vault.formats.pieces import Packing
 from vault.intake.unpack import RESERVED
-from vault.model import Version
+from vault.model import PackageKind, Version
 
 router = APIRouter(tags=["content"])
 
 LISTED_FILES: Final = 1000
-MEASURED_FILES: Final = 5000
-"""A tar of up to so many files says its length beforehand; for more, looking at every one first would take too long."""
 
-_GATHERED: Final = 256 * 1024
 _SANDBOX: Final = "default-src 'none'; sandbox; frame-ancestors 'none'"
 _TYPES: Final = mimetypes.MimeTypes(filenames=())
 _PASSIVE: Final = ("audio/", "image/", "video/", "text/plain", "text/csv", "application/pdf", "application/zip",
                    "application/x-tar", "application/gzip", "application/json", "application/msword",
                    "application/vnd.")  # fmt: skip
-_ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-_ZIP_END: Final = (2107, 12, 31, 23, 59, 58)
-
-Produce = Callable[[Callable[[bytes], None]], None]
 
 
 def media_type(path: str) -> str:
@@ -56,39 +49,6 @@ def media_type(path: str) -> str:
     if guessed is None or encoding is not None or not guessed.startswith(_PASSIVE) or guessed.endswith("+xml"):
         return "application/octet-stream"
     return "text/plain; charset=utf-8" if guessed == "text/plain" else guessed
-
-
-class Streamed(Response):
-    """An answer whose bytes come out of a thread."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], produce: Produce, patience: float) -> None:
-        super().__init__(None, status, headers)
-        # Response counts its own, empty, body.
-        if "content-length" not in {name.lower() for name in headers}:
-            del self.headers["content-length"]
-        self._produce = produce
-        self._patience = patience
-
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
-        flow = threads.Outflow("content", self._produce, self._patience)
-        gone = asyncio.create_task(_gone(receive))
-        try:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for chunk in flow:
-                if gone.done():
-                    raise ClientDisconnect
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            flow.close()
-            gone.cancel()
-
-
-async def _gone(receive: Receive) -> None:
-    """Return when the client has gone: uvicorn takes what is sent to nobody without a word."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 @router.get(
@@ -106,38 +66,47 @@ async def get_content(
     cursor: Annotated[str | None, Query(description="next_cursor of the page before, for the list.")] = None,
     limit: Annotated[int, Query(ge=1, le=LISTED_FILES, description="Files on a page of the list.")] = LISTED_FILES,
 ) -> Response:
-    """One file (``file``; with ``Range``, ``If-None-Match`` and ``If-Range``), everything (``format``), or the list.
+    """One file (``file``), everything in an archive (``format``), or the list of files.
 
-    Bytes are hashed as they are served; what is not what it must be is broken off and never complete. Archives are the
-    same bytes each time for the same version (tar) and hold the depositor's files, not the node's own note.
+    Files and archives have a strong ``ETag`` and a length, and take ``Range``, ``If-Range``, ``If-Match`` and
+    ``If-None-Match``; an archive is the same bytes each time and holds the depositor's files, not the node's own note.
+    Bytes are hashed as they are served; what is not what it must be is broken off and never complete. Where only tape
+    has it, the answer is 202 and a recall.
     """
     if file is not None and format is not None:
         raise bad_request("bad-query", "file and format exclude each other.", "Send one of them.", "format")
     if format not in (None, "tar", "zip"):
         raise bad_request("bad-query", f"{str(format)[:40]!r} is no format.", "Write tar or zip.", "format")
     wanted, number = decode_identifier(identifier), parse_version(version)
+    after = read_cursor(cursor)
     cache: InventoryCache = request.app.state.inventories
-    reader, files = await threads.run("content-find", _find, node, who, cache, wanted, number)
+    reader = await threads.run("content-find", _find, node, who, wanted, number)
     patience = node.settings.api.idle_timeout.total_seconds()
-    if file is not None:
-        return await _file(request, reader, files, file, patience)
-    if format is not None:
-        return await _archive(request, reader, files, format, patience)
-    listed = _listed(reader.version, files, read_cursor(cursor), limit)
-    return Response(listed.model_dump_json(), media_type="application/json")
+    try:
+        files = await streaming.begun(reader, patience, partial(reader.files, cache), _nothing)
+        if file is not None:
+            return await _file(request, reader, files, file, patience)
+        if format is not None:
+            return await _archive(request, reader, files, format, patience)
+    except OnlyOnTape:
+        # The list needs no more than the inventory, which comes with any file of it.
+        asked = [file] if file is not None else [] if format is not None else [RESERVED]
+        return await _recall(node, reader.version, asked, who.agent)
+    return Response(_listed(reader.version, files, after, limit).model_dump_json(), media_type="application/json")
 
 
-def _find(
-    node: NodeParts, who: Principal, cache: InventoryCache, identifier: str, number: int | None
-) -> tuple[Reader, Files]:
+def _nothing(_result: object) -> None:
+    """There is nothing to undo."""
+
+
+def _find(node: NodeParts, who: Principal, identifier: str, number: int | None) -> Reader:
     with node.catalogue.read() as tx:
         found = ownership.seen_version(tx, who, identifier, number)
-    reader = Reader(node, found)
-    return reader, reader.files(cache)
+    return Reader(node, found)
 
 
 def _listed(version: Version, files: Files, after: str | None, limit: int) -> wire.FileList:
-    paths = sorted(path for path in files.files if path != RESERVED and (after is None or path > after))
+    paths = [path for path in files.paths if after is None or path > after]
     page = paths[:limit]
     return wire.FileList(
         identifier=version.identifier,
@@ -149,6 +118,19 @@ def _listed(version: Version, files: Files, after: str | None, limit: int) -> wi
     )
 
 
+async def _recall(node: NodeParts, version: Version, files: list[str], agent: str) -> Response:
+    recall = await threads.run("recall", node.recaller.request, version, files, agent)
+    headers = {
+        "Location": f"/v1/recalls/{recall.id}",
+        "Retry-After": str(max(1, math.ceil(recall.retry_after.total_seconds()))),
+    }
+    body = wire.Recall.model_validate(recall).model_dump_json()
+    return Response(body, 202, headers, media_type="application/json")
+
+
+# --- one file
+
+
 async def _file(request: Request, reader: Reader, files: Files, path: str, patience: float) -> Response:
     if path not in files.files:
         raise NotFound(
@@ -157,35 +139,105 @@ async def _file(request: Request, reader: Reader, files: Files, path: str, patie
             code="no-such-file",
         )
     digest, content_path = files.files[path]
-    headers = {
-        "ETag": f'"{digest}"',
-        "Repr-Digest": repr_digest(str(reader.version.algorithm), digest),
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",
-        "Content-Security-Policy": _SANDBOX,
-    }
-    if _not_modified(request, digest):
-        return _without_body(304, headers)
-    opened = await threads.run("content-open", reader.open, content_path, digest)
+    headers = {"ETag": f'"{digest}"', **_STANDING}
+    early = _by_conditions(request, digest, headers)
+    if early is not None:
+        return early
+    opened = await streaming.begun(reader, patience, partial(reader.open, content_path, digest), Opened.close)
     try:
-        part = _range(request, opened.size, digest)
-    except NotSatisfiable:
+        part = asked_range(request, digest, opened.size)
+    except (BadRange, NotSatisfiable) as error:
         opened.close()
-        return _unsatisfiable(request, opened.size)
+        return _unsatisfiable(request, error, opened.size)
+    digests = _digests(reader.version, path, digest, opened, wanted_digests(request.headers.get("want-repr-digest")))
+    if digests:
+        headers["Repr-Digest"] = repr_digest(digests)
     headers["Content-Type"] = media_type(path)
     headers["Content-Disposition"] = content_disposition(path)
-    headers["Content-Length"] = str(part.length if part else opened.size)
-    if part:
-        headers["Content-Range"] = part.content_range(opened.size)
+    _say_part(headers, part, opened.size)
     if request.method == "HEAD":
         opened.close()
         return _without_body(200, headers)
-    return Streamed(206 if part else 200, headers, _one(reader, opened, part), patience)
+    status = 206 if part else 200
+    if opened.proved:
+        opened.close()
+        data = opened.first if part is None else opened.first[part.start : part.start + part.length]
+        return Response(data, status, headers)
+    return streaming.Streamed(status, headers, streaming.of_file(reader, opened, part), reader, patience)
 
 
-def _not_modified(request: Request, tag: str) -> bool:
-    values = request.headers.getlist("if-none-match")
-    return bool(values) and entity_tag_matches(", ".join(values), tag)
+def _digests(version: Version, path: str, digest: str, opened: Opened, wanted: list[str] | None) -> dict[str, str]:
+    """What to say in ``Repr-Digest``: what is known without reading the file, and of a small one all that is wanted."""
+    known = {str(version.algorithm): digest}
+    if version.kind is PackageKind.FILE and path != RESERVED:
+        known = {**version.deposit_digests, **known}
+    if wanted is None:
+        return {str(version.algorithm): digest}
+    if opened.proved:
+        missing = [name for name in wanted if name not in known]
+        known |= {name: hashlib.new(name, opened.first, usedforsecurity=False).hexdigest() for name in missing}
+    return {name: known[name] for name in wanted if name in known}
+
+
+# --- everything
+
+
+async def _archive(request: Request, reader: Reader, files: Files, kind: str, patience: float) -> Response:
+    version = reader.version
+    # The inventory's digest is of this version and no other, and with the files' names it pins their time, too.
+    tag = f"{version.inventory_digest}.{kind}"
+    headers = {"ETag": f'"{tag}"', **_STANDING}
+    early = _by_conditions(request, tag, headers)
+    if early is not None:
+        return early
+    packing = await streaming.begun(reader, patience, partial(_packing, reader, files, kind), _nothing)
+    try:
+        part = asked_range(request, tag, packing.size)
+    except (BadRange, NotSatisfiable) as error:
+        return _unsatisfiable(request, error, packing.size)
+    name = version.identifier.rstrip("/").rsplit("/", 1)[-1] or "package"
+    headers["Content-Type"] = "application/x-tar" if kind == "tar" else "application/zip"
+    headers["Content-Disposition"] = content_disposition(f"{name}-v{version.number}.{kind}")
+    _say_part(headers, part, packing.size)
+    if request.method == "HEAD":
+        return _without_body(200, headers)
+    whole = ByteRange(0, packing.size)
+    produce = streaming.of_archive(reader, files, packing, part or whole, summed=kind == "zip")
+    return streaming.Streamed(206 if part else 200, headers, produce, reader, patience)
+
+
+def _packing(reader: Reader, files: Files, kind: str) -> Packing:
+    reader.measure(files)
+    return files.tar if kind == "tar" else files.zip
+
+
+# --- what both have in common
+
+_STANDING: Final = {
+    "Accept-Ranges": "bytes",
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": _SANDBOX,
+}
+
+
+def _by_conditions(request: Request, tag: str, headers: Mapping[str, str]) -> Response | None:
+    """The answer that the request's conditions demand, None where they let it proceed."""
+    verdict = judge(request, tag)
+    if verdict is Verdict.NOT_MODIFIED:
+        return _without_body(304, headers)
+    if verdict is Verdict.FAILED:
+        raise Refused(
+            "If-Match names none of the entity tags of this.",
+            remedy="Look with HEAD which ETag it has; another version may be the newest now.",
+            code="precondition-failed",
+        )
+    return None
+
+
+def _say_part(headers: dict[str, str], part: ByteRange | None, size: int) -> None:
+    headers["Content-Length"] = str(part.length if part else size)
+    if part:
+        headers["Content-Range"] = part.content_range(size)
 
 
 def _without_body(status: int, headers: Mapping[str, str]) -> Response:
@@ -196,132 +248,14 @@ def _without_body(status: int, headers: Mapping[str, str]) -> Response:
     return response
 
 
-def _range(request: Request, size: int, tag: str) -> ByteRange | None:
-    if request.method != "GET" or not if_range_holds(request.headers.get("if-range"), tag):
-        return None
-    return parse_range(request.headers.get("range"), size)
-
-
-def _unsatisfiable(request: Request, size: int) -> Response:
-    error = Refused(
-        f"The file has {size} bytes, and the range begins behind them.",
-        remedy="Ask for a range within the file.",
-        code="range-not-satisfiable",
-    )
-    return problem_response(error, request.scope["khoso.instance"], {"Content-Range": f"bytes */{size}"})
-
-
-def _one(reader: Reader, opened: Opened, part: ByteRange | None) -> Produce:
-    def produce(write: Callable[[bytes], None]) -> None:
-        try:
-            for chunk in reader.whole(opened) if part is None else reader.part(opened, part.start, part.length):
-                write(chunk)
-        finally:
-            opened.close()
-
-    return produce
-
-
-# --- archives
-
-
-async def _archive(request: Request, reader: Reader, files: Files, kind: str, patience: float) -> Response:
-    version = reader.version
-    paths = sorted(path for path in files.files if path != RESERVED)
-    tag = f"{version.content_digest}.{kind}"
-    name = version.identifier.rstrip("/").rsplit("/", 1)[-1] or "package"
-    headers = {
-        "ETag": f'"{tag}"' if kind == "tar" else f'W/"{tag}"',
-        "Content-Type": "application/x-tar" if kind == "tar" else "application/zip",
-        "Content-Disposition": content_disposition(f"{name}-v{version.number}.{kind}"),
-        "Cache-Control": "private, no-cache",
-        "Accept-Ranges": "none",
-        "Content-Security-Policy": _SANDBOX,
-    }
-    if _not_modified(request, tag):
-        return _without_body(304, headers)
-    if kind == "tar" and len(paths) <= MEASURED_FILES:
-        headers["Content-Length"] = str(await threads.run("content-measure", _measure, reader, files, paths))
-    if request.method == "HEAD":
-        return _without_body(200, headers)
-    return Streamed(200, headers, _tar(reader, files, paths) if kind == "tar" else _zip(reader, files, paths), patience)
-
-
-def _measure(reader: Reader, files: Files, paths: Iterable[str]) -> int:
-    def size(path: str) -> int:
-        digest, content_path = files.files[path]
-        opened = reader.open(content_path, digest)
-        opened.close()
-        return opened.size
-
-    return tar_length((path, size(path)) for path in paths)
-
-
-def _opened(reader: Reader, files: Files, path: str) -> Opened:
-    digest, content_path = files.files[path]
-    return reader.open(content_path, digest)
-
-
-class _Gather:
-    """Joins small pieces, such as an archive's headers, to larger ones. A file that can only be written."""
-
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        self._write = write
-        self._held = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._held += data
-        if len(self._held) >= _GATHERED:
-            self.flush()
-        return len(data)
-
-    def flush(self) -> None:
-        if self._held:
-            self._write(bytes(self._held))
-            self._held = bytearray()
-
-
-def _tar(reader: Reader, files: Files, paths: Iterable[str]) -> Produce:
-    mtime = int(files.created.timestamp())
-
-    def produce(write: Callable[[bytes], None]) -> None:
-        out = _Gather(write)
-        tar = TarWriter(out.write)
-        for path in paths:
-            opened = _opened(reader, files, path)
-            try:
-                tar.file(path, opened.size, reader.whole(opened), mtime=mtime)
-            finally:
-                opened.close()
-        tar.close()
-        out.flush()
-
-    return produce
-
-
-def _zip(reader: Reader, files: Files, paths: Iterable[str]) -> Produce:
-    moment = _zip_time(files.created)
-
-    def produce(write: Callable[[bytes], None]) -> None:
-        out = _Gather(write)
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # it only writes
-            for path in paths:
-                opened = _opened(reader, files, path)
-                try:
-                    member = zipfile.ZipInfo(path, moment)
-                    member.create_system = 3
-                    member.external_attr = 0o100644 << 16
-                    member.file_size = opened.size
-                    with archive.open(member, "w") as sink:
-                        for chunk in reader.whole(opened):
-                            sink.write(chunk)
-                finally:
-                    opened.close()
-        out.flush()
-
-    return produce
-
-
-def _zip_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
-    wanted = (moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second)
-    return max(_ZIP_EPOCH, min(_ZIP_END, wanted))
+def _unsatisfiable(request: Request, why: BadRange | NotSatisfiable, size: int) -> Response:
+    problem: VaultError
+    if isinstance(why, BadRange):
+        problem = Invalid("Range is no range of bytes.", remedy="Send it as bytes=FIRST-LAST.", code="bad-range")
+    else:
+        problem = Refused(
+            f"There are {size} bytes, and the range begins behind them.",
+            remedy="Ask for a range within them.",
+            code="range-not-satisfiable",
+        )
+    return problem_response(problem, request.scope["khoso.instance"], {"Content-Range": f"bytes */{size}"})

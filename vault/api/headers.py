@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -19,6 +19,8 @@ from vault.api.problems import bad_request
 KNOWN_DIGESTS: Final = {"sha-256": 32, "sha-512": 64}
 """Digest algorithms of RFC 9530 that this node checks, with their length in bytes."""
 
+_FIELD_NAMES: Final = {"sha512": "sha-512", "sha256": "sha-256"}
+
 _SF_KEY = r"[a-z*][a-z0-9_.*-]*"
 _SF_BYTES = r":(?P<bytes>[A-Za-z0-9+/]*={0,2}):"
 _SF_BARE_ITEM = (
@@ -26,6 +28,7 @@ _SF_BARE_ITEM = (
 )
 _SF_PARAMETER = rf"[ ]*;[ ]*{_SF_KEY}(?:={_SF_BARE_ITEM})?"
 _SF_MEMBER = re.compile(rf"(?P<key>{_SF_KEY})={_SF_BYTES}(?:{_SF_PARAMETER})*")
+_WANTED = re.compile(rf"(?P<key>{_SF_KEY})=(?P<weight>[0-9]{{1,15}})(?:{_SF_PARAMETER})*")
 _SF_COMMA = re.compile(r"[ \t]*,[ \t]*")
 
 _ENTITY_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
@@ -91,10 +94,29 @@ def _bad_digest(why: str) -> Exception:
     )
 
 
-def repr_digest(algorithm: str, hexadecimal: str) -> str:
-    """Write ``Repr-Digest`` for a digest by our name of the algorithm (``sha512``)."""
-    name = {"sha256": "sha-256", "sha512": "sha-512"}[algorithm]
-    return f"{name}=:{base64.b64encode(bytes.fromhex(hexadecimal)).decode()}:"
+def repr_digest(digests: Mapping[str, str]) -> str:
+    """Write ``Repr-Digest`` for hexadecimal digests by our names of the algorithms (``sha512``)."""
+    written = ((_FIELD_NAMES[name], base64.b64encode(bytes.fromhex(digest))) for name, digest in digests.items())
+    return ", ".join(f"{name}=:{value.decode()}:" for name, value in written)
+
+
+def wanted_digests(value: str | None) -> list[str] | None:
+    """Read ``Want-Repr-Digest`` (RFC 9530, section 4): algorithms by our names, the most wanted first; None where the
+    client has no wish. Those of weight 0, and those that are not known here, are left out.
+
+    What is no dictionary of numbers is passed over as a whole, as RFC 8941, section 4.2, demands.
+    """
+    if value is None:
+        return None
+    weights: dict[str, int] = {}
+    for member in _SF_COMMA.split(value.strip(" ")):
+        found = _WANTED.fullmatch(member)
+        if found is None or int(found["weight"]) > 10:
+            return None
+        weights[found["key"]] = int(found["weight"])
+    ours = {field: name for name, field in _FIELD_NAMES.items()}
+    ranked = sorted(weights.items(), key=lambda pair: -pair[1])
+    return [ours[name] for name, weight in ranked if weight > 0 and name in ours]
 
 
 def parse_if_match(value: str | None) -> int | Literal["*"] | None:
@@ -131,6 +153,12 @@ def entity_tag_matches(value: str, tag: str) -> bool:
     """Whether ``If-None-Match`` (RFC 9110, section 13.1.2, weak comparison) names ``tag``, the opaque part of ours."""
     text = value.strip(" \t")
     return text == "*" or any(found[2] == tag for found in _ENTITY_TAG.finditer(text))
+
+
+def if_match_holds(value: str, tag: str) -> bool:
+    """Whether ``If-Match`` of a GET (RFC 9110, section 13.1.1, strong comparison) names ``tag``."""
+    text = value.strip(" \t")
+    return text == "*" or any(found[2] == tag and not found[1] for found in _ENTITY_TAG.finditer(text))
 
 
 def if_range_holds(value: str | None, tag: str) -> bool:

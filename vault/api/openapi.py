@@ -72,8 +72,10 @@ BYTES: Final[Responses] = {
             "application/json": {"schema": {"$ref": "#/components/schemas/FileList"}},
         },
     },
+    202: {"description": "Only tape has it; it is being brought back. Ask at `Location`.", "model": wire.Recall},
     206: {"description": "The part that `Range` asked for."},
     304: {"description": "`If-None-Match` names these bytes."},
-    416: problem("The file has no such part."),
+    412: problem("`If-Match` does not name these bytes."),
+    416: problem("There is no such part, or `Range` cannot be read."),
     **PROBLEM,
 }

@@ -148,6 +148,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "no-such-verification": Entry(404, "There is no such verification"),
     "no-such-version": Entry(404, "There is no such version"),
     "no-such-volume": Entry(404, "There is no such volume"),
+    "bad-range": Entry(416, "Range cannot be read"),
     "range-not-satisfiable": Entry(416, "The file has no such part"),
     "recall-impossible": Entry(503, "It cannot be brought back from tape now"),
     "unrepairable": Entry(500, "No copy is left to repair from"),

@@ -1,18 +1,20 @@
-"""Which bytes of a file a ``Range`` header asks for (RFC 9110, section 14)."""
+"""Which bytes of a representation a ``Range`` header asks for (RFC 9110, section 14)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-_RANGE = re.compile(
-    r"[ \t]*bytes[ \t]*=[ \t]*(?:([0-9]{1,20})[ \t]*-[ \t]*([0-9]{0,20})|-[ \t]*([0-9]{1,20}))[ \t]*", re.IGNORECASE
-)
+_UNIT = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=(.*)", re.DOTALL)
+_SPEC = re.compile(r"[ \t]*(?:([0-9]+)[ \t]*-[ \t]*([0-9]*)|-[ \t]*([0-9]+))[ \t]*")
+_DIGITS = 20
+"""No file has 10^20 bytes; longer numbers are as good as that one, and cost nothing to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A part of a file: ``length`` bytes from ``start``, both within the file."""
+    """A part of a representation: ``length`` bytes from ``start``, both within it."""
 
     start: int
     length: int
@@ -23,29 +25,54 @@ class ByteRange:
 
 
 class NotSatisfiable(Exception):
-    """The range lies behind the end of the file."""
+    """The range lies behind the end."""
 
 
-def parse_range(value: str | None, size: int) -> ByteRange | None:
-    """Return the one range that is asked for in a file of ``size`` bytes, None where the whole is to be served.
+class BadRange(Exception):
+    """It is no range of bytes that can be read."""
 
-    The whole is served, as RFC 9110 allows, for units that are not bytes, for what cannot be read, and for several
-    ranges. Raises :class:`NotSatisfiable` for a range that has no byte in the file.
+
+def parse_range(values: Sequence[str], size: int) -> ByteRange | None:
+    """Return the one range that these ``Range`` headers ask for in ``size`` bytes; None where all is to be served.
+
+    All is served, as RFC 9110 (sections 14.2 and 15.3.7) allows, for units other than bytes and for several ranges.
+    Raises :class:`NotSatisfiable` for a range that has no byte in it, and :class:`BadRange` for what has not the form
+    of section 14.1.1 and 14.1.2.
     """
-    found = _RANGE.fullmatch(value) if value is not None else None
-    if found is None:
+    if not values:
         return None
+    unit = _UNIT.fullmatch(values[0])
+    if unit is None or len(values) > 1:
+        raise BadRange
+    if unit[1].lower() != "bytes":
+        return None
+    # Section 5.6.1.2: empty members of a list count for nothing.
+    ranges = [_spec(part, size) for part in unit[2].split(",") if part.strip(" \t")]
+    if not ranges:
+        raise BadRange
+    if len(ranges) > 1:
+        return None
+    if ranges[0] is None:
+        raise NotSatisfiable
+    return ranges[0]
+
+
+def _spec(text: str, size: int) -> ByteRange | None:
+    """One range; None where it has no byte within ``size``."""
+    found = _SPEC.fullmatch(text)
+    if found is None:
+        raise BadRange
     first, last, suffix = found.groups()
     if suffix is not None:
-        length = min(int(suffix), size)
-        if length == 0:
-            raise NotSatisfiable
-        return ByteRange(size - length, length)
-    start = int(first)
-    end = int(last) if last else size - 1
+        length = min(_number(suffix), size)
+        return ByteRange(size - length, length) if length else None
+    start = _number(first)
+    end = _number(last) if last else size - 1
     if last and end < start:
-        # Section 14.1.1: such a range is not valid, and an invalid one is passed over.
-        return None
-    if start >= size:
-        raise NotSatisfiable
-    return ByteRange(start, min(end, size - 1) - start + 1)
+        raise BadRange
+    return ByteRange(start, min(end, size - 1) - start + 1) if start < size else None
+
+
+def _number(digits: str) -> int:
+    found = digits.lstrip("0")
+    return int(found or "0") if len(found) <= _DIGITS else 10**_DIGITS

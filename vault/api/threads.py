@@ -13,13 +13,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final, ParamSpec, TypeVar
 
-from vault.errors import Interrupted, Unreachable
+from vault.errors import Interrupted
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BUFFERED_BYTES: Final = 4 * 1024 * 1024
-"""How much an :class:`Outflow` reads ahead of the network."""
+BUFFERED_BYTES: Final = 512 * 1024
+"""How much an :class:`Outflow` reads ahead of the network. Times the downloads that may go on, this is memory."""
 
 
 def begin(name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
@@ -58,12 +58,17 @@ async def run(name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kw
     return await begin(name, function, *args, **kwargs)
 
 
+class Silent(Exception):
+    """Nothing was heard of an :class:`Outflow`'s thread for longer than its patience: it may hang in a volume."""
+
+
 class Outflow:
     """Bytes on their way from a thread that reads a volume to the network, a bounded number of them at a time.
 
     ``produce`` is called in a thread with a function that takes the next bytes; that blocks while the network is
     behind, and raises Interrupted when nobody wants more. The bytes are read with ``async for``; an error of
-    ``produce`` is raised there after what came before it. ``patience`` is how many seconds may pass without a byte.
+    ``produce`` is raised there after what came before it. ``patience`` is how many seconds may pass without a word from
+    ``produce``; no bytes at all (``b""``) are a word too: it is still at work.
     """
 
     def __init__(self, name: str, produce: Callable[[Callable[[bytes], None]], None], patience: float) -> None:
@@ -96,7 +101,7 @@ class Outflow:
             raise Interrupted("The daemon is stopping.") from None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the bytes. Raises what ``produce`` raised; Unreachable when nothing came for too long."""
+        """Yield the bytes. Raises what ``produce`` raised, and :class:`Silent`."""
         while True:
             while self._chunks:
                 with self._changed:
@@ -114,7 +119,7 @@ class Outflow:
                 async with asyncio.timeout(self._patience):
                     await self._ready.wait()
             except TimeoutError:
-                raise Unreachable(f"Nothing could be read for {self._patience:.0f} seconds.") from None
+                raise Silent from None
 
     def close(self) -> None:
         """Let the thread end: no more is wanted."""

@@ -7,11 +7,12 @@ Format”.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from vault.errors import Interrupted
 from vault.formats.archive import BLOCK, MemberKind
 from vault.formats.names import shown
+from vault.formats.pieces import Checksum, Content, FileMember, Made, Packing, offsets, place_at
 
 TAR_END = bytes(2 * BLOCK)
 """What ends an archive. It is not padded further: 10 KiB records are for tapes without a block size of their own."""
@@ -57,11 +58,6 @@ def tar_comment(text: str) -> bytes:
 def tar_padding(size: int) -> bytes:
     """The zero bytes that follow content of ``size`` bytes."""
     return bytes(-size % BLOCK)
-
-
-def tar_length(members: Iterable[tuple[str, int]]) -> int:
-    """Bytes in the archive that `TarWriter` makes of these (name, size) files, end marker included."""
-    return sum(len(tar_header(name, size)) + size + -size % BLOCK for name, size in members) + len(TAR_END)
 
 
 def _split(path: str) -> tuple[bytes, bytes] | None:
@@ -152,3 +148,29 @@ class TarWriter:
     def close(self) -> None:
         """Write the end of the archive. The underlying file stays open."""
         self._put(TAR_END)
+
+
+class TarPacking(Packing):
+    """The archive that `TarWriter` makes of these files, each with the time ``mtime`` (seconds since 1970)."""
+
+    def __init__(self, members: Sequence[FileMember], *, mtime: int = 0) -> None:
+        super().__init__(members)
+        self._mtime = mtime
+        self._starts = offsets(len(self._header(member)) + member.size + -member.size % BLOCK for member in members)
+        self.size = self._starts[-1] + len(TAR_END)
+
+    def _header(self, member: FileMember) -> bytes:
+        return tar_header(member.name, member.size, mtime=self._mtime)
+
+    def _pieces_from(self, start: int, _checksum: Checksum) -> tuple[int, Iterator[Made | Content]]:
+        first = place_at(self._starts, start)
+        return self._starts[first], self._pieces(first)
+
+    def _pieces(self, first: int) -> Iterator[Made | Content]:
+        for place in range(first, len(self.members)):
+            member = self.members[place]
+            header, padding = self._header(member), tar_padding(member.size)
+            yield Made(len(header), lambda header=header: header)  # type: ignore[misc]
+            yield Content(place, 0, member.size)
+            yield Made(len(padding), lambda padding=padding: padding)  # type: ignore[misc]
+        yield Made(len(TAR_END), lambda: TAR_END)

@@ -294,6 +294,12 @@ class Volume(Protocol):
         Raises NotFound, also where something stands there that is no file.
         """
 
+    def sizes(self, object_id: str, content_paths: Iterable[str]) -> list[int]:
+        """Bytes of each of these content files, in their order, as the file system has them: not read, so not proved.
+
+        Raises NotFound for one that is not there, or is no file.
+        """
+
     def evidence(self) -> list[KeptEvidence]:
         """What was set aside here and not released yet, by a replace that was cut off also."""
 

@@ -326,18 +326,31 @@ class DirectoryVolume:
                 raise OSError(errno.EINVAL, "not a regular file", content_path)
             return fd
 
+    def sizes(self, object_id: str, content_paths: Iterable[str]) -> list[int]:
+        """See the protocol."""
+        folder, found = object_folder(object_id), []
+        with self.session() as tree:
+            for path in content_paths:
+                with self._explained(path, object_id):
+                    found.append(tree.size(f"{folder}/{path}"))
+        return found
+
     @contextmanager
     def _reading(self, path: str, object_id: str) -> Iterator[Tree]:
-        with self.session() as tree:
-            try:
-                yield tree
-            except OSError as error:
-                if error.errno in NO_FILE:
-                    raise NotFound(
-                        f"{path} of {object_id} is not on {self.name!r}.",
-                        remedy="Verify the package; what is missing there will be repaired from another copy.",
-                    ) from error
-                raise describe_os_error(error, f"reading {path} of {object_id} on {self.name!r}") from error
+        with self.session() as tree, self._explained(path, object_id):
+            yield tree
+
+    @contextmanager
+    def _explained(self, path: str, object_id: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in NO_FILE:
+                raise NotFound(
+                    f"{path} of {object_id} is not on {self.name!r}.",
+                    remedy="Verify the package; what is missing there will be repaired from another copy.",
+                ) from error
+            raise describe_os_error(error, f"reading {path} of {object_id} on {self.name!r}") from error
 
     # --- evidence and notes
 

@@ -153,6 +153,17 @@ class Tree:
         """Open a file for reading; the caller closes the descriptor."""
         return open_beneath(self.fd, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | flags)
 
+    def size(self, path: str) -> int:
+        """Bytes of a file, by what the file system says of it. Raises EINVAL for what is no regular file."""
+        fd = open_beneath(self.fd, path, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            facts = os.fstat(fd)
+        finally:
+            os.close(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return facts.st_size
+
     def read_small(self, path: str, limit: int) -> bytes:
         """Read a whole file of at most ``limit`` bytes (EFBIG beyond)."""
         fd = self.open_read(path)

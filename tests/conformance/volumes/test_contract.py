@@ -342,6 +342,8 @@ def test_what_is_not_there_is_not_found(place):
             next(volume.read(one.part.object_id, path))
         with pytest.raises(NotFound):
             volume.open(one.part.object_id, path)
+        with pytest.raises(NotFound):
+            volume.sizes(one.part.object_id, [path])
     assert volume.check_root(usual("other").versions[0].part).verdict is Verdict.MISSING
 
 
@@ -359,6 +361,7 @@ def test_a_file_is_served(place):
     for path, data in built.content.items():
         with os.fdopen(volume.open(built.part.object_id, path), "rb") as file:
             assert file.read() == data
+    assert volume.sizes(built.part.object_id, built.content) == [len(data) for data in built.content.values()]
 
 
 def test_two_readings_in_one_thread_do_not_mix(place):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vault.api.headers import (
     content_disposition,
     entity_tag_matches,
+    if_match_holds,
     if_range_holds,
     parse_filename,
     parse_if_match,
@@ -20,6 +21,7 @@ from vault.api.headers import (
     parse_repr_digest,
     parse_wait,
     repr_digest,
+    wanted_digests,
 )
 from vault.errors import Invalid
 
@@ -66,7 +68,7 @@ def test_unknown_digests_alone_are_refused_by_name() -> None:
 @given(st.binary(max_size=100))
 def test_what_is_written_is_read_again(data: bytes) -> None:
     long, short = hashlib.sha512(data).hexdigest(), hashlib.sha256(data).hexdigest()
-    value = f"{repr_digest('sha512', long)}, {repr_digest('sha256', short)}"
+    value = f"{repr_digest({'sha512': long, 'sha256': short})}"
     assert parse_repr_digest(value) == {"sha-512": long, "sha-256": short}
 
 
@@ -165,5 +167,39 @@ def test_entity_tags() -> None:
     assert not if_range_holds("Sun, 22 Nov 2026 10:40:42 GMT", "b")
 
 
+def test_if_match_compares_strongly() -> None:
+    assert if_match_holds('"a", "b"', "b")
+    assert if_match_holds("*", "b")
+    assert not if_match_holds('W/"b"', "b")
+    assert not if_match_holds("b", "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("sha-256=1, sha-512=10", ["sha512", "sha256"]),
+        ("sha-512=3,sha-256=9;q=1", ["sha256", "sha512"]),
+        ("sha-512=0, sha-256=1", ["sha256"]),
+        ("md5=10, unixsum=3", []),
+        ("sha-256=1, sha-256=0", []),
+        # RFC 8941, section 4.2: what cannot be read is as if it were not there.
+        ("sha-256", None),
+        ("sha-256=11", None),
+        ("sha-256=-1", None),
+        ("sha-256=:AAAA:", None),
+        ("sha-256=1,,", None),
+        ("", None),
+    ],
+)
+def test_the_digests_that_a_client_wants(value: str | None, expected: list[str] | None) -> None:
+    assert wanted_digests(value) == expected
+
+
+@given(st.text(max_size=200))
+def test_no_wish_for_digests_does_harm(value: str) -> None:
+    assert set(wanted_digests(value) or ()) <= {"sha256", "sha512"}
+
+
 def test_base64_is_standard() -> None:
-    assert repr_digest("sha256", "00" * 32) == f"sha-256=:{base64.b64encode(bytes(32)).decode()}:"
+    assert repr_digest({"sha256": "00" * 32}) == f"sha-256=:{base64.b64encode(bytes(32)).decode()}:"

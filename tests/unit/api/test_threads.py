@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from vault.api import threads
-from vault.errors import Corrupted, Interrupted, Unreachable
+from vault.errors import Corrupted, Interrupted
 
 
 def test_bytes_come_in_order_and_no_more_ahead_than_is_allowed() -> None:
@@ -75,7 +75,7 @@ def test_a_volume_that_hangs_is_not_waited_for_longer_than_patience() -> None:
 
     async def consume() -> None:
         reading = aiter(threads.Outflow("test", lambda _write: let_go.wait(20) and None, 0.1))
-        with pytest.raises(Unreachable):
+        with pytest.raises(threads.Silent):
             await anext(reading)
 
     asyncio.run(consume())

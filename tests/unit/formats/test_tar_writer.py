@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.support.tars import LIMITS, LONG, Dribble, gnu_tar
 from vault.errors import Interrupted
-from vault.formats.archive import ArchiveLimits, MemberKind
+from vault.formats.archive import ArchiveLimits
 from vault.formats.tar import read_tar
-from vault.formats.tar_writer import TarWriter, tar_header, tar_length, tar_padding
+from vault.formats.tar_writer import TarWriter, tar_header, tar_padding
 
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cf", "Zl", "Zp"), exclude_characters="\\"), min_size=1
@@ -61,9 +61,6 @@ def test_gnu_tar_unpacks_what_we_write(tmp_path):
     for name, content in files.items():
         writer.file(name, len(content), [content])
     writer.close()
-    assert len(out.getvalue()) == tar_length((n, len(c)) for n, c in files.items()) + len(
-        tar_header("trống", 0, kind=MemberKind.DIRECTORY)
-    )
     gnu_tar("-x", cwd=tmp_path, stdin=out.getvalue())
     assert {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == files
     assert (tmp_path / "trống").is_dir()
