@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Self
 
-from hardware.errors import Full, Refused
+from hardware.errors import Corrupted, Full, Refused
 from hardware.ltfs.formatting import format_volume
 from hardware.ltfs.medium import TapeMedium
 from hardware.ltfs.model import IndexHeader
@@ -29,6 +29,7 @@ from hardware.tape.session import (
     WriteSession,
 )
 
+_GENERATIONS_SHOWN: Final = 20
 _FULL: Final = "Commit what was finished, and go on with another cartridge."
 
 
@@ -192,6 +193,19 @@ def said(content: Content) -> str:
     return f"it cannot be read ({content.reason})"
 
 
+def _generations(volume: Volume) -> str:
+    """The generations on the tape, newest first, as far as their chain reaches."""
+    found: list[str] = []
+    try:
+        for header in volume.generations():
+            found.append(str(header.generation))
+            if len(found) == _GENERATIONS_SHOWN:
+                return ", ".join(found) + " …"
+    except Corrupted as error:
+        return ", ".join(found) + f" (before them the chain breaks: {error.message})"
+    return ", ".join(found)
+
+
 def read_before_recovery(
     session: CartridgeSession, report: Reported, capture: Callable[[bytes], object]
 ) -> tuple[IndexHeader, bool]:
@@ -199,8 +213,7 @@ def read_before_recovery(
     with session.open_for_reading() as reader:
         volume: Volume = reader.volume
         last = volume.last
-        generations = [header.generation for header in volume.generations()]
-        shown = ", ".join(map(str, generations[:20])) + (" …" if len(generations) > 20 else "")
+        shown = _generations(volume)
         report(
             RecoveryStep(
                 "generations",

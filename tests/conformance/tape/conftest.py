@@ -1,12 +1,10 @@
 """Libraries with cartridges in them, and sessions of each kind."""
 
-import contextlib
-import shutil
-
 import pytest
 
 from hardware.tape.libraries import own_sessions, virtual_library
 from hardware.tape.virtual import VirtualChanger
+from tests.support.tape_faults import session_lost, set_tab
 
 BARCODE = "VLT001L8"
 
@@ -45,19 +43,12 @@ class Rig:
         session = self.load(barcode, **options)
         return session, session.format(name="Kho")
 
-    def protect(self, barcode=BARCODE, *, tab=True):
-        config = self.cartridge(barcode) / "filedebug_tc_conf.xml"
-        text = config.read_text()
-        config.write_text(text.replace(f">{str(not tab).lower()}</emulate_r", f">{str(tab).lower()}</emulate_r"))
+    def protect(self, barcode=BARCODE):
+        set_tab(self.cartridge(barcode))
 
-    @contextlib.contextmanager
     def kept(self, barcode=BARCODE):
-        """The cartridge as it is now comes back at the end of the block: what was written meanwhile was never there."""
-        aside = self.path.with_name(f"{barcode}-aside")
-        shutil.copytree(self.cartridge(barcode), aside)
-        yield
-        shutil.rmtree(self.cartridge(barcode))
-        aside.rename(self.cartridge(barcode))
+        """At the end of the block the cartridge is as it was before."""
+        return session_lost(self.cartridge(barcode))
 
 
 @pytest.fixture(params=["own"])
