@@ -252,6 +252,10 @@ class TaskKind(enum.StrEnum):
     VERIFY = "verify"
     REPLICATE = "replicate"
     REPAIR = "repair"
+    TAPE_WRITE = "tape-write"
+    TAPE_CHECK = "tape-check"
+    RECALL = "recall"
+    DRIVE_CLEAN = "drive-clean"
 
 
 class TaskState(enum.StrEnum):
@@ -337,6 +341,18 @@ class EventType(enum.StrEnum):
     CATALOGUE_BACKUP = "catalogue-backup"
     CATALOGUE_REBUILT = "catalogue-rebuilt"
     DRILL = "restore-drill"
+    CARTRIDGE_ADDED = "cartridge-added"
+    CARTRIDGE_CHANGED = "cartridge-changed"
+    CARTRIDGE_FORMATTED = "cartridge-formatted"
+    CARTRIDGE_RECOVERED = "cartridge-recovered"
+    TAPE_SESSION = "tape-session"
+    TAPE_REFUSED = "tape-refused"
+    DRIVE_CLEANED = "drive-cleaned"
+    TAPE_ALERT = "tape-alert"
+    MOUNT_REQUESTED = "mount-requested"
+    MOUNT_ENDED = "mount-ended"
+    RECALL_REQUESTED = "recall-requested"
+    RECALL_ENDED = "recall-ended"
 
 
 class Outcome(enum.StrEnum):

@@ -123,17 +123,30 @@ def holdings(copies: Iterable[Copy], volumes: Mapping[int, Volume], of_package: 
     """Join the copies of a version with their volumes, by the volumes' ids; ``KeyError`` for one that is not given.
 
     ``of_package`` are the copies of all versions of its package. A later version shares files with the earlier ones:
-    on a volume where one of those is not good, it is as doubtful as if its own part were, however well that reads.
+    on a volume (or in a set of tapes) where one of those is not good, it is as doubtful as if its own part were,
+    however well that reads.
     """
     joined = []
     for copy in copies:
         state = copy.state
         if state is CopyState.GOOD and copy.number > 1:
-            beside = [c for c in of_package if c.volume_id == copy.volume_id and c.number < copy.number]
-            if sum(c.state is CopyState.GOOD for c in beside) < copy.number - 1:
+            here = volumes[copy.volume_id]
+            beside = {
+                c.number
+                for c in of_package
+                if c.number < copy.number and c.state is CopyState.GOOD and _is_beside(volumes[c.volume_id], here)
+            }
+            if len(beside) < copy.number - 1:
                 state = CopyState.SUSPECT
         joined.append(Holding(state, volumes[copy.volume_id]))
     return joined
+
+
+def _is_beside(other: Volume, here: Volume) -> bool:
+    """Whether what is on the one serves what is on the other: the same volume, or another cartridge of the set."""
+    if here.medium is MediumClass.TAPE:
+        return other.medium is MediumClass.TAPE and other.domain == here.domain
+    return other.id == here.id
 
 
 def standing(policy: Policy, copies: Collection[Holding]) -> Standing:

@@ -215,10 +215,38 @@ def test_a_fault_is_named_at_its_line(old, new, at, what):
     assert number in matching
 
 
-def test_a_tape_library_is_refused_with_exactly_that_reason():
-    problem = only(MINIMAL + '[[library]]\nname = "autoloader"\nkind = "scsi"\n')
-    assert "tape libraries are not in this version" in problem
-    assert problem.startswith(f"{FILE}:17: library: ")
+LIBRARY = '[[library]]\nname = "lib"\nkind = "scsi"\n'
+
+
+def test_pools_follow_from_the_policies_where_none_is_written():
+    settings = parse_settings(changed('name = "default"', 'name = "default"\ntape = 2') + LIBRARY, FILE)
+    assert [(pool.name, pool.library, pool.set, pool.site) for pool in settings.pools] == [
+        ("tape-1", "lib", "tape-1", "lib"),
+        ("tape-2", "lib", "tape-2", "lib"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ('[[library]]\nname = "lib"\nkind = "virtual"\n', "is a folder, and none is named"),
+        (LIBRARY + 'path = "/srv/x"\n', "only a virtual library is a folder"),
+        (LIBRARY + "drives = 2\n", "a number of drives is for virtual libraries"),
+        (LIBRARY + 'drives = "all"\n', "it names no drives"),
+        ('[[library]]\nname = "lib"\nkind = "virtual"\npath = "/srv/a/tapes"\n', "lies inside the folder of volume"),
+        (LIBRARY + LIBRARY, "another library has this name"),
+        ('[[pool]]\nname = "p"\n', "there are 0 libraries"),
+        (LIBRARY + '[[pool]]\nname = "p"\nlibrary = "other"\n', "there is no such library"),
+        (LIBRARY + '[[pool]]\nname = "p"\n[[pool]]\nname = "q"\nset = "p"\n', "another pool is of this set"),
+    ],
+)
+def test_a_library_or_pool_that_cannot_work_is_refused_with_its_reason(more, what):
+    assert what in only(MINIMAL + more)
+
+
+def test_a_policy_needs_as_many_sets_as_it_asks_for():
+    text = changed('name = "default"', 'name = "default"\ntape = 2') + LIBRARY + '[[pool]]\nname = "p"\n'
+    assert "the pools have 1 (p)" in only(text)
 
 
 def test_a_node_without_policy_or_with_one_never_reached_is_refused():

@@ -26,6 +26,9 @@ TABLES = {
     "[log]": sections.LogSettings,
     "[[volume]]": sections.VolumeSettings,
     "[[policy]]": sections.PolicySettings,
+    "[[library]]": sections.LibrarySettings,
+    "[[pool]]": sections.PoolSettings,
+    "[recall]": sections.RecallSettings,
 }
 
 

@@ -23,6 +23,7 @@ from vault.model import (
     VerificationState,
     VolumeMode,
 )
+from vault.tape_model import CartridgeState, RecallState, Whereabouts
 
 metadata = sa.MetaData()
 
@@ -333,6 +334,80 @@ verifications = sa.Table(
 )
 IS_VERIFYING = _is(verifications.c.state, f"'{VerificationState.RUNNING}'")
 _partial_index("ix_verifications_running", verifications.c.requested_at, where=IS_VERIFYING)
+
+cartridges = sa.Table(
+    "cartridges",
+    metadata,
+    sa.Column("barcode", KeyText, primary_key=True, comment="Barcode on the label."),
+    sa.Column("volume_id", sa.ForeignKey("volumes.id"), unique=True, comment="What is on it; null before formatting."),
+    sa.Column("library", KeyText, nullable=False, comment="Library that it belongs to."),
+    sa.Column("generation", KeyText, nullable=False, comment="Generation by its label, such as LTO-8."),
+    sa.Column("pool", KeyText, nullable=False, comment="Pool that it is of; empty for scratch."),
+    sa.Column("state", EnumText(CartridgeState), nullable=False, comment="What it is good for."),
+    sa.Column("whereabouts", EnumText(Whereabouts), nullable=False, comment="library, offline or vaulted."),
+    sa.Column("element", KeyText, nullable=False, comment="Its place in the library; empty elsewhere."),
+    sa.Column("shelf", ProseText, nullable=False, comment="Where it lies outside the library."),
+    sa.Column("reason", ProseText, nullable=False, comment="Why it is in this state, for people."),
+    sa.Column("index_generation", sa.BigInteger, nullable=False, comment="Generation of its last known index."),
+    sa.Column("loads", sa.BigInteger, nullable=False, comment="How often this node loaded it."),
+    sa.Column("errors", sa.BigInteger, nullable=False, comment="Errors that reading or writing it met."),
+    sa.Column("alerts", JsonText, nullable=False, comment="TapeAlert flags with their times: JSON list."),
+    sa.Column("seen_at", TimeText, comment="When it was last seen in the library."),
+    sa.Column("formatted_at", TimeText, comment="When this node formatted it."),
+    sa.Column("written_at", TimeText, comment="When this node last wrote it."),
+    sa.Column("added_at", TimeText, nullable=False, comment="When the catalogue first met it."),
+    comment="Tape cartridges, by barcode.",
+)
+
+tape_files = sa.Table(
+    "tape_files",
+    metadata,
+    sa.Column("copy_id", sa.ForeignKey("copies.id"), primary_key=True, comment="The copy."),
+    sa.Column("path", KeyText, nullable=False, comment="Path of its tar file on the cartridge."),
+    sa.Column("start_block", sa.BigInteger, nullable=False, comment="First block on the data partition; 0 unknown."),
+    sa.Column("length", sa.BigInteger, nullable=False, comment="Bytes of the tar file."),
+    comment="Where copies stand on cartridges.",
+)
+
+mount_requests = sa.Table(
+    "mount_requests",
+    metadata,
+    sa.Column("id", big_key(), primary_key=True, comment="Number of the row."),
+    sa.Column("barcode", sa.ForeignKey("cartridges.barcode"), nullable=False, comment="Cartridge that is needed."),
+    sa.Column("reason", ProseText, nullable=False, comment="What it is needed for, for people."),
+    sa.Column("requested_at", TimeText, nullable=False, comment="Since when it is asked for."),
+    sa.Column("ended_at", TimeText, comment="When it came, or was no longer needed."),
+    sa.Column("ended_by", KeyText, nullable=False, comment="Who brought it; empty while it is open."),
+    comment="Cartridges that are asked for.",
+)
+IS_ASKED_FOR = mount_requests.c.ended_at.is_(None)
+_partial_index("ux_mount_requests_open", mount_requests.c.barcode, where=IS_ASKED_FOR, unique=True)
+
+recalls = sa.Table(
+    "recalls",
+    metadata,
+    sa.Column("id", KeyText, primary_key=True, comment="Identifier of the recall, as in the API."),
+    sa.Column("identifier", KeyText, nullable=False, comment="Package that is brought back."),
+    sa.Column("version", sa.Integer, nullable=False, comment="Number of the version."),
+    sa.Column("file", KeyText, nullable=False, comment="Content path of one file; empty for the whole part."),
+    sa.Column("state", EnumText(RecallState), nullable=False, comment="How far it is."),
+    sa.Column("agent", KeyText, nullable=False, comment="Who asked for it."),
+    sa.Column("barcode", KeyText, nullable=False, comment="Cartridge that is read; empty before one is chosen."),
+    sa.Column("message", ProseText, nullable=False, comment="How it stands, for people."),
+    sa.Column("total_bytes", sa.BigInteger, nullable=False, comment="Bytes to bring back."),
+    sa.Column("done_bytes", sa.BigInteger, nullable=False, comment="Bytes brought back."),
+    sa.Column("requested_at", TimeText, nullable=False, comment="When it was first asked for."),
+    sa.Column("finished_at", TimeText, comment="When it ended."),
+    sa.Column("used_at", TimeText, comment="When what it brought was last asked for."),
+    comment="What is to be brought back from tape, and how that went.",
+)
+RECALLS_LEFT = (RecallState.WAITING, RecallState.RUNNING)
+IS_RECALLING = _is_one_of(recalls.c.state, RECALLS_LEFT)
+IS_CACHED = _is(recalls.c.state, f"'{RecallState.READY}'")
+_partial_index(
+    "ux_recalls_open", recalls.c.identifier, recalls.c.version, recalls.c.file, where=IS_RECALLING, unique=True
+)
+_partial_index("ix_recalls_cached", recalls.c.identifier, recalls.c.version, where=IS_CACHED)
 
 schedules = sa.Table(
     "schedules",

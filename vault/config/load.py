@@ -12,24 +12,18 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from vault.config import rules, settings
+from vault.config import rules, settings, tape_rules
 from vault.config.locate import locate, syntax_error_line
 from vault.config.problem import KeyPath, Problem, Source
-from vault.config.settings import PolicySettings, Section, Settings, VolumeSettings
+from vault.config.settings import LibrarySettings, PolicySettings, PoolSettings, Section, Settings, VolumeSettings
 from vault.errors import ConfigError
 
 DEFAULT_PATH: Final = Path("/etc/vault/vault.toml")
 VARIABLE: Final = "VAULT_CONFIG"
 
 _SectionT = TypeVar("_SectionT", bound=Section)
-_TABLES: Final = ("node", "catalog", "api", "intake", "custody", "log")
-_ARRAYS: Final = ("volume", "policy")
-_LATER: Final = {
-    "library": (
-        "tape libraries are not in this version",
-        "remove the [[library]] table, and set tape = 0 in every policy",
-    ),
-}
+_TABLES: Final = ("node", "catalog", "api", "intake", "custody", "log", "recall")
+_ARRAYS: Final = ("volume", "library", "pool", "policy")
 _PLAIN: Final = {
     "string_type": ("it is no text", "put it in quotes"),
     "int_type": ("it is no whole number", "write a whole number without quotes"),
@@ -91,7 +85,7 @@ def _examine_text(text: str, path: Path) -> tuple[Settings | None, list[Problem]
         document: dict[str, object] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line, message = syntax_error_line(error, text)
-        for table in ("volume", "policy"):
+        for table in _ARRAYS:
             if f"('{table}',)" in message:
                 message = f"[{table}] stands there twice; each {table} is a table of its own, written [[{table}]]"
         return None, [Problem(path, line, "", "", f"it is no TOML: {message}", "correct the line, or the one above")]
@@ -114,7 +108,10 @@ class _Reader:
         intake = self._table("intake", settings.IntakeSettings)
         custody = self._table("custody", settings.CustodySettings)
         log = self._table("log", settings.LogSettings)
+        recall = self._table("recall", settings.RecallSettings)
         volumes = self._array("volume", VolumeSettings)
+        libraries = self._array("library", LibrarySettings)
+        pools = self._array("pool", PoolSettings)
         policies = self._array("policy", PolicySettings)
         if api is not None:
             self._problems += rules.check_api(api, self._source)
@@ -125,12 +122,16 @@ class _Reader:
         whole = len(volumes) == self._length("volume")
         self._problems += rules.check_volumes(volumes, self._source)
         self._problems += rules.check_policies(policies, volumes if whole else None, self._source)
+        tapes_whole = len(libraries) == self._length("library") and len(pools) == self._length("pool")
+        self._problems += tape_rules.check_libraries(libraries, volumes, self._source)
+        if tapes_whole:
+            self._problems += tape_rules.check_pools(pools, libraries, policies, self._source)
         if self._length("policy") == 0:
             what = "there is no policy, so nothing says how many copies there should be"
             remedy = 'add a [[policy]] with name = "default" and disk = 2'
             self._problems.append(self._source.problem(("policy",), "policy", what, remedy))
         self._problems.sort(key=lambda problem: problem.line)
-        if self._problems or not (node and catalog and api and intake and custody and log):
+        if self._problems or not (node and catalog and api and intake and custody and log and recall):
             return None, self._problems
         if not catalog.url:
             catalog = settings.CatalogSettings(url=f"sqlite:///{node.state / 'catalog.db'}")
@@ -144,14 +145,14 @@ class _Reader:
             volumes=tuple(volumes.values()),
             policies=tuple(written.policy() for written in policies.values()),
             source=self._source,
+            recall=recall,
+            libraries=tuple(libraries.values()),
+            pools=tape_rules.complete_pools(pools, libraries, policies),
         ), []
 
     def _top_level(self) -> None:
         for key in self._document:
-            if key in _LATER:
-                what, remedy = _LATER[key]
-                self._problems.append(self._source.problem((key,), key, what, remedy))
-            elif key not in (*_TABLES, *_ARRAYS):
+            if key not in (*_TABLES, *_ARRAYS):
                 what, remedy = _unknown(key, (*_TABLES, *_ARRAYS))
                 self._problems.append(self._source.problem((key,), key, what, remedy))
 

@@ -108,9 +108,6 @@ def _check_copies(
         what = f"a receipt would wait for more copies than there will be ({policy.disk + policy.tape})"
         remedy = f"write {policy.disk + policy.tape} or less"
         yield source.problem((*path, "receipt_after"), f"{shown}.receipt_after", what, remedy, policy.receipt_after)
-    if policy.tape > 0:
-        what = "there is no tape library, and tape is not in this version"
-        yield source.problem((*path, "tape"), f"{shown}.tape", what, "write tape = 0", policy.tape)
     if volumes is None:
         return
     domains = {volume.domain for volume in volumes.values()}

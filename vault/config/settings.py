@@ -10,7 +10,7 @@ import ipaddress
 import json
 import re
 import zoneinfo
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -103,6 +103,23 @@ def _absolute(value: object, info: ValidationInfo) -> Path:
     return Path(value)
 
 
+def _optional_path(value: object, info: ValidationInfo) -> Path | None:
+    return None if value in (None, "") else _absolute(value, info)
+
+
+def _optional_name(value: object) -> str:
+    return "" if value == "" else _name(value)
+
+
+def _drives(value: object) -> Drives:
+    """``"auto"``, serial numbers, or (virtual) how many."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 64):
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, str) and one for one in value):
+        return tuple(value)
+    raise _fault("it names no drives", 'write "auto", a list of serial numbers, or for a virtual library a number')
+
+
 def _socket(value: object, info: ValidationInfo) -> Path:
     path = _absolute(value, info)
     if len(bytes(path)) > _SOCKET_LIMIT:
@@ -155,6 +172,7 @@ def _algorithm(value: object) -> DigestAlgorithm:
         raise _fault("there is no such digest", 'write "sha512" or "sha256"') from None
 
 
+Drives = int | tuple[str, ...] | Literal["auto"]
 Duration = Annotated[timedelta, BeforeValidator(_positive_duration)]
 Size = Annotated[int, BeforeValidator(_size)]
 Name = Annotated[str, BeforeValidator(_name)]
@@ -265,6 +283,41 @@ class FixitySettings(Section):
     tape: Duration = timedelta(days=365)
 
 
+class RecallSettings(Section):
+    """``[recall]``: what was brought back from tape is kept on disk for a while."""
+
+    path: Annotated[Path | None, BeforeValidator(_optional_path)] = None
+    max_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
+    keep: Duration = timedelta(days=7)
+
+
+class LibrarySettings(Section):
+    """``[[library]]``: drives, and what puts cartridges into them. A writing session begins when ``mount_after_bytes``
+    wait for a pool, or the oldest has waited for ``mount_after_age``. A kind ``virtual`` is a folder at ``path``."""
+
+    name: Name
+    kind: Literal["scsi", "virtual"]
+    changer: str = "auto"
+    drives: Annotated[Drives, BeforeValidator(_drives)] = "auto"
+    path: Annotated[Path | None, BeforeValidator(_optional_path)] = None
+    slots: int = Field(default=8, ge=1, le=4096)
+    mount_after_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
+    mount_after_age: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(hours=24)
+    spool: Annotated[Path | None, BeforeValidator(_optional_path)] = None
+    spool_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
+    inventory_interval: Duration = timedelta(minutes=5)
+
+
+class PoolSettings(Section):
+    """``[[pool]]``: cartridges that make up one backup set at one site. Empty texts take the pool's name for the set,
+    the library's for the site, and the only library there is."""
+
+    name: Name
+    library: Annotated[str, BeforeValidator(_optional_name)] = ""
+    set: Annotated[str, BeforeValidator(_optional_name)] = ""
+    site: Annotated[str, BeforeValidator(_optional_name)] = ""
+
+
 class PolicySettings(Section):
     """``[[policy]]`` as it is written; :meth:`policy` is what the rest of the program works with."""
 
@@ -306,6 +359,9 @@ class Settings:
     volumes: tuple[VolumeSettings, ...]
     policies: tuple[Policy, ...]
     source: Source
+    recall: RecallSettings = field(default_factory=RecallSettings)
+    libraries: tuple[LibrarySettings, ...] = ()
+    pools: tuple[PoolSettings, ...] = ()
 
     def policy_for(self, descriptive: Descriptive) -> Policy:
         """The first policy that matches a package that is described so. The last one always does."""
@@ -327,12 +383,37 @@ class Settings:
                 return volume
         raise NotFound(f'There is no volume "{name}" in {self.source.file}.', remedy="Look at its [[volume]] tables.")
 
+    def pool(self, name: str) -> PoolSettings:
+        """The pool of that name; :class:`~vault.errors.NotFound` where there is none."""
+        for pool in self.pools:
+            if pool.name == name:
+                return pool
+        listed = ", ".join(pool.name for pool in self.pools) or "none"
+        raise NotFound(
+            f'There is no pool "{name[:100]}" in {self.source.file}; it has {listed}.',
+            remedy="Look at its [[pool]] tables, and at vaultctl tapes.",
+            code="no-such-pool",
+        )
+
+    def library(self, name: str) -> LibrarySettings:
+        """The library of that name; :class:`~vault.errors.NotFound` where there is none."""
+        for library in self.libraries:
+            if library.name == name:
+                return library
+        listed = ", ".join(library.name for library in self.libraries) or "none"
+        raise NotFound(
+            f'There is no library "{name[:100]}" in {self.source.file}; it has {listed}.',
+            remedy="Look at its [[library]] tables.",
+            code="no-such-library",
+        )
+
 
 def policy_fingerprint(settings: Settings) -> str:
     """Return a SHA-256 (hexadecimal) over all that decides what should be: the policies in their order, and the
-    volumes' names, kinds, domains and sites. It is the same for the same meaning, however the file is written.
+    volumes' names, kinds, domains and sites, and the pools of tapes. It is the same for the same meaning, however the
+    file is written.
     """
-    meaning = {
+    meaning: dict[str, object] = {
         "policies": [
             {
                 "name": policy.name,
@@ -347,4 +428,6 @@ def policy_fingerprint(settings: Settings) -> str:
         ],
         "volumes": sorted([v.name, v.kind, v.domain, v.site] for v in settings.volumes),
     }
+    if settings.pools:
+        meaning["pools"] = sorted([pool.name, pool.set, pool.site] for pool in settings.pools)
     return hashlib.sha256(json.dumps(meaning, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

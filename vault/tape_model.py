@@ -1,0 +1,120 @@
+"""The facts about tapes: cartridges, what stands on them, requests to mount them, recalls. See :mod:`vault.model`."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from vault.model import Json
+
+
+class CartridgeState(enum.StrEnum):
+    """What a cartridge is good for.
+
+    SCRATCH: nothing of ours is on it, and it may be formatted for a pool. APPENDABLE: a pool's, with room. FULL: a
+    pool's, no room. READ_ONLY: it is only read (adopted from elsewhere, protected, too old for the drives). SUSPECT:
+    something on it was found wrong; it is read, and no longer written. FOREIGN: somebody else's data are on it; it is
+    neither. CLEANING: it holds no data. RETIRED: it is no longer used.
+
+    Whether it is in a library, or off-line on a shelf, is its place and says nothing of its state.
+    """
+
+    SCRATCH = "scratch"
+    APPENDABLE = "appendable"
+    FULL = "full"
+    READ_ONLY = "read-only"
+    SUSPECT = "suspect"
+    FOREIGN = "foreign"
+    CLEANING = "cleaning"
+    RETIRED = "retired"
+
+
+class Whereabouts(enum.StrEnum):
+    """Where a cartridge is. OFFLINE: not seen in its library, though expected there. VAULTED: taken out on purpose."""
+
+    LIBRARY = "library"
+    OFFLINE = "offline"
+    VAULTED = "vaulted"
+
+
+@dataclass(frozen=True, slots=True)
+class Cartridge:
+    """A cartridge, by its barcode. What is on it is the volume of that name, once it was formatted or adopted.
+
+    ``element`` is the library's place for it ("slot 3", "drive 0"), ``shelf`` where it lies outside. ``alerts`` are
+    TapeAlert flags with their times, the newest last. ``loads`` and ``errors`` count since this node knows it.
+    """
+
+    barcode: str
+    volume_id: int | None
+    library: str
+    generation: str
+    pool: str
+    state: CartridgeState
+    whereabouts: Whereabouts
+    element: str
+    shelf: str
+    reason: str
+    index_generation: int
+    loads: int
+    errors: int
+    alerts: list[Json]
+    seen_at: datetime | None
+    formatted_at: datetime | None
+    written_at: datetime | None
+    added_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TapeFile:
+    """Where a copy stands on its cartridge: one tar file, by its path, first block and length in bytes."""
+
+    copy_id: int
+    path: str
+    start_block: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class MountRequest:
+    """A cartridge that is not in its library and is needed there. ``ended_by`` is empty while it is open."""
+
+    id: int
+    barcode: str
+    reason: str
+    requested_at: datetime
+    ended_at: datetime | None
+    ended_by: str
+
+
+class RecallState(enum.StrEnum):
+    """How far bringing something back from tape is. READY: it is in the recall cache. EXPIRED: it was there."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Something that is to be on disk: a version's part, or (``file``, a content path) one file of it.
+
+    ``agent`` asked for it, ``message`` says for people how it stands, ``barcode`` names the cartridge that is read.
+    """
+
+    id: str
+    identifier: str
+    version: int
+    file: str
+    state: RecallState
+    agent: str
+    barcode: str
+    message: str
+    total_bytes: int
+    done_bytes: int
+    requested_at: datetime
+    finished_at: datetime | None
+    used_at: datetime | None
