@@ -36,6 +36,8 @@ from vault.intake.receipts import Receipts
 from vault.ledger import append
 from vault.model import Condition, EventType, NewEvent, Outcome, Version
 from vault.signing import NodeKey
+from vault.tapes.context import Tapes
+from vault.tapes.librarian import Librarian
 from vault.telemetry import Telemetry
 from vault.volumes.base import Volume
 from vault.volumes.directory import DirectoryVolume
@@ -85,6 +87,8 @@ class Node:
         self.intake = Intake(self.custodian)
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.watch = Watch(self.custodian, self._arrive)
+        self.tapes = Tapes(self.custodian, self.key)
+        self.librarians = {library.name: Librarian(self.tapes, library) for library in settings.libraries}
         self.clock = Clock(self.catalogue)
         self.recaller: Recaller = NoRecalls()
 
@@ -119,6 +123,8 @@ class Node:
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)
         self.watch.start()
         self.dispatcher.start()
+        for librarian in self.librarians.values():
+            librarian.start()
         self.clock.start()
         self.receipts.issue_all()
 
@@ -157,6 +163,8 @@ class Node:
         self.clock.stop()
         self.watch.stop()
         ended = self.dispatcher.stop(patience)
+        for librarian in self.librarians.values():
+            ended = librarian.stop(patience) and ended
         with self.catalogue.write() as tx:
             append(
                 tx,
@@ -175,6 +183,8 @@ class Node:
         self.clock.stop()
         self.watch.stop()
         self.dispatcher.stop(timedelta(seconds=1))
+        for librarian in self.librarians.values():
+            librarian.stop(timedelta(seconds=1))
 
     def close(self) -> None:
         """Let go of catalogue and lock, without a word in the ledger."""

@@ -118,6 +118,32 @@ def claim(tx: Tx, *, owner: str, lease: timedelta, free_lanes: Mapping[str, int]
     return taken
 
 
+def take(tx: Tx, key: str, owner: str, lease: timedelta) -> Task | None:
+    """Take the open task of this key for ``owner`` as :func:`claim` does, whatever its volumes; None while it waits or
+    somebody has it."""
+    query = sa.select(tasks).where(tasks.c.key == key, IS_OPEN, tasks.c.not_before <= tx.now)
+    found = [task for task in _several(tx, query) if task.state is TaskState.READY]
+    if not found:
+        return None
+    values = {
+        "state": TaskState.RUNNING,
+        "waiting": False,
+        "attempts": found[0].attempts + 1,
+        "lease_owner": owner,
+        "lease_until": tx.now + lease,
+        "started_at": tx.now,
+        "done_bytes": 0,
+    }
+    tx.connection.execute(tasks.update().where(tasks.c.id == found[0].id).values(**values))
+    return get(tx, found[0].id)
+
+
+def open_of_kinds(tx: Tx, kinds: Collection[TaskKind]) -> list[Task]:
+    """Return the open tasks of these kinds, the oldest first."""
+    query = sa.select(tasks).where(IS_OPEN, tasks.c.kind.in_(list(kinds)))
+    return _several(tx, query.order_by(tasks.c.id))
+
+
 def _wake(tx: Tx) -> None:
     come = sa.select(tasks.c.id).where(IS_WAITING, tasks.c.not_before <= tx.now)
     come = come.order_by(tasks.c.not_before).limit(_WAKE_AT_ONCE)

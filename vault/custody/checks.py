@@ -15,6 +15,7 @@ from vault.model import (
     Copy,
     CopyState,
     EventType,
+    MediumClass,
     NewEvent,
     NewTask,
     Outcome,
@@ -72,9 +73,20 @@ class Checks:
                         left, wanted = self._ordered_on(tx, order, volume, sight)
                     made += sight.derive_all(self._custodian, wanted)
                     open_somewhere = open_somewhere or left
-            if not open_somewhere:
+            if not open_somewhere and not self._left_on_tape(sight, order):
                 self._end_order(order)
         return made
+
+    def _left_on_tape(self, sight: Sight, order: Verification) -> bool:
+        """Whether an order still has copies on tapes, which :mod:`vault.tapes` checks."""
+        concerned = [v.id for v in sight.all.values() if v.medium is MediumClass.TAPE and order.volume in ("", v.name)]
+        with self._custodian.catalogue.read() as tx:
+            package = packages.get(tx, order.identifier) if order.identifier else None
+            number = package.id if package else None
+            return any(
+                copies.unchecked(tx, before=order.requested_at, volume_id=volume_id, package_id=number, limit=1)
+                for volume_id in concerned
+            )
 
     def _ordered_on(self, tx: Tx, order: Verification, volume: Volume, sight: Sight) -> tuple[bool, list[NewTask]]:
         """Whether an order has anything left on a volume, and what to derive of it now."""

@@ -210,6 +210,26 @@ def doubted(custodian: Custodian, tx: Tx, version: Version, copy: Copy, reason: 
     return changed
 
 
+def replaced(custodian: Custodian, tx: Tx, version: Version, copy: Copy, by: str) -> Copy:
+    """A damaged or missing copy on a tape is no longer one, as a new one (on the tape ``by``) took its place. Its bytes
+    stay where they are."""
+    changed = copies.change(tx, copy.id, CopyState.RETIRED, reason=f"replaced by the copy on {by}")
+    append(
+        tx,
+        NewEvent(
+            EventType.RECOVERY,
+            Outcome.SUCCESS,
+            custodian.agent,
+            version.identifier,
+            version.number,
+            copy.volume,
+            {"was": str(copy.state), "is": str(changed.state), "found": copy.reason, "replaced_by": by},
+        ),
+    )
+    refresh_standing(custodian, tx, version)
+    return changed
+
+
 def findings_detail(report: CheckReport) -> dict[str, Json]:
     """What was wrong, for an event: the first findings, and how many there were."""
     if not report.findings:

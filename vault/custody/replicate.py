@@ -83,6 +83,12 @@ def best_sources(custodian: Custodian, of_version: list[Copy], condition: dict[s
     return [custodian.volume(c.volume) for c in usable if c.volume in custodian.volumes]
 
 
+def good_sources(custodian: Custodian, of_version: list[Copy], condition: dict[str, Condition]) -> list[Volume]:
+    """Of these only the ones whose copy was proved: nothing else is written to a tape."""
+    good = [copy for copy in of_version if copy.state is CopyState.GOOD]
+    return best_sources(custodian, good, condition)
+
+
 def _copy(
     work: Work, version: Version, placings: list[_Placing], sources: list[Volume]
 ) -> list[tuple[str, VaultError]]:

@@ -1,0 +1,155 @@
+"""What a library is to do next, derived from the catalogue each time anew: a kill loses nothing of it.
+
+First what a session left behind or has written and not yet read back, then what somebody waits for, then what waits to
+be written, then what is due to be checked.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from vault.catalog import cartridges, copies
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.config import LibrarySettings, PoolSettings
+from vault.model import CopyState, TaskKind, Volume
+from vault.tape_model import Cartridge, CartridgeState, Whereabouts
+from vault.tapes import record
+from vault.tapes.context import Tapes
+from vault.tapes.gathering import Waiting, waiting_for
+from vault.tapes.part_tar import estimated_length
+from vault.tapes.proving import to_check
+
+READABLE: Final = (
+    CartridgeState.APPENDABLE, CartridgeState.FULL, CartridgeState.READ_ONLY, CartridgeState.SUSPECT,
+)  # fmt: skip
+"""States of cartridges that are read."""
+
+_ORDER_LIMIT: Final = 200
+
+
+class Rank(enum.IntEnum):
+    """What comes first."""
+
+    UNSETTLED = 1
+    RECALL = 2
+    WRITE = 3
+    DUE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One thing that a library can do now. ``pool`` is set where a cartridge is written for it."""
+
+    key: str
+    kind: TaskKind
+    rank: Rank
+    barcode: str
+    total_bytes: int
+    pool: PoolSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What can be done, the first first; and what cannot, as something is lacking that a person must bring.
+
+    ``lacking`` are pools for which something waits and no cartridge is there, ``waiting`` what waits for each pool.
+    """
+
+    jobs: tuple[Job, ...]
+    lacking: tuple[str, ...]
+    waiting: dict[str, Waiting]
+
+
+def derive(tapes: Tapes, library: LibrarySettings, present: Collection[str]) -> Outlook:
+    """Look at everything that concerns this library. ``present`` are the cartridges in it that can be used."""
+    custodian = tapes.custodian
+    jobs: list[Job] = []
+    lacking: list[str] = []
+    waiting: dict[str, Waiting] = {}
+    needed: dict[str, str] = {}
+    with custodian.catalogue.read() as tx:
+        mine = {c.barcode: c for c in cartridges.all(tx) if c.library == library.name}
+        volumes = {volume.name: volume for volume in catalog_volumes.all(tx) if volume.name in mine}
+        numbers = copies.counts(tx)
+        for barcode, cartridge in mine.items():
+            volume = volumes.get(barcode)
+            if volume is None or cartridge.state not in READABLE:
+                continue
+            job = _check(tx, numbers, volume, cartridge)
+            if job is None:
+                continue
+            if barcode in present:
+                jobs.append(job)
+            elif job.rank is Rank.UNSETTLED:
+                needed[barcode] = "copies that were written to it are to be read back"
+            else:
+                needed[barcode] = "copies on it are due to be checked"
+        for pool in tapes.pools_of(library):
+            found = waiting_for(custodian, tx, pool, most_bytes=min(library.spool_bytes, library.mount_after_bytes))
+            waiting[pool.name] = found
+            if not found.is_due(library, tx.now):
+                continue
+            chosen = _cartridge_for(pool, found, mine, volumes, present)
+            if chosen is None:
+                lacking.append(pool.name)
+            else:
+                jobs.append(
+                    Job(f"tape-write:{pool.name}", TaskKind.TAPE_WRITE, Rank.WRITE, chosen, 2 * found.bytes, pool)
+                )
+    _ask(tapes, mine, needed)
+    return Outlook(tuple(sorted(jobs, key=lambda job: (job.rank, job.key))), tuple(lacking), waiting)
+
+
+def _check(tx: Tx, numbers: dict[tuple[str, CopyState], int], volume: Volume, cartridge: Cartridge) -> Job | None:
+    unsettled = any(numbers.get((volume.name, state)) for state in (CopyState.WRITING, CopyState.WRITTEN))
+    found = to_check(tx, volume.id, volume.name, _ORDER_LIMIT)
+    if not found:
+        return None
+    files = cartridges.files(tx, [copy.id for copy in found])
+    total = sum(file.length for file in files.values())
+    rank = Rank.UNSETTLED if unsettled else Rank.DUE
+    return Job(f"tape-check:{cartridge.barcode}", TaskKind.TAPE_CHECK, rank, cartridge.barcode, total)
+
+
+def _cartridge_for(
+    pool: PoolSettings,
+    waiting: Waiting,
+    mine: dict[str, Cartridge],
+    volumes: dict[str, Volume],
+    present: Collection[str],
+) -> str | None:
+    """One of the pool that has room for the first that waits, the fullest; else a scratch one."""
+    first = waiting.versions[0]
+    need = estimated_length(first.files, first.part_bytes)
+    usable = [c for c in mine.values() if c.barcode in present and c.whereabouts is Whereabouts.LIBRARY]
+    begun = []
+    for cartridge in usable:
+        volume = volumes.get(cartridge.barcode)
+        if cartridge.state is not CartridgeState.APPENDABLE or cartridge.pool != pool.name or volume is None:
+            continue
+        # A new one has not said yet how much it holds.
+        if volume.free_bytes is None or volume.free_bytes >= need:
+            begun.append((volume.free_bytes or 1 << 62, cartridge.barcode))
+    if begun:
+        return min(begun)[1]
+    scratch = sorted(c.barcode for c in usable if c.state is CartridgeState.SCRATCH)
+    return scratch[0] if scratch else None
+
+
+def _ask(tapes: Tapes, mine: dict[str, Cartridge], needed: dict[str, str]) -> None:
+    """Ask for what is needed and not here, and no longer for what is not needed."""
+    with tapes.custodian.catalogue.read() as tx:
+        asked = {request.barcode: request.reason for request in cartridges.requests(tx)}
+    new = {barcode: why for barcode, why in needed.items() if asked.get(barcode) != why}
+    over = [barcode for barcode in asked if barcode in mine and barcode not in needed]
+    if not new and not over:
+        return
+    with tapes.custodian.catalogue.write() as tx:
+        for barcode, why in new.items():
+            record.asked_for(tx, tapes.agent, barcode, why)
+        for barcode in over:
+            record.request_ended(tx, tapes.agent, barcode, "it is no longer needed")

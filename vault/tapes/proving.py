@@ -1,0 +1,190 @@
+"""Reading copies back from a cartridge: what a session left, what it wrote, what is due or ordered to be checked.
+
+Everything here goes by what the medium says now. A session that was cut off, and one that said it succeeded, are looked
+at in the same way: what is not in the cartridge's last index is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import structlog
+
+import hardware.errors as hw
+from hardware.ltfs.model import FileEntry
+from hardware.tape.library import Library
+from hardware.tape.reading import TapeReader, Wanted
+from vault.catalog import cartridges, copies, packages, verifications
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.custody import record as custody_record
+from vault.custody.context import part_of
+from vault.model import Copy, CopyState, Json, MediumClass, Version
+from vault.tape_model import CartridgeState, TapeFile
+from vault.tapes import record
+from vault.tapes.context import Doing, Tapes
+from vault.tapes.indexes import keep_index
+from vault.tapes.loading import loaded
+from vault.tapes.part_tar import Pieces, read_part
+from vault.volumes.base import CheckReport, Finding, FindingKind, Verdict
+
+log = structlog.get_logger(__name__)
+
+MOST_AT_ONCE = 20_000
+"""So many copies are checked in one job; what is left is the next one's."""
+
+_BAD = (CopyState.DAMAGED, CopyState.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A copy that is to be read, and where it should stand."""
+
+    copy: Copy
+    version: Version
+    file: TapeFile | None
+
+
+def to_check(tx: Tx, volume_id: int, barcode: str, limit: int = MOST_AT_ONCE) -> list[Copy]:
+    """The copies on a cartridge that are to be settled, proved, or checked (due, or by order)."""
+    found = {c.id: c for c in copies.in_states(tx, (CopyState.WRITING, CopyState.WRITTEN), limit, volume_id)}
+    found |= {c.id: c for c in copies.due(tx, volume_id, tx.now, limit)}
+    for order in verifications.running(tx):
+        if order.volume in ("", barcode):
+            package = packages.get(tx, order.identifier) if order.identifier else None
+            if order.identifier and package is None:
+                continue
+            wanted = copies.unchecked(
+                tx,
+                before=order.requested_at,
+                volume_id=volume_id,
+                package_id=package.id if package else None,
+                limit=limit,
+            )
+            found |= {c.id: c for c in wanted}
+    return list(found.values())[:limit]
+
+
+def check_cartridge(tapes: Tapes, library: Library, barcode: str, doing: Doing) -> str:
+    """Load a cartridge and read back all that is to be checked on it, in tape order; return how it went."""
+    custodian = tapes.custodian
+    with custodian.catalogue.read() as tx:
+        volume = catalog_volumes.get(tx, barcode)
+        if volume is None:
+            return "nothing of ours is on it"
+        wanted = to_check(tx, volume.id, barcode)
+        files = cartridges.files(tx, [copy.id for copy in wanted])
+        due = [_Due(copy, packages.need_version(tx, copy.version_id), files.get(copy.id)) for copy in wanted]
+    if not due:
+        return "nothing was due any more"
+    with loaded(tapes, library, barcode) as session:
+        try:
+            reader = session.open_for_reading()
+        except (hw.Corrupted, hw.NoVolume) as error:
+            _nothing_to_read(tapes, barcode, due, error)
+            raise
+        with reader:
+            keep_index(tapes, barcode, reader)
+            outcomes = _check(tapes, barcode, reader, due, doing)
+    custodian.wake()
+    good = sum(state is CopyState.GOOD for state in outcomes)
+    return f"{good} good, {len(outcomes) - good} not" if good < len(outcomes) else f"{good} good"
+
+
+def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due], doing: Doing) -> list[CopyState]:
+    paths = {item.file.path for item in due if item.file is not None}
+    entries = {entry.path: entry for entry in reader.files() if entry.path in paths}
+    outcomes: list[CopyState] = []
+    wanted: list[Wanted[_Due]] = []
+    for item in due:
+        entry = entries.get(item.file.path) if item.file is not None else None
+        if item.copy.state is CopyState.WRITING:
+            settled = _settle(tapes, item, entry)
+            if settled is None:
+                outcomes.append(CopyState.RETIRED)
+                continue
+            item = _Due(settled, item.version, item.file)  # noqa: PLW2901 - the same copy, a step further
+        if entry is None:
+            outcomes.append(_conclude(tapes, barcode, item, CheckReport((), 0, 0, absent=True)))
+        else:
+            wanted.append(Wanted(item, entry))
+    for want, pieces in reader.in_tape_order(wanted):
+        report = _read(item := want.key, Pieces(iter(pieces), doing.progress), doing)
+        if report.verdict is Verdict.DAMAGED:
+            # Read twice before anything is called damaged: it may have been the way, and not the tape.
+            again = _read(item, Pieces(reader.read(want.entry), doing.progress), doing)
+            if again.verdict is Verdict.INTACT:
+                doubts = [
+                    Finding(FindingKind.INTERMITTENT, f.path, f.expected, f.found, f.error) for f in report.findings
+                ]
+                again = CheckReport(tuple(doubts), again.files, again.bytes)
+            report = again
+        outcomes.append(_conclude(tapes, barcode, item, report))
+    return outcomes
+
+
+def _read(item: _Due, pieces: Pieces, doing: Doing) -> CheckReport:
+    try:
+        return read_part(pieces, part_of(item.version), doing)
+    except hw.Corrupted as error:
+        path = item.file.path if item.file else ""
+        return CheckReport((Finding(FindingKind.UNREADABLE, path, error=error.message[:200]),), 0, 0)
+
+
+def _settle(tapes: Tapes, item: _Due, entry: FileEntry | None) -> Copy | None:
+    """A copy whose session ended somehow: enter it as written if the medium has it, give it up if not."""
+    custodian = tapes.custodian
+    with custodian.catalogue.write() as tx:
+        copy = copies.need(tx, item.copy.id)
+        if copy.state is not CopyState.WRITING:
+            return copy if copy.state is CopyState.WRITTEN else None
+        if entry is None or item.file is None or entry.length != item.file.length:
+            reason = "What was written did not come to be on the tape."
+            custody_record.given_up(custodian, tx, item.version, copy, reason)
+            return None
+        cartridges.set_file(tx, TapeFile(copy.id, entry.path, entry.start.block, entry.length))
+        detail: dict[str, Json] = {"path": entry.path, "block": entry.start.block, "bytes": entry.length}
+        return custody_record.written(custodian, tx, item.version, copy, "disk", detail)
+
+
+def _conclude(tapes: Tapes, barcode: str, item: _Due, report: CheckReport) -> CopyState:
+    custodian = tapes.custodian
+    with custodian.catalogue.write() as tx:
+        current = copies.need(tx, item.copy.id)
+        if (current.state, current.checked_at) != (item.copy.state, item.copy.checked_at):
+            return current.state
+        changed = custody_record.checked(custodian, tx, item.version, current, report)
+        if changed.state is CopyState.GOOD:
+            _retire_replaced(tapes, tx, item.version, changed)
+        elif changed.state in _BAD:
+            reason = f"{item.version.identifier} v{item.version.number}: {changed.reason}"
+            cartridge = cartridges.need(tx, barcode)
+            if cartridge.state in (CartridgeState.APPENDABLE, CartridgeState.FULL, CartridgeState.READ_ONLY):
+                record.state(tx, tapes.agent, barcode, CartridgeState.SUSPECT, reason)
+        if changed.state is not CopyState.GOOD:
+            cartridges.failed(tx, barcode)
+    if changed.state is CopyState.GOOD:
+        custodian.on_proved(item.version)
+    return changed.state
+
+
+def _retire_replaced(tapes: Tapes, tx: Tx, version: Version, good: Copy) -> None:
+    """A damaged tape copy stays on its cartridge as evidence; once a new one of its set is good, it is no longer
+    a copy."""
+    volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
+    mine = volumes[good.volume_id]
+    for other in copies.of_version(tx, version.id):
+        volume = volumes[other.volume_id]
+        same_set = volume.medium is MediumClass.TAPE and volume.domain == mine.domain
+        if same_set and other.id != good.id and other.state in _BAD:
+            custody_record.replaced(tapes.custodian, tx, version, other, good.volume)
+
+
+def _nothing_to_read(tapes: Tapes, barcode: str, due: Collection[_Due], error: hw.HardwareError) -> None:
+    """The cartridge is the right one and its index cannot be read: each of its copies is in doubt."""
+    finding = Finding(FindingKind.UNREADABLE, "the index of the cartridge", error=error.message[:200])
+    report = CheckReport((finding,), 0, 0)
+    for item in due:
+        if item.copy.state is not CopyState.WRITING:
+            _conclude(tapes, barcode, item, report)

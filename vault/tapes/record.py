@@ -1,0 +1,120 @@
+"""The only place where what is known of a cartridge changes: each change with its event, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from vault.catalog import cartridges
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.config import PoolSettings
+from vault.ledger import append
+from vault.model import Condition, EventType, Json, MediumClass, NewEvent, Outcome
+from vault.tape_model import Cartridge, CartridgeState, Whereabouts
+from vault.tapes.context import TAPE
+
+
+def told(
+    tx: Tx,
+    kind: EventType,
+    agent: str,
+    barcode: str,
+    detail: Mapping[str, Json],
+    outcome: Outcome = Outcome.SUCCESS,
+) -> None:
+    """Write an event about a cartridge (``barcode`` may be empty: about a library)."""
+    append(tx, NewEvent(kind, outcome, agent, volume=barcode, detail=detail))
+
+
+def added(
+    tx: Tx, agent: str, barcode: str, *, library: str, generation: str, state: CartridgeState, reason: str, element: str
+) -> Cartridge:
+    """A cartridge was seen for the first time."""
+    made = cartridges.add(
+        tx, barcode, library=library, generation=generation, state=state, reason=reason, element=element
+    )
+    told(tx, EventType.CARTRIDGE_ADDED, agent, barcode, {"library": library, "state": str(state), "reason": reason})
+    return made
+
+
+def placed(
+    tx: Tx, agent: str, cartridge: Cartridge, whereabouts: Whereabouts, *, element: str = "", shelf: str | None = None
+) -> None:
+    """It came into its library, was taken out, or is not where it was. Its copies can or cannot be reached now."""
+    cartridges.place(tx, cartridge.barcode, whereabouts, element=element, shelf=shelf)
+    volume = catalog_volumes.get(tx, cartridge.barcode)
+    if volume is not None:
+        here = whereabouts is Whereabouts.LIBRARY
+        reason = "" if here else f"It is {whereabouts}{f' ({shelf})' if shelf else ''}."
+        condition = Condition.ONLINE if here else Condition.OFFLINE
+        catalog_volumes.set_condition(tx, volume.id, condition, reason, volume.size_bytes, volume.free_bytes)
+    told(
+        tx,
+        EventType.CARTRIDGE_CHANGED,
+        agent,
+        cartridge.barcode,
+        {
+            "was": str(cartridge.whereabouts),
+            "is": str(whereabouts),
+            "element": element,
+            "shelf": cartridge.shelf if shelf is None else shelf,
+        },
+        Outcome.WARNING if whereabouts is Whereabouts.OFFLINE else Outcome.SUCCESS,
+    )
+
+
+def state(tx: Tx, agent: str, barcode: str, to: CartridgeState, reason: str = "") -> None:
+    """It is good for something else from now on. Nothing happens where it was that already."""
+    before = cartridges.need(tx, barcode)
+    if before.state is to:
+        return
+    cartridges.set_state(tx, barcode, to, reason)
+    worse = to in (CartridgeState.SUSPECT, CartridgeState.FOREIGN)
+    told(
+        tx,
+        EventType.CARTRIDGE_CHANGED,
+        agent,
+        barcode,
+        {"was": str(before.state), "is": str(to), "reason": reason},
+        Outcome.WARNING if worse else Outcome.SUCCESS,
+    )
+
+
+def formatted(
+    tx: Tx, agent: str, barcode: str, uuid: UUID, pool: PoolSettings, *, adopted: bool = False, detail: str = ""
+) -> int:
+    """It bears a volume of this pool now; return the volume's number in the catalogue."""
+    volume = catalog_volumes.get(tx, barcode)
+    if volume is None:
+        volume = catalog_volumes.register(
+            tx, uuid=uuid, name=barcode, kind=TAPE, medium=MediumClass.TAPE, domain=pool.set, site=pool.site
+        )
+    else:
+        cartridges.rewritten(tx, volume.id, uuid)
+        catalog_volumes.describe(tx, volume.id, domain=pool.set, site=pool.site)
+    catalog_volumes.set_condition(tx, volume.id, Condition.ONLINE, "", None, None)
+    to = CartridgeState.READ_ONLY if adopted else CartridgeState.APPENDABLE
+    cartridges.formatted(tx, barcode, volume_id=volume.id, pool=pool.name, state=to)
+    told(
+        tx,
+        EventType.CARTRIDGE_CHANGED if adopted else EventType.CARTRIDGE_FORMATTED,
+        agent,
+        barcode,
+        {"uuid": str(uuid), "pool": pool.name, "set": pool.set, "is": str(to), "before": detail},
+    )
+    return volume.id
+
+
+def asked_for(tx: Tx, agent: str, barcode: str, reason: str) -> None:
+    """It is needed and not in its library. Asking again changes nothing but the reason."""
+    if cartridges.ask_for(tx, barcode, reason):
+        told(tx, EventType.MOUNT_REQUESTED, agent, barcode, {"reason": reason})
+
+
+def request_ended(tx: Tx, agent: str, barcode: str, why: str) -> bool:
+    """It came, or is no longer needed; whether it had been asked for."""
+    ended = cartridges.end_request(tx, barcode, agent)
+    if ended:
+        told(tx, EventType.MOUNT_ENDED, agent, barcode, {"why": why})
+    return ended

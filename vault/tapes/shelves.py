@@ -1,0 +1,83 @@
+"""Inventory: what the library shows, compared with what the catalogue knows of its cartridges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from hardware.tape import barcodes
+from hardware.tape.changer import Drive, Slot
+from hardware.tape.inventory import Found, Holds, Inventory
+from vault.catalog import cartridges
+from vault.catalog.engine import Tx
+from vault.config import LibrarySettings
+from vault.tape_model import CartridgeState, Whereabouts
+from vault.tapes import record
+from vault.tapes.context import Tapes
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen in a library: cartridges that can be used now, and what a person should look at."""
+
+    present: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def reconcile(tapes: Tapes, library: LibrarySettings, inventory: Inventory) -> Sight:
+    """Write down what came, went and moved. Cartridges that cannot be told apart are not used."""
+    notes = [f"{_name(found)}: {found.note}" for found in inventory.cartridges if found.note]
+    notes += [f"Drive {drive.number}: {drive.problem}" for drive in inventory.drives if drive.problem]
+    seen: dict[str, Found] = {}
+    for found in inventory.cartridges:
+        if found.holds in (Holds.DATA, Holds.WORM, Holds.CLEANING) and found.barcode not in inventory.duplicates:
+            seen[found.barcode] = found
+    with tapes.custodian.catalogue.write() as tx:
+        known = {cartridge.barcode: cartridge for cartridge in cartridges.all(tx)}
+        for barcode, found in sorted(seen.items()):
+            element = _element(found.place)
+            cartridge = known.get(barcode)
+            if cartridge is None:
+                _add(tapes, tx, library, found, element)
+                continue
+            if cartridge.library != library.name:
+                cartridges.belongs(tx, barcode, library.name)
+                record.placed(tx, tapes.agent, cartridge, Whereabouts.LIBRARY, element=element)
+            elif cartridge.whereabouts is not Whereabouts.LIBRARY:
+                record.placed(tx, tapes.agent, cartridge, Whereabouts.LIBRARY, element=element)
+            else:
+                cartridges.seen(tx, barcode, element)
+            record.request_ended(tx, f"library:{library.name}", barcode, "it is in the library")
+        for barcode, cartridge in known.items():
+            mine = cartridge.library == library.name and cartridge.whereabouts is Whereabouts.LIBRARY
+            if mine and barcode not in seen and barcode not in inventory.duplicates:
+                record.placed(tx, tapes.agent, cartridge, Whereabouts.OFFLINE)
+    for note in notes:
+        log.warning("tape-library-note", library=library.name, note=note)
+    return Sight(frozenset(seen), tuple(notes))
+
+
+def _add(tapes: Tapes, tx: Tx, library: LibrarySettings, found: Found, element: str) -> None:
+    state, reason, generation = CartridgeState.SCRATCH, "", ""
+    if found.holds is Holds.CLEANING:
+        state = CartridgeState.CLEANING
+    else:
+        label = barcodes.parse(found.barcode)
+        generation = str(label.generation or "")
+        if found.holds is Holds.WORM:
+            state, reason = CartridgeState.READ_ONLY, "It can be written only once, which this node does not do."
+    record.added(
+        tx, tapes.agent, found.barcode, library=library.name, generation=generation, state=state, reason=reason,
+        element=element,
+    )  # fmt: skip
+
+
+def _element(place: Drive | Slot) -> str:
+    return f"drive {place.number}" if isinstance(place, Drive) else f"slot {place.number}"
+
+
+def _name(found: Found) -> str:
+    return found.barcode or f"The cartridge in {_element(found.place)}"
