@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
-from vault.model import Json
+from vault.model import Json, RecallState
 
 
 class CartridgeState(enum.StrEnum):
@@ -88,19 +88,9 @@ class MountRequest:
     ended_by: str
 
 
-class RecallState(enum.StrEnum):
-    """How far bringing something back from tape is. READY: it is in the recall cache. EXPIRED: it was there."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    READY = "ready"
-    FAILED = "failed"
-    EXPIRED = "expired"
-
-
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Something that is to be on disk: a version's part, or (``file``, a content path) one file of it.
+    """Something that is to be on disk: a version, or (``files``, logical paths) some files of it.
 
     ``agent`` asked for it, ``message`` says for people how it stands, ``barcode`` names the cartridge that is read.
     """
@@ -108,7 +98,8 @@ class Recall:
     id: str
     identifier: str
     version: int
-    file: str
+    what: str
+    files: list[str]
     state: RecallState
     agent: str
     barcode: str

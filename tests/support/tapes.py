@@ -57,7 +57,9 @@ class TapeBench(Bench):
 
     def records(self, barcode: str) -> list[Path]:
         """The data records of a cartridge, in tape order."""
-        found = [path for path in (self.library / barcode).iterdir() if path.name.startswith("1_") and "_R" in path.name]
+        found = [
+            path for path in (self.library / barcode).iterdir() if path.name.startswith("1_") and "_R" in path.name
+        ]
         return sorted(found, key=lambda path: int(path.name.split("_")[1]))
 
     def assert_on_tape(self, identifier: str, number: int, barcode: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_CACHED, IS_RECALLING, recalls
-from vault.tape_model import Recall, RecallState
+from vault.model import RecallState
+from vault.tape_model import Recall
 
 
 def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Recall]:
@@ -22,9 +25,16 @@ def get(tx: Tx, recall_id: str) -> Recall | None:
     return found[0] if found else None
 
 
-def open_for(tx: Tx, identifier: str, version: int, file: str = "") -> Recall | None:
-    """Return the recall of exactly this that waits or runs, or None."""
-    exactly = (recalls.c.identifier == identifier, recalls.c.version == version, recalls.c.file == file)
+def what_of(files: Sequence[str]) -> str:
+    """Return what names a set of logical paths; "" for none, which means all."""
+    if not files:
+        return ""
+    return hashlib.sha256("\0".join(sorted(set(files))).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def open_for(tx: Tx, identifier: str, version: int, files: Sequence[str] = ()) -> Recall | None:
+    """Return the recall of exactly this that waits or is read, or None."""
+    exactly = (recalls.c.identifier == identifier, recalls.c.version == version, recalls.c.what == what_of(files))
     found = _several(tx, sa.select(recalls).where(IS_RECALLING, *exactly))
     return found[0] if found else None
 
@@ -35,12 +45,14 @@ def ready_for(tx: Tx, identifier: str, version: int) -> list[Recall]:
     return _several(tx, query.order_by(recalls.c.requested_at.desc(), recalls.c.id))
 
 
-def order(tx: Tx, identifier: str, version: int, file: str, agent: str, total_bytes: int) -> tuple[Recall, bool]:
+def order(
+    tx: Tx, identifier: str, version: int, files: Sequence[str], agent: str, total_bytes: int
+) -> tuple[Recall, bool]:
     """Ask for something, or join whoever asked for it before; return the recall, and whether it is new.
 
     Owes an event if it is.
     """
-    present = open_for(tx, identifier, version, file)
+    present = open_for(tx, identifier, version, files)
     if present is not None:
         return present, False
     tx.owe()
@@ -50,7 +62,8 @@ def order(tx: Tx, identifier: str, version: int, file: str, agent: str, total_by
             id=recall_id,
             identifier=identifier,
             version=version,
-            file=file,
+            what=what_of(files),
+            files=sorted(set(files)),
             state=RecallState.WAITING,
             agent=agent,
             barcode="",

@@ -18,12 +18,13 @@ from vault.model import (
     IngestState,
     MediumClass,
     PackageKind,
+    RecallState,
     TaskKind,
     TaskState,
     VerificationState,
     VolumeMode,
 )
-from vault.tape_model import CartridgeState, RecallState, Whereabouts
+from vault.tape_model import CartridgeState, Whereabouts
 
 metadata = sa.MetaData()
 
@@ -389,7 +390,8 @@ recalls = sa.Table(
     sa.Column("id", KeyText, primary_key=True, comment="Identifier of the recall, as in the API."),
     sa.Column("identifier", KeyText, nullable=False, comment="Package that is brought back."),
     sa.Column("version", sa.Integer, nullable=False, comment="Number of the version."),
-    sa.Column("file", KeyText, nullable=False, comment="Content path of one file; empty for the whole part."),
+    sa.Column("what", KeyText, nullable=False, comment="Names the files below; empty for all."),
+    sa.Column("files", JsonText, nullable=False, comment="Logical paths: JSON list; empty for all."),
     sa.Column("state", EnumText(RecallState), nullable=False, comment="How far it is."),
     sa.Column("agent", KeyText, nullable=False, comment="Who asked for it."),
     sa.Column("barcode", KeyText, nullable=False, comment="Cartridge that is read; empty before one is chosen."),
@@ -401,12 +403,11 @@ recalls = sa.Table(
     sa.Column("used_at", TimeText, comment="When what it brought was last asked for."),
     comment="What is to be brought back from tape, and how that went.",
 )
-RECALLS_LEFT = (RecallState.WAITING, RecallState.RUNNING)
+RECALLS_LEFT = (RecallState.WAITING, RecallState.READING)
 IS_RECALLING = _is_one_of(recalls.c.state, RECALLS_LEFT)
 IS_CACHED = _is(recalls.c.state, f"'{RecallState.READY}'")
-_partial_index(
-    "ux_recalls_open", recalls.c.identifier, recalls.c.version, recalls.c.file, where=IS_RECALLING, unique=True
-)
+_OF_WHAT = (recalls.c.identifier, recalls.c.version, recalls.c.what)
+_partial_index("ux_recalls_open", *_OF_WHAT, where=IS_RECALLING, unique=True)
 _partial_index("ix_recalls_cached", recalls.c.identifier, recalls.c.version, where=IS_CACHED)
 
 schedules = sa.Table(

@@ -59,6 +59,10 @@ _WORDS: Final[_Words] = {
         TaskKind.VERIFY: N_("verify"),
         TaskKind.REPLICATE: N_("copy"),
         TaskKind.REPAIR: N_("repair"),
+        TaskKind.TAPE_WRITE: N_("write to tape"),
+        TaskKind.TAPE_CHECK: N_("check a tape"),
+        TaskKind.RECALL: N_("recall from tape"),
+        TaskKind.DRIVE_CLEAN: N_("clean a drive"),
     },
     TaskState: {
         TaskState.READY: N_("waiting"),

@@ -20,7 +20,7 @@ from vault.tape_model import Cartridge, CartridgeState, Whereabouts
 from vault.tapes import record
 from vault.tapes.context import Tapes
 from vault.tapes.gathering import Waiting, waiting_for
-from vault.tapes.part_tar import estimated_length
+from vault.tapes.making import estimated_length
 from vault.tapes.proving import to_check
 
 READABLE: Final = (

@@ -131,7 +131,7 @@ class Librarian:
     # --- the library's thread
 
     def _loop(self) -> None:
-        while not self._stopping:
+        while not self._is_stopping():
             busy = False
             try:
                 busy = self._turn()
@@ -144,12 +144,15 @@ class Librarian:
                 log.exception("library-turn-crashed", library=self.settings.name)
             turn = min(LONGEST_TURN_SECONDS, self._tapes.settings.custody.planner_interval.total_seconds())
             with self._condition:
-                if not (busy or self._stopping or self._calls or self._woken):
+                if not (busy or self._is_stopping() or self._calls or self._woken):
                     self._condition.wait(turn)
                 self._woken = False
         if self._library is not None:
             with contextlib.suppress(HardwareError):
                 self._library.close()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     def _turn(self) -> bool:
         """One look, and one thing done; whether something was done."""

@@ -26,7 +26,7 @@ from vault.tapes import record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
 from vault.tapes.loading import loaded
-from vault.tapes.part_tar import Pieces, read_part
+from vault.tapes.making import Pieces, read_tar
 from vault.volumes.base import CheckReport, Finding, FindingKind, Verdict
 
 log = structlog.get_logger(__name__)
@@ -110,10 +110,10 @@ def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due]
         else:
             wanted.append(Wanted(item, entry))
     for want, pieces in reader.in_tape_order(wanted):
-        report = _read(item := want.key, Pieces(iter(pieces), doing.progress), doing)
+        report = _read(item := want.key, Pieces(iter(pieces), doing))
         if report.verdict is Verdict.DAMAGED:
             # Read twice before anything is called damaged: it may have been the way, and not the tape.
-            again = _read(item, Pieces(reader.read(want.entry), doing.progress), doing)
+            again = _read(item, Pieces(reader.read(want.entry), doing))
             if again.verdict is Verdict.INTACT:
                 doubts = [
                     Finding(FindingKind.INTERMITTENT, f.path, f.expected, f.found, f.error) for f in report.findings
@@ -124,9 +124,9 @@ def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due]
     return outcomes
 
 
-def _read(item: _Due, pieces: Pieces, doing: Doing) -> CheckReport:
+def _read(item: _Due, pieces: Pieces) -> CheckReport:
     try:
-        return read_part(pieces, part_of(item.version), doing)
+        return read_tar(pieces, part_of(item.version))
     except hw.Corrupted as error:
         path = item.file.path if item.file else ""
         return CheckReport((Finding(FindingKind.UNREADABLE, path, error=error.message[:200]),), 0, 0)

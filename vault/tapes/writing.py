@@ -39,7 +39,7 @@ from vault.tapes import belongings, record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.gathering import REFUSED, refusals, waiting_for
 from vault.tapes.loading import loaded
-from vault.tapes.part_tar import Made, make_tar
+from vault.tapes.making import Made, make_tar
 from vault.tapes.proving import check_cartridge
 
 log = structlog.get_logger(__name__)
@@ -122,8 +122,7 @@ def _spool(
         file = folder / f"{version.id}.tar"
         try:
             inventory = find_inventory(part_of(version), sources, made.wrong)
-            with file.open("xb") as out:
-                make_tar(part_of(version), inventory, sources, out, made, doing)
+            make_tar(part_of(version), inventory, sources, file, made, doing)
         except (Corrupted, Unreachable) as error:
             log.warning("not-spooled", identifier=version.identifier, version=version.number, reason=str(error))
             file.unlink(missing_ok=True)

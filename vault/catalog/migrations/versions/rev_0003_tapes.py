@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 BIG_KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -89,7 +89,8 @@ def _recalls() -> None:
         sa.Column("id", KEY, primary_key=True, comment="Identifier of the recall, as in the API."),
         sa.Column("identifier", KEY, nullable=False, comment="Package that is brought back."),
         sa.Column("version", sa.Integer(), nullable=False, comment="Number of the version."),
-        sa.Column("file", KEY, nullable=False, comment="Content path of one file; empty for the whole part."),
+        sa.Column("what", KEY, nullable=False, comment="Names the files below; empty for all."),
+        sa.Column("files", sa.Text(), nullable=False, comment="Logical paths: JSON list; empty for all."),
         sa.Column("state", sa.Text(), nullable=False, comment="How far it is."),
         sa.Column("agent", KEY, nullable=False, comment="Who asked for it."),
         sa.Column("barcode", KEY, nullable=False, comment="Cartridge that is read; empty before one is chosen."),
@@ -102,6 +103,6 @@ def _recalls() -> None:
         comment="What is to be brought back from tape, and how that went.",
     )
     _partial_index(
-        "ux_recalls_open", "recalls", ["identifier", "version", "file"], "state IN ('waiting', 'running')", unique=True
+        "ux_recalls_open", "recalls", ["identifier", "version", "what"], "state IN ('waiting', 'reading')", unique=True
     )
     _partial_index("ix_recalls_cached", "recalls", ["identifier", "version"], "state = 'ready'")
