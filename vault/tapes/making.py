@@ -166,5 +166,3 @@ def read_tar(stream: Pieces, part: Part, take: Taker | None = None) -> CheckRepo
         for wrong in found.wrong[:_MOST_FINDINGS]
     ]
     return CheckReport(tuple(findings), found.files, found.bytes)
-
-
