@@ -27,6 +27,7 @@ from vault.model import (
 )
 from vault.node import Node
 from vault.policy import Policy
+from vault.tapes.librarian import TAPE_KINDS
 from vault.volumes.base import CheckReport, Finding, FindingKind
 
 
@@ -347,7 +348,8 @@ def test_a_volume_that_is_full_in_a_way_that_no_probe_sees_gives_its_copy_up(tmp
 
 
 def test_every_kind_of_task_has_a_handler():
-    assert set(handlers()) == set(TaskKind)
+    assert set(handlers()) | set(TAPE_KINDS) == set(TaskKind)
+    assert not set(handlers()) & set(TAPE_KINDS)
 
 
 def test_a_second_node_on_the_same_state_is_refused(bench):
