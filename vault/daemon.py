@@ -161,6 +161,7 @@ def _parts(node: Node) -> NodeParts:
         catalogue=node.catalogue,
         custodian=node.custodian,
         intake=node.intake,
+        batches=node.batches,
         receipts=node.receipts,
         backups=node.backups,
         dispatcher=node.dispatcher,

@@ -31,6 +31,7 @@ from vault.custody.watch import Watch
 from vault.durable import describe_os_error
 from vault.errors import ConfigError
 from vault.intake import accession
+from vault.intake.batches import Batches
 from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
 from vault.ledger import append
@@ -85,6 +86,7 @@ class Node:
         self.receipts = Receipts(self.custodian, self.key)
         self.backups = Backups(self.custodian, self.key)
         self.intake = Intake(self.custodian)
+        self.batches = Batches(self.custodian, self.key)
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.watch = Watch(self.custodian, self._arrive)
         self.tapes = Tapes(self.custodian, self.key)

@@ -150,6 +150,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
             catalogue=node.catalogue,
             custodian=node.custodian,
             intake=node.intake,
+            batches=node.batches,
             receipts=node.receipts,
             backups=node.backups,
             dispatcher=node.dispatcher,

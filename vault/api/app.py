@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 import vault
 from vault import wire
-from vault.api import catalogue, content, credentials, deposits, operations, outside, status
+from vault.api import batches, catalogue, content, credentials, deposits, operations, outside, status
 from vault.api.gate import Gate
 from vault.api.inventories import InventoryCache
 from vault.api.limits import Limits
@@ -24,6 +24,7 @@ from vault.api.problems import bad_request, problem_response
 from vault.api.under_way import UnderWay
 from vault.api.visit import INSTANCE
 from vault.errors import Fault, Invalid, NotFound, Refused, VaultError
+from vault.wire_batches import BatchOrder
 
 PREFIX: Final = "/v1"
 _DESCRIPTION: Final = """A storage node of a digital archive: packages go in, receipts come out, copies are kept good.
@@ -56,8 +57,9 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.under_way = under_way
     app.state.places = Places(intake.max_concurrent, intake.max_concurrent_per_token)
     app.state.inventories = InventoryCache()
+    app.state.lists_open = 0
     v1 = APIRouter(prefix=PREFIX)
-    for module in (deposits, catalogue, content, operations, status, credentials):
+    for module in (deposits, batches, catalogue, content, operations, status, credentials):
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(outside.router)
@@ -122,7 +124,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (wire.Fault, wire.Problem, wire.FileList, wire.ContentFile):
+        for model in (wire.Fault, wire.Problem, wire.FileList, wire.ContentFile, BatchOrder):
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
             schemas.update(schema.pop("$defs", {}))
             schemas[model.__name__] = schema

@@ -139,6 +139,16 @@ def needs(*any_of: Scope, bound: bool = False) -> Callable[..., Principal]:
     return check
 
 
+def needs_scope(who: Principal, scope: Scope) -> None:
+    """Raise Forbidden (``wrong-scope``) for who has it not: for what only a part of an address needs."""
+    if scope not in who.scopes:
+        raise Forbidden(
+            f"This needs the scope {scope.value}, which {who.agent} does not have.",
+            remedy="Use another token, or make one with that scope.",
+            code="wrong-scope",
+        )
+
+
 MayDeposit = Annotated[Principal, Depends(needs(Scope.DEPOSIT, bound=True))]
 MayFollow = Annotated[Principal, Depends(needs(Scope.DEPOSIT, Scope.READ, Scope.OPERATE, Scope.AUDIT, bound=True))]
 """For what a depositor needs to see of a deposit."""

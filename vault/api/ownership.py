@@ -8,12 +8,14 @@ that it gets for what does not exist; what it deposits is of that agency. Every 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from vault.api.auth import Principal
 from vault.catalog import packages
+from vault.catalog.batches import Batch
 from vault.catalog.engine import Tx
 from vault.errors import Forbidden, NotFound
-from vault.model import Descriptive, Ingest, Package, Version
+from vault.model import Descriptive, Ingest, Package, Scope, Version
 
 
 def may_see(who: Principal, agency: str) -> bool:
@@ -78,6 +80,24 @@ def own(who: Principal, identifier: str, said: Descriptive) -> Descriptive:
             code="not-your-agency",
         )
     return dataclasses.replace(said, agency=token.agency)
+
+
+def own_batch(who: Principal, agency: str, identifiers: Iterable[str]) -> str:
+    """Return the agency of a batch that they open. Raises Forbidden as :func:`own` does for any package on it."""
+    said = Descriptive(agency=agency)
+    for identifier in identifiers:
+        said = own(who, identifier, said)
+    return said.agency
+
+
+def sees_batches_of_others(who: Principal) -> bool:
+    """Whether they may see more batches than their own: a depositor sees what they opened, and nobody else's."""
+    return bool(who.scopes & {Scope.READ, Scope.OPERATE, Scope.AUDIT})
+
+
+def may_see_batch(who: Principal, batch: Batch) -> bool:
+    """Whether they may see a batch."""
+    return may_see(who, batch.agency) and (batch.agent == who.agent or sees_batches_of_others(who))
 
 
 def no_such_version(identifier: str, number: int | None) -> NotFound:

@@ -16,6 +16,7 @@ from vault.custody.context import Custodian
 from vault.custody.dispatcher import Dispatcher
 from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.watch import Watch
+from vault.intake.batches import Batches
 from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
 from vault.signing import NodeKey
@@ -32,6 +33,7 @@ class NodeParts:
     catalogue: Catalogue
     custodian: Custodian
     intake: Intake
+    batches: Batches
     receipts: Receipts
     backups: Backups
     dispatcher: Dispatcher

@@ -137,6 +137,13 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "precondition-failed": Entry(412, "The precondition does not hold"),
     "state-secret": BY_CLASS[Secret],
     "too-many-members": Entry(413, "The archive holds too many files"),
+    # Batches.
+    "bad-batch": Entry(400, "The list of the delivery cannot be read"),
+    "batch-closed": Entry(409, "The batch is closed"),
+    "batch-differs": Entry(409, "The batch is not as listed"),
+    "batch-exists": Entry(409, "The delivery was opened with another list"),
+    "batch-not-ready": Entry(409, "Packages of the batch wait for their receipts"),
+    "no-such-batch": Entry(404, "There is no such batch"),
     # What is stored.
     "no-good-copy": Entry(500, "No copy has the right bytes"),
     "no-good-source": Entry(500, "No copy has the right bytes"),

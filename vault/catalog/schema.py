@@ -205,6 +205,44 @@ _partial_index("ix_ingests_unfinished", ingests.c.created_at, where=IS_UNFINISHE
 _partial_index("ix_ingests_awaiting_receipt", ingests.c.created_at, where=IS_AWAITING_RECEIPT)
 sa.Index("ix_ingests_version", ingests.c.identifier, ingests.c.version)
 
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", KeyText, primary_key=True, comment="Identifier of the batch, as in the API."),
+    sa.Column("agent", KeyText, nullable=False, comment="Who opened it."),
+    sa.Column("registration_code", KeyText, nullable=False, comment="Registration code of the delivery."),
+    sa.Column("delivery_number", KeyText, nullable=False, comment="Number of the delivery; may be empty."),
+    sa.Column("agency", KeyText, nullable=False, comment="Code of the agency that delivers; may be empty."),
+    sa.Column("agency_name", ProseText, nullable=False, comment="Name of that agency."),
+    sa.Column("list_digest", KeyText, nullable=False, comment="SHA-256 of the depositor's list, canonical JSON."),
+    sa.Column("listed", sa.Integer, nullable=False, comment="Packages on that list."),
+    sa.Column("listed_files", sa.BigInteger, nullable=False, comment="Files on that list."),
+    sa.Column("listed_bytes", sa.BigInteger, nullable=False, comment="Bytes on that list."),
+    sa.Column("opened_at", TimeText, nullable=False, comment="When it was opened."),
+    sa.Column("closed_at", TimeText, comment="When it was closed; null while it is open."),
+    sa.Column("receipt", JsonText, comment="The signed batch receipt, once it is closed."),
+    sa.UniqueConstraint("agent", "registration_code", "delivery_number"),
+    comment="Deliveries (đợt giao nộp), each with the depositor's own list.",
+)
+sa.Index("ix_batches_opened", batches.c.opened_at, batches.c.id)
+
+batch_items = sa.Table(
+    "batch_items",
+    metadata,
+    sa.Column("batch_id", sa.ForeignKey("batches.id"), primary_key=True, comment="The batch."),
+    sa.Column("identifier", KeyText, primary_key=True, comment="Identifier of the package."),
+    sa.Column("listed", Flag, nullable=False, comment="1 if it is on the list; 0 for what came beside it."),
+    sa.Column("digests", JsonText, nullable=False, comment="Digests on the list, by algorithm."),
+    sa.Column("files", sa.BigInteger, nullable=False, comment="Files on the list."),
+    sa.Column("bytes", sa.BigInteger, nullable=False, comment="Bytes on the list."),
+    sa.Column("ingest_id", KeyText, nullable=False, comment="Deposit that brought it; empty before."),
+    sa.Column("version", sa.Integer, comment="Version that it was stored as; null before."),
+    sa.Column("came_files", sa.BigInteger, nullable=False, comment="Files that came."),
+    sa.Column("came_bytes", sa.BigInteger, nullable=False, comment="Bytes of the files that came."),
+    sa.Column("differences", JsonText, nullable=False, comment="In what it is not as listed: JSON list."),
+    comment="Packages of batches: listed, come, or both.",
+)
+
 tasks = sa.Table(
     "tasks",
     metadata,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 
 import structlog
 
-from vault.catalog import copies, ingests, packages
+from vault.catalog import batches, copies, ingests, packages
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record
 from vault.custody.context import Custodian
@@ -115,6 +115,9 @@ def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name:
             "files": prepared.files,
             "bytes": prepared.bytes,
         }
+        if prepared.descriptive.batch:
+            detail["batch"] = prepared.descriptive.batch
+            batches.entered(tx, prepared.descriptive.batch, prepared.identifier, ingest_id, version.number)
         append(tx, NewEvent(EventType.INGESTION, Outcome.SUCCESS, *who, detail=detail))
         if prepared.validation:
             outcome = Outcome.WARNING if prepared.validation.get("warnings_count") else Outcome.SUCCESS

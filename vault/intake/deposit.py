@@ -31,7 +31,7 @@ from vault.formats.bagit import BagReport
 from vault.formats.ocfl.building import first_version, next_version
 from vault.formats.ocfl.inventory import Inventory, User
 from vault.formats.ocfl.object_ids import object_id
-from vault.intake import accession, secrecy
+from vault.intake import accession, batches, secrecy
 from vault.intake.accession import Prepared
 from vault.intake.body import CountedStream, HashedBody
 from vault.intake.choice import choose_volume
@@ -131,6 +131,7 @@ class Intake:
 
     def _receive(self, request: DepositRequest, body: ReadableStream) -> Accepted:
         secrecy.check(request.descriptive, request.metadata)
+        request, admission = self._admit(request)
         with self._custodian.catalogue.read() as tx:
             _check_owner(request, packages.get(tx, request.identifier))
             head = packages.head(tx, request.identifier)
@@ -142,7 +143,9 @@ class Intake:
         with custodian.staging(custodian.volume(volume.name), "ingest", request.ingest_id, number) as staging:
             hashed = HashedBody(
                 body,
-                [HASHLIB_NAMES[name] for name in request.digests],
+                sorted(
+                    {HASHLIB_NAMES[name] for name in request.digests} | (admission.algorithms if admission else set())
+                ),
                 self._custodian.settings.intake.max_package_bytes,
             )
             try:
@@ -157,13 +160,23 @@ class Intake:
             if not digests:
                 digests = {str(algorithm): next(iter(unpacked.files.values())).digest}
             content_digest = content_digest_of(unpacked.files, algorithm)
-            known = self._known(request, content_digest)
+            arrival = admission.compare(hashed.digests() or digests, hashed.count, unpacked) if admission else None
+            known = self._known(request, content_digest, arrival)
             if known is not None:
                 return known
             _check_follows(request, head)
             prepared, inventory = self._build(request, unpacked, staging, previous, algorithm, content_digest, digests)
             staging.seal(prepared.part, inventory)
-            return self._commit(request, prepared, staging, volume, hashed.count)
+            return self._commit(request, prepared, staging, volume, hashed.count, arrival)
+
+    def _admit(self, request: DepositRequest) -> tuple[DepositRequest, batches.Admission | None]:
+        """The batch that it is to go into, if one is named; and the request with what that says of it."""
+        said = request.descriptive
+        if not said.batch:
+            return request, None
+        with self._custodian.catalogue.read() as tx:
+            admission = batches.admit(tx, said.batch, request.identifier, request.agent)
+        return replace(request, descriptive=admission.describe(said)), admission
 
     def _limits(self) -> ArchiveLimits:
         intake = self._custodian.settings.intake
@@ -176,7 +189,7 @@ class Intake:
 
     # --- what it is
 
-    def _known(self, request: DepositRequest, content_digest: str) -> Accepted | None:
+    def _known(self, request: DepositRequest, content_digest: str, arrival: batches.Arrival | None) -> Accepted | None:
         """The same content under the same identifier, stored before: nothing new is made of a blind retry."""
         with self._custodian.catalogue.read() as tx:
             package = packages.get(tx, request.identifier)
@@ -194,6 +207,8 @@ class Intake:
             receipt = packages.receipt(tx, same[-1].id)
         with self._custodian.catalogue.write() as tx:
             ingests.repeat(tx, request.ingest_id, version=same[-1].number, receipt=receipt, of=same[-1].ingest_id)
+            if arrival is not None:
+                batches.place_again(tx, request.identifier, request.ingest_id, arrival, same[-1].number, request.agent)
         return Accepted(same[-1].ingest_id, request.identifier, same[-1].number, created=False, receipt=receipt)
 
     def _build(
@@ -291,7 +306,13 @@ class Intake:
     # --- making it so
 
     def _commit(
-        self, request: DepositRequest, prepared: Prepared, staging: Staging, volume: Volume, received: int
+        self,
+        request: DepositRequest,
+        prepared: Prepared,
+        staging: Staging,
+        volume: Volume,
+        received: int,
+        arrival: batches.Arrival | None,
     ) -> Accepted:
         custodian = self._custodian
         with custodian.locks.hold(request.identifier):
@@ -300,7 +321,7 @@ class Intake:
                 head = packages.head(tx, request.identifier)
             if (head.number if head else 0) != prepared.part.number - 1:
                 # Another deposit of the same identifier was quicker. If it brought the same, all is well.
-                known = self._known(request, prepared.content_digest)
+                known = self._known(request, prepared.content_digest, arrival)
                 if known is not None:
                     return known
                 _check_follows(request, head)
@@ -318,6 +339,8 @@ class Intake:
                     version=prepared.part.number,
                     prepared=prepared.as_json(),
                 )
+                if arrival is not None:
+                    batches.place(tx, request.identifier, request.ingest_id, arrival)
             custodian.volume(volume.name).put(staging, prepared.part, head=True)
             version = accession.enter(custodian, request.ingest_id, prepared, volume.name)
         custodian.wake()

@@ -25,7 +25,7 @@ def deposited(node, tmp_path_factory) -> str:
     source = tmp_path_factory.mktemp("in") / "báo cáo.pdf"
     source.write_bytes(b"%PDF" + os.urandom(200_000))
     command = ["--config", str(node.config), "deposit", str(source), "--identifier", IDENTIFIER, "--wait", "policy"]
-    assert main([*command, "--batch", "2025-1"]) == 0
+    assert main([*command, "--fonds", "2025-1"]) == 0
     return IDENTIFIER
 
 
@@ -53,16 +53,16 @@ def test_status_speaks_vietnamese(vaultctl, monkeypatch):
 def test_packages_are_listed_page_by_page(vaultctl, deposited, tmp_path):
     for number in range(3):
         (tmp_path / f"{number}").write_text(str(number))
-        vaultctl("deposit", tmp_path / f"{number}", "--identifier", f"page/{number}", "--batch", "pages")
-    first = vaultctl("packages", "--batch", "pages", "--limit", "2", "--json").json
+        vaultctl("deposit", tmp_path / f"{number}", "--identifier", f"page/{number}", "--fonds", "pages")
+    first = vaultctl("packages", "--fonds", "pages", "--limit", "2", "--json").json
     assert [item["identifier"] for item in first["items"]] == ["page/0", "page/1"]
-    rest = vaultctl("packages", "--batch", "pages", "--cursor", first["next_cursor"], "--json").json
+    rest = vaultctl("packages", "--fonds", "pages", "--cursor", first["next_cursor"], "--json").json
     assert ([item["identifier"] for item in rest["items"]], rest["next_cursor"]) == (["page/2"], None)
-    assert "--cursor" in vaultctl("packages", "--batch", "pages", "--limit", "2").err
+    assert "--cursor" in vaultctl("packages", "--fonds", "pages", "--limit", "2").err
     assert vaultctl("packages", "--prefix", "page/", "--below-policy", "--json").json["items"] == []
     shown = vaultctl("packages", "show", deposited)
     assert "good" in shown.out
-    assert vaultctl("packages", "show", deposited, "--json").json["descriptive"]["batch"] == "2025-1"
+    assert vaultctl("packages", "show", deposited, "--json").json["descriptive"]["fonds"] == "2025-1"
 
 
 def test_volumes_are_shown_and_told_what_is_wanted_of_them(vaultctl):
