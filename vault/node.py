@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from vault import __version__
+from vault.catalog import facts
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue
 from vault.clock import Clock as TimeSource
@@ -27,8 +27,8 @@ from vault.custody.context import Custodian
 from vault.custody.dispatcher import Dispatcher, handlers
 from vault.custody.planner import Planner
 from vault.custody.recalls import NoRecalls, Recaller
+from vault.custody.state import lock_state
 from vault.custody.watch import Watch
-from vault.durable import describe_os_error
 from vault.errors import ConfigError
 from vault.intake import accession
 from vault.intake.batches import Batches
@@ -36,6 +36,7 @@ from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
 from vault.ledger import append
 from vault.model import Condition, EventType, NewEvent, Outcome, Version
+from vault.recovery.place import UNFINISHED
 from vault.signing import NodeKey
 from vault.tapes.context import Tapes
 from vault.tapes.librarian import Librarian
@@ -58,7 +59,7 @@ class Node:
         """
         self._new_catalogue = new_catalogue
         self.settings = settings
-        self._lock = _lock_state(settings.node.state)
+        self._lock = lock_state(settings.node.state)
         try:
             self._build(settings, clock)
         except BaseException:
@@ -71,6 +72,7 @@ class Node:
         if not self._new_catalogue:
             _refuse_lost_catalogue(self.catalogue, Path(settings.node.state))
         self.catalogue.migrate()
+        _refuse_unfinished_catalogue(self.catalogue)
         self.volumes: dict[str, Volume] = {v.name: build_volume(v) for v in settings.volumes}
         self.telemetry = Telemetry(self.volumes)
         self.custodian = Custodian(
@@ -238,27 +240,18 @@ def _refuse_lost_catalogue(catalogue: Catalogue, state: Path) -> None:
         raise ConfigError(
             f"This node was used before ({state / checkpoints.FOLDER} has its checkpoints), and its catalogue"
             f" {catalogue.place} is gone.",
-            remedy="Restore the newest backup of the catalogue to that place. Only if there is none and you know what"
-            " that means, start once with: vaultd --new-catalogue",
+            remedy="Make it anew from the volumes and their backups: vaultctl catalog rebuild. Only if nothing that was"
+            " ever stored matters any more, start once with: vaultd --new-catalogue",
             code="catalogue-missing",
         )
 
 
-def _lock_state(state: Path) -> int:
-    """One daemon per state folder: the lock goes with the process, however that ends."""
-    path = Path(state) / "vaultd.lock"
-    try:
-        Path(state).mkdir(mode=0o750, parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise describe_os_error(error, f"opening the state folder {state}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
+def _refuse_unfinished_catalogue(catalogue: Catalogue) -> None:
+    with catalogue.read() as tx:
+        since = facts.get(tx, UNFINISHED)
+    if since is not None:
         raise ConfigError(
-            f"Another vaultd is running on the state folder {state}.",
-            remedy="Stop that one first (systemctl status vaultd), or give this one a state folder of its own.",
-            code="already-running",
-        ) from None
-    return fd
+            f"The rebuild of the catalogue {catalogue.place} that was begun at {since} did not come to its end.",
+            remedy="Run it again: vaultctl catalog rebuild",
+            code="rebuild-unfinished",
+        )

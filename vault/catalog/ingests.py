@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -40,6 +41,36 @@ def begin(tx: Tx, ingest_id: str, identifier: str, agent: str, agency: str = "")
         )
     )
     return _present(tx, ingest_id)
+
+
+def restore(
+    tx: Tx, ingest_id: str, identifier: str, agent: str, *, volume: str, version: int, created_at: datetime
+) -> bool:
+    """Enter a deposit whose version was found on a volume (STORED): its receipt is due again. Owes an event.
+
+    Returns False, and changes nothing, where the catalogue has a deposit of that id which came to another end.
+    """
+    known = get(tx, ingest_id)
+    if known is not None and (known.identifier != identifier or known.state is not IngestState.PREPARED):
+        return False
+    tx.owe()
+    if known is not None:
+        _step(tx, ingest_id, {IngestState.PREPARED}, IngestState.STORED, volume=volume, version=version)
+        return True
+    tx.connection.execute(
+        ingests.insert().values(
+            id=ingest_id,
+            identifier=identifier,
+            state=IngestState.STORED,
+            agent=agent,
+            volume=volume,
+            version=version,
+            bytes_received=0,
+            created_at=created_at,
+            updated_at=tx.now,
+        )
+    )
+    return True
 
 
 def progress(tx: Tx, ingest_id: str, bytes_received: int) -> Ingest:

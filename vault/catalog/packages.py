@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import datetime
 from typing import Final, cast
 
 import sqlalchemy as sa
@@ -54,15 +55,20 @@ def get(tx: Tx, identifier: str) -> Package | None:
     return None if row is None else _package(row)
 
 
-def create(tx: Tx, identifier: str, descriptive: Descriptive) -> Package:
-    """Create a package without a version. Owes an event. Raises :class:`Conflict` when there is one already."""
+def create(tx: Tx, identifier: str, descriptive: Descriptive, *, created_at: datetime | None = None) -> Package:
+    """Create a package without a version, now or (when it is found on a medium) as of an earlier time.
+
+    Owes an event. Raises :class:`Conflict` when there is one already.
+    """
     if get(tx, identifier) is not None:
         raise Conflict(
             f"There is already a package {identifier}.", remedy="Add a version to it.", code="package-exists"
         )
     tx.owe()
     values = {name: getattr(descriptive, name) for name in _DESCRIPTIVE}
-    tx.connection.execute(packages.insert().values(identifier=identifier, head=0, created_at=tx.now, **values))
+    tx.connection.execute(
+        packages.insert().values(identifier=identifier, head=0, created_at=created_at or tx.now, **values)
+    )
     created = get(tx, identifier)
     assert created is not None  # noqa: S101 - it was inserted in this transaction
     return created
@@ -95,8 +101,9 @@ def add_version(
     priority: int = 100,
     policy_fingerprint: str = "",
     below_policy: bool = True,
+    created_at: datetime | None = None,
 ) -> Version:
-    """Add the next version of a package and make it its head. Owes an event.
+    """Add the next version of a package and make it its head, taken in now or at ``created_at``. Owes an event.
 
     It is below its policy until :func:`set_standing` says otherwise. Raises :class:`NotFound` for an unknown
     package and :class:`Conflict` when ``number`` is not the one after the head's.
@@ -130,7 +137,7 @@ def add_version(
             priority=priority,
             below_policy=below_policy,
             ingest_id=ingest_id,
-            created_at=tx.now,
+            created_at=created_at or tx.now,
             metadata=dict(metadata),
         )
     )

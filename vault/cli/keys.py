@@ -70,3 +70,13 @@ def node_key_of(settings: Settings) -> list[bytes]:
         return [NodeKey.load_or_create(path).public_key]
     except VaultError:
         return []
+
+
+def own_key(settings: Settings) -> NodeKey:
+    """The node's key, to sign with; one is made where there is none, for the service's user. Raises ConfigError."""
+    folder = settings.node.state
+    key = NodeKey.load_or_create(folder / KEY_FILE)
+    owner = folder.stat()
+    if os.geteuid() == 0:
+        os.chown(folder / KEY_FILE, owner.st_uid, owner.st_gid)
+    return key

@@ -32,6 +32,8 @@ from vault.formats.ocfl import (
 from vault.formats.tar_writer import TarWriter
 from vault.i18n import _
 from vault.intake.unpack import RESERVED
+from vault.recovery.directory import DirectorySource
+from vault.recovery.sources import RebuildSource
 from vault.volumes.directory import NODE, OCFL, DirectoryVolume
 from vault.volumes.tree import Tree
 
@@ -134,6 +136,11 @@ def _checked_inventory(tree: Tree, place: str, data: bytes, volume: str) -> Inve
             remedy=_("Take the package from another volume, and order a repair once vaultd runs again."),
         )
     return inventory
+
+
+def rebuild_sources(settings: Settings) -> list[RebuildSource]:
+    """The media that a rebuild of the catalogue reads: every volume of the configuration."""
+    return [DirectorySource(open_volume(settings, volume.name)) for volume in settings.volumes]
 
 
 # --- the catalogue and the checkpoints

@@ -9,7 +9,15 @@ from datetime import timedelta
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from vault.cli.exits import StillGoingOn
 from vault.errors import Interrupted, Unreachable
@@ -84,3 +92,21 @@ def counting(console: Console, label: str) -> Iterator[Callable[[int, int], None
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def media_read(console: Console) -> Iterator[Callable[[str, int], None]]:
+    """A line that counts what was seen of each medium; gives the function that is told its name and how many."""
+    if not console.is_terminal:
+        yield lambda _name, _count: None
+        return
+    columns = (TextColumn("{task.description}", markup=False), TextColumn("{task.completed}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(name: str, count: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=None)
+            progress.update(tasks[name], completed=count)
+
+        yield tell

@@ -83,7 +83,7 @@ def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name:
             package = packages.create(tx, prepared.identifier, said)
         else:
             # What this deposit does not say again still holds, also for the choice of the policy.
-            said = _merged(package.descriptive, prepared.descriptive)
+            said = merged(package.descriptive, prepared.descriptive)
             packages.describe(tx, package.id, said)
         earlier = packages.versions_of(tx, package.id)
         policy = custodian.settings.policy_for(said)
@@ -217,7 +217,7 @@ def _cut_off() -> VaultError:
     return Interrupted("The deposit was cut off before it was stored; nothing of it was kept.", remedy="Send it again.")
 
 
-def _merged(before: Descriptive, said: Descriptive) -> Descriptive:
+def merged(before: Descriptive, said: Descriptive) -> Descriptive:
     """What a later deposit does not say stays as it was."""
     told = {key: value for key, value in asdict(said).items() if value and value != getattr(Descriptive(), key)}
     return Descriptive(**{**asdict(before), **told})

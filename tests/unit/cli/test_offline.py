@@ -439,3 +439,15 @@ def test_a_reader_that_goes_away_is_no_fault(config):
     assert "Traceback" not in run.stderr.read()
     run.stderr.close()
     run.wait(60)
+
+
+def test_a_lost_catalogue_is_made_anew_as_it_is_typed(config, tmp_path, capsys):
+    (tmp_path / "state" / "catalog.db").rename(tmp_path / "gone")
+    assert main(["--config", str(config), "catalog", "rebuild", "--json"]) == 5, (
+        "events that a checkpoint signed are lost"
+    )
+    report = json.loads(capsys.readouterr().out)
+    assert (report["base"]["kind"], report["troubles"]) == ("nothing", {"events-lost": 1})
+    assert main(["--config", str(config), "ledger", "verify"]) == 0
+    assert main(["--config", str(config), "catalog", "rebuild", "--from", "current"]) == 0
+    assert main(["--config", str(config), "catalog", "rebuild", "--from", "elsewhere"]) == 2

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import enum
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vault.cli.exits import ExitCode
+from vault.cli.keys import own_key, read_keys
 from vault.cli.options import JsonOption
 from vault.cli.output import print_json
 from vault.cli.session import Session, session_of
+from vault.cli.waiting import media_read
 from vault.clock import utcnow
 from vault.errors import Conflict
 from vault.i18n import _
@@ -72,3 +76,54 @@ def _to_file(session: Session, path: str, *, force: bool, json: bool) -> None:
     else:
         text = _("The catalogue is in {path} ({size}).")
         session.out.print(text.format(path=path, size=session.speech.size(size)), soft_wrap=True)
+
+
+class _From(enum.StrEnum):
+    """What a rebuild begins with; see :class:`vault.recovery.rebuild.Base`."""
+
+    BEST = "best"
+    CURRENT = "current"
+    BACKUP = "backup"
+    NOTHING = "nothing"
+
+
+@app.command(
+    "rebuild", help=_("Make the catalogue anew from the volumes and the backups on them. Only while vaultd is stopped.")
+)
+def rebuild_catalogue(
+    context: typer.Context,
+    base: Annotated[
+        _From, typer.Option("--from", help=_("What to begin with: best, current, backup or nothing."))
+    ] = _From.BEST,
+    key: Annotated[
+        list[str],
+        typer.Option(
+            "--key",
+            metavar="KEY",
+            help=_("A former public key of the node whose backups are believed: base64, or a file."),
+        ),
+    ] = [],  # noqa: B006 - typer copies it
+    json: JsonOption = False,
+) -> None:
+    """Rebuild the catalogue."""
+    from vault.cli.offline import rebuild_sources
+    from vault.cli.render.recovery import rebuilt
+    from vault.recovery.rebuild import Base, rebuild
+
+    session = session_of(context)
+    settings = session.settings
+    with media_read(session.err) as progress:
+        report = rebuild(
+            settings,
+            rebuild_sources(settings),
+            own_key(settings),
+            base=Base(base),
+            trusted=read_keys(key),
+            progress=progress,
+        )
+    if json:
+        print_json(report.as_json())
+    else:
+        session.show(rebuilt(report, session.speech))
+    if report.counts:
+        raise typer.Exit(ExitCode.UNSOUND)

@@ -36,10 +36,12 @@ KeyOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class LedgerCheck:
-    """What a check of the ledger found. ``missed``: places whose checkpoints could not be read."""
+    """What a check of the ledger found. ``missed``: places whose checkpoints could not be read. ``superseded``: so many
+    checkpoints are of events that were lost before the catalogue was rebuilt, as the node stated then."""
 
     report: ChainReport
     checkpoints: int
+    superseded: int
     bad: tuple[tuple[str, str], ...]
     missed: tuple[str, ...]
     trusted: bool
@@ -59,6 +61,7 @@ class LedgerCheck:
             "reason": self.report.reason,
             "checkpoints": self.checkpoints,
             "checkpoints_met": self.report.proved,
+            "checkpoints_superseded": self.superseded,
             "checkpoints_bad": [{"where": where, "reason": reason} for where, reason in self.bad],
             "not_read": list(self.missed),
             "key_trusted": self.trusted,
@@ -69,21 +72,25 @@ def check_ledger(session: Session, keys: list[str]) -> LedgerCheck:
     """Check the whole chain against every checkpoint that can be found."""
     from vault.cli.offline import kept_checkpoints, open_catalogue
     from vault.ledger import verify, verify_checkpoint
+    from vault.recovery.found_checkpoints import statements
 
     settings = session.settings
     trusted = read_keys(keys) or node_key_of(settings)
     kept, missed = kept_checkpoints(settings)
     good: list[Checkpoint] = []
     bad: list[tuple[str, str]] = []
-    for one in kept:
-        found = verify_checkpoint(one.document, trusted or None)
-        if found.checkpoint is None:
-            bad.append((one.where, found.reason))
-        else:
-            good.append(found.checkpoint)
     with open_catalogue(settings) as catalogue, counting(session.err, _("Checking the ledger")) as progress:
-        report = verify(catalogue, good, progress)
-    return LedgerCheck(report, len(kept), tuple(bad), tuple(missed), bool(trusted))
+        rebuilt = statements(catalogue, trusted)
+        believed = [*trusted, *(key for one in rebuilt for key in one.keys)]
+        for kept_one in kept:
+            found = verify_checkpoint(kept_one.document, believed or None)
+            if found.checkpoint is None:
+                bad.append((kept_one.where, found.reason))
+            else:
+                good.append(found.checkpoint)
+        valid = [one for one in good if not any(superseded.covers(one) for superseded in rebuilt)]
+        report = verify(catalogue, valid, progress)
+    return LedgerCheck(report, len(kept), len(good) - len(valid), tuple(bad), tuple(missed), bool(trusted))
 
 
 @app.command("verify", help=_("Check every event, without the daemon; names the first bad one. 5 if there is one."))
@@ -111,6 +118,13 @@ def _lines(found: LedgerCheck) -> list[tuple[bool, str]]:
         lines.append((False, _("First bad event: {seq}").format(seq=report.first_bad_seq)))
     met = n_("{n} checkpoint agrees with it.", "{n} checkpoints agree with it.", report.proved)
     lines.append((True, met.format(n=report.proved)))
+    if found.superseded:
+        lost = n_(
+            "{n} checkpoint is of events that were lost before the catalogue was rebuilt.",
+            "{n} checkpoints are of events that were lost before the catalogue was rebuilt.",
+            found.superseded,
+        )
+        lines.append((True, lost.format(n=found.superseded)))
     lines += [(False, f"{where}: {reason}") for where, reason in found.bad]
     lines.append((report.ok, _("The last that holds has the hash {hash}").format(hash=report.head_hash)))
     return lines

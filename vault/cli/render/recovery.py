@@ -1,0 +1,52 @@
+"""What a rebuild of the catalogue found, and the minutes of a drill."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from vault.cli.render.parts import table
+from vault.cli.text import Speech, plain
+from vault.clock import from_text
+from vault.i18n import _, n_
+from vault.recovery.report import RebuildReport
+
+_SHOWN = 50
+
+
+def rebuilt(report: RebuildReport, say: Speech) -> RenderableType:
+    """What was begun with, what each medium gave, and what they disagree about."""
+    rows = table(
+        _("medium"), _("parts"), _("known"), _("new copies"), _("new versions"), _("doubted"), right=(1, 2, 3, 4, 5)
+    )
+    for read in report.sources:
+        counts = (read.parts, read.known, read.copies_added, read.versions_added, read.doubted)
+        rows.add_row(read.name, *map(str, counts))
+    whole = n_("{n} version", "{n} versions", report.versions).format(n=report.versions)
+    held = n_("{n} package", "{n} packages", report.packages).format(n=report.packages)
+    lines: list[RenderableType] = [Text(_base(report, say)), rows]
+    lines.append(Text(_("The catalogue has {packages}, {versions}.").format(packages=held, versions=whole)))
+    if report.moved_aside:
+        lines.append(Text(_("What stood there is kept: {path}").format(path=report.moved_aside)))
+    for trouble in report.troubles[:_SHOWN]:
+        line = Text("! ", style="yellow")
+        what = " ".join(filter(None, (trouble.object_id, f"v{trouble.number}" if trouble.number else "")))
+        line.append(plain(f"{trouble.code} {trouble.source} {what}: {trouble.message}"), style="default")
+        lines.append(line)
+    more = sum(report.counts.values()) - min(len(report.troubles), _SHOWN)
+    if more > 0:
+        lines.append(
+            Text(n_("and {n} more (--json lists them)", "and {n} more (--json lists them)", more).format(n=more))
+        )
+    lines.append(Text(_("Now start vaultd; copies that were not read yet are read first.")))
+    return Group(*lines)
+
+
+def _base(report: RebuildReport, say: Speech) -> str:
+    base = report.base
+    if base.get("kind") == "backup":
+        when = say.moment(from_text(str(base["time"])), seconds=True)
+        return _("Begun with the backup of {time} from {place}.").format(time=when, place=base["from"])
+    if base.get("kind") == "current":
+        return _("Begun with the catalogue that was there.")
+    return _("Begun with nothing: no backup could be used.")

@@ -1,0 +1,33 @@
+"""The state folder belongs to one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from vault.durable import describe_os_error
+from vault.errors import ConfigError
+
+
+def lock_state(state: Path) -> int:
+    """Take the lock of the state folder; it goes with the process, however that ends. Returns its descriptor.
+
+    Raises ConfigError (``already-running``) while another process has it.
+    """
+    path = Path(state) / "vaultd.lock"
+    try:
+        Path(state).mkdir(mode=0o750, parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise describe_os_error(error, f"opening the state folder {state}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise ConfigError(
+            f"Another vaultd is running on the state folder {state}.",
+            remedy="Stop that one first (systemctl status vaultd), or give this one a state folder of its own.",
+            code="already-running",
+        ) from None
+    return fd

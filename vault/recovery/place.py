@@ -1,0 +1,144 @@
+"""Where the new catalogue is built, unseen, until it takes the old one's place, which is moved aside and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+
+from vault.catalog import facts, migration, schema
+from vault.catalog.engine import Catalogue
+from vault.clock import Clock
+from vault.durable import describe_os_error, fsync_directory, rename_durably
+from vault.errors import ConfigError, VaultError
+
+UNFINISHED: Final = "rebuild-unfinished"
+"""Fact that stands in a catalogue while it is being rebuilt; a daemon does not start on it."""
+
+_LOGS: Final = ("-wal", "-shm")
+
+
+class Place(Protocol):
+    """One database that a rebuild fills."""
+
+    catalogue: Catalogue
+
+    def current(self) -> bool:
+        """Fill it with the catalogue that is there now, if that can be read whole; tell whether that was so."""
+
+    def clear(self) -> None:
+        """Empty it again, schema and all."""
+
+    def finish(self, now: datetime) -> str:
+        """Put it where the daemon looks for it, durably. Returns where what stood there is now; "" if nothing did."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+def open_place(url: str, clock: Clock) -> Place:
+    """The place for this catalogue. Raises ConfigError where the database holds a catalogue that cannot be moved."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _File(Path(str(parsed.database)), clock)
+    return _Database(url, clock)
+
+
+class _File:
+    """SQLite: a file beside the catalogue's. A rebuild that was cut off is begun anew."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._fresh = path.with_name(f"{path.name}.rebuilding")
+        self.catalogue = Catalogue.open(f"sqlite:///{self._fresh}", clock)
+        self.clear()
+
+    def clear(self) -> None:
+        self.catalogue.close()
+        try:
+            for end in ("", *_LOGS):
+                Path(f"{self._fresh}{end}").unlink(missing_ok=True)
+        except OSError as error:
+            raise describe_os_error(error, f"removing {self._fresh}") from error
+
+    def current(self) -> bool:
+        if not self._path.exists():
+            return False
+        with contextlib.closing(Catalogue.open(f"sqlite:///{self._path}", self._clock)) as old:
+            if old.schema_revision() is None:
+                return False
+            old.backup(self._fresh)
+        self.catalogue.migrate()
+        return True
+
+    def finish(self, now: datetime) -> str:
+        self.catalogue.close()
+        _give_to_owner(self._fresh)
+        aside = ""
+        if self._path.exists():
+            aside = f"{self._path}.before-{now:%Y%m%dT%H%M%SZ}"
+            for end in (*_LOGS, ""):
+                if os.path.exists(f"{self._path}{end}"):
+                    rename_durably(f"{self._path}{end}", f"{aside}{end}")
+        for end in _LOGS:
+            # Of a catalogue whose file is gone; it would be taken for the new one's.
+            if os.path.exists(f"{self._path}{end}"):
+                rename_durably(f"{self._path}{end}", f"{self._path}.before-{now:%Y%m%dT%H%M%SZ}{end}")
+        rename_durably(self._fresh, self._path)
+        fsync_directory(self._path.parent)
+        return aside
+
+    def close(self) -> None:
+        self.catalogue.close()
+
+
+def _give_to_owner(path: Path) -> None:
+    """Root rebuilds what the service's user works with."""
+    owner = path.parent.stat()
+    if os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+class _Database:
+    """PostgreSQL: the database itself, which must be empty, or hold a rebuild that was cut off."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self.catalogue = Catalogue.open(url, clock)
+        if self.catalogue.schema_revision() is not None:
+            if not self._unfinished():
+                raise ConfigError(
+                    f"There is a catalogue at {self.catalogue.place}; nothing is written over it.",
+                    remedy="Rename that database (ALTER DATABASE … RENAME TO …), create an empty one of its name, and"
+                    " try again.",
+                    code="catalogue-exists",
+                )
+            self.clear()
+
+    def _unfinished(self) -> bool:
+        try:
+            with self.catalogue.read() as tx:
+                return facts.get(tx, UNFINISHED) is not None
+        except VaultError:
+            return False
+
+    def clear(self) -> None:
+        with self.catalogue.setup() as connection:
+            if migration.current_revision(connection) is not None:
+                schema.metadata.drop_all(connection)
+                connection.execute(sa.text("DROP TABLE alembic_version"))
+
+    def current(self) -> bool:
+        return False
+
+    def finish(self, now: datetime) -> str:
+        del now
+        self.catalogue.close()
+        return ""
+
+    def close(self) -> None:
+        self.catalogue.close()

@@ -1,0 +1,378 @@
+"""The catalogue made anew: the best that is left of it as a base, and on top what the media hold.
+
+The base is the catalogue that is there, if it can be read whole, or the newest backup that one of the node's keys
+sealed, whichever knows more; or nothing. Then every medium is read: versions that the base does not know are entered,
+copies that it does not know too, and copies that it knows and the medium does not show are doubted, which the daemon's
+own reading settles. Nothing is believed to be good that no sealed backup says was read.
+
+It may be killed at any moment and begun again: until the last rename nothing has changed.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import tempfile
+from collections.abc import Callable, Collection
+from typing import IO, Final, cast
+
+from vault.catalog import copies, export, facts, overview, packages
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.clock import Clock, to_text, utcnow
+from vault.config import Settings
+from vault.custody import record
+from vault.custody.backups import check_digest
+from vault.custody.context import STORED_STATES, Custodian
+from vault.custody.state import lock_state
+from vault.errors import Corrupted, Refused, Unreachable, VaultError
+from vault.ledger import append, verify
+from vault.model import EventType, Json, NewEvent, Outcome, Volume
+from vault.recovery.described import describe
+from vault.recovery.entering import Standing, enter_copy, enter_version, look_up
+from vault.recovery.found_backups import FoundBackup, find_backups
+from vault.recovery.found_checkpoints import find_checkpoints, statement, statements
+from vault.recovery.place import UNFINISHED, Place, open_place
+from vault.recovery.report import RebuildReport, SourceRead
+from vault.recovery.sources import FoundPart, RebuildSource, Trouble
+from vault.signing import NodeKey
+
+_BATCH: Final = 100
+
+Progress = Callable[[str, int], None]
+"""Told the name of the medium that is read, and how many parts of it have been seen."""
+
+
+def _no_progress(_source: str, _parts: int) -> None:
+    """For callers that do not care."""
+
+
+class Base(enum.StrEnum):
+    """What a rebuild begins with. BEST: the current catalogue or a backup, whichever is whole and knows more."""
+
+    BEST = "best"
+    CURRENT = "current"
+    BACKUP = "backup"
+    NOTHING = "nothing"
+
+
+def rebuild(
+    settings: Settings,
+    sources: Collection[RebuildSource],
+    key: NodeKey,
+    *,
+    base: Base = Base.BEST,
+    trusted: Collection[bytes] = (),
+    progress: Progress = _no_progress,
+    clock: Clock = utcnow,
+) -> RebuildReport:
+    """Make the catalogue anew and put it in place; what stood there is moved aside.
+
+    ``trusted`` are public keys besides the node's own whose backups are believed: that of a key that was lost. Raises
+    ConfigError (``already-running``, ``catalogue-exists``), Refused (``backup-not-vouched``), Unreachable when no
+    medium can be read, Full.
+    """
+    lock = lock_state(settings.node.state)
+    try:
+        place = open_place(settings.catalog.url, clock)
+        try:
+            return _Rebuild(settings, list(sources), key, base, {*trusted, key.public_key}, place, progress).run()
+        finally:
+            place.close()
+    finally:
+        os.close(lock)
+
+
+class _Rebuild:
+    def __init__(
+        self,
+        settings: Settings,
+        sources: list[RebuildSource],
+        key: NodeKey,
+        base: Base,
+        trusted: Collection[bytes],
+        place: Place,
+        progress: Progress,
+    ) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._key = key
+        self._base = base
+        self._trusted = trusted
+        self._place = place
+        self._progress = progress
+        self._report = RebuildReport()
+        self._pending: list[tuple[RebuildSource, SourceRead, FoundPart]] = []
+
+    def run(self) -> RebuildReport:
+        report = self._report
+        self._sources = [source for source in self._sources if self._is_ours(source)]
+        former = self._lay_base()
+        if not self._sources and not report.base["seq"]:
+            raise Unreachable(
+                "No volume can be read, and there is neither a catalogue nor a backup to begin with.",
+                remedy="Mount the volumes (look at vaultctl doctor), and try again.",
+                code="nothing-to-rebuild-from",
+            )
+        after = int(str(report.base["seq"]))
+        stated = statements(self._place.catalogue, self._trusted)
+        trusted = {*self._trusted, *(key for one in stated for key in one.keys)}
+        found, troubles = find_checkpoints(self._settings.node.state, self._sources, trusted)
+        for trouble in troubles:
+            report.trouble(trouble)
+        signed = [one for one in found if not any(former.covers(one) for former in stated)]
+        chain = verify(self._place.catalogue, [one for one in signed if one.seq <= after])
+        if not chain.ok:
+            report.trouble(Trouble("ledger-broken", "", chain.reason))
+        until = max((one.seq for one in signed), default=0)
+        if until > after:
+            report.lost_events = (after + 1, until)
+            message = f"Events {after + 1} to {until} were signed by a checkpoint and are in no backup."
+            report.trouble(Trouble("events-lost", "", message))
+        self._scan_all()
+        self._finish(after, chain.head_hash, until, former)
+        report.moved_aside = self._place.finish(self._place.catalogue.clock())
+        return report
+
+    # --- what to begin with
+
+    def _is_ours(self, source: RebuildSource) -> bool:
+        node = self._settings.node.name
+        try:
+            identity = source.identity()
+        except VaultError as error:
+            self._report.trouble(Trouble("not-read", source.name, str(error)))
+            return False
+        if identity.node != node or identity.name != source.name:
+            message = (
+                f"It is the volume {identity.name!r} of the node {identity.node!r}, not {source.name!r} of {node!r}."
+            )
+            self._report.trouble(Trouble("foreign-volume", source.name, message))
+            return False
+        return True
+
+    def _lay_base(self) -> list[bytes]:
+        """Fill the place with the base; returns the keys besides the node's own that sealed it."""
+        found, troubles = find_backups(
+            self._settings.node.state, self._sources, self._settings.node.name, self._trusted
+        )
+        for trouble in troubles:
+            self._report.trouble(trouble)
+        believed = [backup for backup in found if backup.believed]
+        newest = max((backup.seq for backup in believed), default=-1)
+        if self._base in (Base.BEST, Base.CURRENT) and self._lay_current(newest):
+            return []
+        if self._base is Base.CURRENT:
+            raise Corrupted(
+                "The catalogue that is there cannot be read whole.", remedy="Rebuild it with: --from best",
+                code="catalogue-damaged",
+            )  # fmt: skip
+        if self._base is not Base.NOTHING:
+            for backup in believed:
+                if self._lay_backup(backup):
+                    return [] if backup.public_key == self._key.public_key else [backup.public_key]
+            if found and not believed:
+                ids = ", ".join(sorted({backup.key_id for backup in found}))
+                raise Refused(
+                    f"The backups of the catalogue are sealed with a key that is not this node's ({ids}).",
+                    remedy="Take the node's public key from a receipt that you trust, and give it with --key; or begin"
+                    " without them: --from nothing.",
+                    code="backup-not-vouched",
+                )
+        self._place.clear()
+        self._place.catalogue.migrate()
+        self._report.base = {"kind": "nothing", "seq": 0}
+        return []
+
+    def _lay_current(self, least: int) -> bool:
+        """Take the catalogue that is there, if it is whole and (for BEST) knows at least as much as any backup."""
+        place = self._place
+        try:
+            if not place.current():
+                return False
+            with place.catalogue.read() as tx:
+                unfinished = facts.get(tx, UNFINISHED) is not None
+            chain = verify(place.catalogue)
+        except VaultError as error:
+            self._report.trouble(Trouble("catalogue-damaged", "", str(error)))
+            place.clear()
+            return False
+        if not chain.ok:
+            self._report.trouble(Trouble("catalogue-damaged", "", chain.reason))
+        whole = chain.ok and not unfinished
+        if whole and (chain.count >= least or self._base is Base.CURRENT):
+            self._report.base = {"kind": "current", "seq": chain.count}
+            return True
+        place.clear()
+        return False
+
+    def _lay_backup(self, backup: FoundBackup) -> bool:
+        for where, pieces in backup.places:
+            try:
+                with tempfile.TemporaryFile(dir=self._settings.node.state) as file:
+                    check_digest(pieces(), backup.seal, cast("IO[bytes]", file))
+                    file.seek(0)
+                    export.load(self._place.catalogue, cast("IO[bytes]", file))
+            except (Corrupted, Unreachable) as error:
+                self._report.trouble(Trouble("damaged-backup", where, str(error)))
+                continue
+            self._report.base = {
+                "kind": "backup", "seq": backup.seq, "file": backup.name, "time": to_text(backup.time), "from": where,
+                "key_id": backup.key_id,
+            }  # fmt: skip
+            return True
+        return False
+
+    # --- what the media hold
+
+    def _scan_all(self) -> None:
+        catalogue = self._place.catalogue
+        self._custodian = Custodian(
+            catalogue=catalogue, settings=self._settings, volumes={}, agent=f"node:{self._settings.node.name}"
+        )
+        with catalogue.write() as tx:
+            facts.put(tx, UNFINISHED, to_text(tx.now))
+        for source in self._sources:
+            self._scan(source)
+        self._enter_pending()
+        read = {source.name for source in self._report.sources}
+        with catalogue.read() as tx:
+            for volume in catalog_volumes.all(tx):
+                if volume.name not in read:
+                    message = "It was not read: what the catalogue says of its copies is what was known before."
+                    self._report.trouble(Trouble("volume-not-read", volume.name, message))
+
+    def _scan(self, source: RebuildSource) -> None:
+        identity = source.identity()
+        try:
+            volume = self._known(source)
+        except VaultError as error:
+            self._report.trouble(Trouble("foreign-volume", source.name, str(error)))
+            return
+        read = SourceRead(source.name, source.kind, str(identity.uuid))
+        self._report.sources.append(read)
+        confirmed: set[int] = set()
+        batch: list[FoundPart] = []
+        try:
+            for item in source.parts():
+                if isinstance(item, Trouble):
+                    self._report.trouble(item)
+                    continue
+                read.parts += 1
+                batch.append(item)
+                if len(batch) >= _BATCH:
+                    self._enter(source, read, volume, batch, confirmed)
+                    batch.clear()
+                    self._progress(source.name, read.parts)
+            self._enter(source, read, volume, batch, confirmed)
+        except Unreachable as error:
+            read.whole = False
+            self._report.trouble(Trouble("not-read", source.name, str(error)))
+        self._progress(source.name, read.parts)
+        if read.whole:
+            self._doubt_the_rest(read, volume, confirmed)
+
+    def _known(self, source: RebuildSource) -> Volume:
+        identity = source.identity()
+        with self._place.catalogue.write() as tx:
+            known = next((volume for volume in catalog_volumes.all(tx) if volume.uuid == identity.uuid), None)
+            if known is not None:
+                return known
+            added = catalog_volumes.register(
+                tx, uuid=identity.uuid, name=source.name, kind=source.kind, medium=source.medium,
+                domain=source.domain, site=source.site,
+            )  # fmt: skip
+            detail: dict[str, Json] = {"uuid": str(identity.uuid), "domain": source.domain, "site": source.site}
+            append(tx, NewEvent(EventType.VOLUME_ADDED, Outcome.SUCCESS, self._custodian.agent, volume=source.name,
+                                detail=detail))  # fmt: skip
+            return added
+
+    def _enter(
+        self, source: RebuildSource, read: SourceRead, volume: Volume, batch: list[FoundPart], confirmed: set[int]
+    ) -> None:
+        with self._place.catalogue.write() as tx:
+            for found in batch:
+                self._enter_one(tx, source, read, volume, found, confirmed, last_chance=False)
+
+    def _enter_one(
+        self,
+        tx: Tx,
+        source: RebuildSource,
+        read: SourceRead,
+        volume: Volume,
+        found: FoundPart,
+        confirmed: set[int],
+        *,
+        last_chance: bool,
+    ) -> None:
+        seen = look_up(tx, found, volume)
+        part = found.part
+        if seen.standing is Standing.KNOWN and seen.copy is not None:
+            read.known += 1
+            if found.sound:
+                confirmed.add(seen.copy.id)
+        elif seen.standing is Standing.NEW_COPY and seen.version is not None:
+            confirmed.add(enter_copy(self._custodian, tx, seen.version, volume).id)
+            read.copies_added += 1
+        elif seen.standing is Standing.NEW_VERSION and (found.note is not None or last_chance):
+            described = describe(found, [source, *(other for other in self._sources if other is not source)])
+            version = enter_version(self._custodian, tx, described, volume)
+            confirmed.update(copy.id for copy in copies.of_version(tx, version.id))
+            read.versions_added += 1
+            if described.unknown_sizes:
+                message = f"The sizes of {described.unknown_sizes} file(s) are told by no medium."
+                self._report.trouble(Trouble("size-unknown", source.name, message, part.object_id, part.number))
+        elif seen.standing is Standing.DIFFERENT:
+            message = "It has another inventory than that version has elsewhere; the other one was entered."
+            self._report.trouble(Trouble("different-version", source.name, message, part.object_id, part.number))
+        elif not last_chance:
+            # Another medium may have the version before it, or the note of its deposit.
+            self._pending.append((source, read, found))
+        else:
+            message = "A version before it is on no medium that was read, so it cannot be entered."
+            self._report.trouble(Trouble("version-gap", source.name, message, part.object_id, part.number))
+
+    def _enter_pending(self) -> None:
+        self._pending.sort(key=lambda item: (item[2].part.object_id, item[2].part.number))
+        for source, read, found in self._pending:
+            with self._place.catalogue.write() as tx:
+                volume = next(v for v in catalog_volumes.all(tx) if str(v.uuid) == read.uuid)
+                self._enter_one(tx, source, read, volume, found, set(), last_chance=True)
+
+    def _doubt_the_rest(self, read: SourceRead, volume: Volume, confirmed: set[int]) -> None:
+        """Copies that the base has there and the medium does not show: the daemon is to look, at once."""
+        after = 0
+        while True:
+            with self._place.catalogue.write() as tx:
+                page = copies.in_states(tx, STORED_STATES, _BATCH, volume.id, after)
+                for copy in page:
+                    if copy.id in confirmed:
+                        continue
+                    version = packages.need_version(tx, copy.version_id)
+                    changed = record.doubted(
+                        self._custodian, tx, version, copy, "not found whole when the catalogue was rebuilt"
+                    )
+                    if changed is not copy:
+                        read.doubted += 1
+                        message = "The catalogue has a copy there, and it was not found whole; it will be checked."
+                        self._report.trouble(
+                            Trouble("copy-not-found", volume.name, message, version.identifier, version.number)
+                        )
+            if len(page) < _BATCH:
+                return
+            after = page[-1].id
+
+    # --- the end
+
+    def _finish(self, after: int, head_hash: str, until: int, former: list[bytes]) -> None:
+        report = self._report
+        with self._place.catalogue.write() as tx:
+            report.packages = overview.count_packages(tx, overview.Tally()).number
+            report.versions = overview.count_versions(tx, overview.Tally()).number
+            facts.put(tx, UNFINISHED, None)
+            detail = report.summary()
+            detail["statement"] = self._key.sign_document(
+                statement(self._settings.node.name, after, head_hash, until, tx.now, former)
+            )
+            outcome = Outcome.WARNING if report.counts else Outcome.SUCCESS
+            append(tx, NewEvent(EventType.CATALOGUE_REBUILT, outcome, self._custodian.agent, detail=detail))
