@@ -217,6 +217,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "catalogue-exists": Entry(409, "There is a catalogue already"),
     "export-damaged": Entry(500, "The backup of the catalogue is damaged"),
     "backup-not-kept": Entry(503, "No volume took the backup of the catalogue"),
+    "already-running": Entry(409, "Another process works on the state folder"),
     "backup-not-vouched": Entry(409, "Nobody vouches for the key of the backups"),
     "nothing-to-rebuild-from": Entry(503, "There is nothing that the catalogue could be rebuilt from"),
     "rebuild-unfinished": Entry(500, "The rebuild of the catalogue did not come to its end"),
