@@ -164,6 +164,7 @@ def _parts(node: Node) -> NodeParts:
         batches=node.batches,
         receipts=node.receipts,
         backups=node.backups,
+        uploads=node.uploads,
         dispatcher=node.dispatcher,
         watch=node.watch,
         key=node.key,

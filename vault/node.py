@@ -33,7 +33,9 @@ from vault.errors import ConfigError
 from vault.intake import accession
 from vault.intake.batches import Batches
 from vault.intake.deposit import Intake
+from vault.intake.finishing import Finishing
 from vault.intake.receipts import Receipts
+from vault.intake.uploads import Uploads
 from vault.ledger import append
 from vault.model import Condition, EventType, NewEvent, Outcome, Version
 from vault.recovery.place import UNFINISHED
@@ -47,6 +49,8 @@ from vault.volumes.directory import DirectoryVolume
 log = structlog.get_logger(__name__)
 
 STOP_PATIENCE = timedelta(seconds=20)
+UPLOADS_EVERY = timedelta(minutes=10)
+"""So often it is looked for uploads whose time is over."""
 
 
 class Node:
@@ -89,6 +93,8 @@ class Node:
         self.backups = Backups(self.custodian, self.key)
         self.intake = Intake(self.custodian)
         self.batches = Batches(self.custodian, self.key)
+        self.uploads = Uploads(self.custodian, self.intake, self._on_ingest)
+        self.finishing = Finishing(self.custodian, self.intake, self.uploads, self._on_ingest)
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.watch = Watch(self.custodian, self._arrive)
         self.tapes = Tapes(self.custodian, self.key)
@@ -125,11 +131,13 @@ class Node:
         self.clock.every(custody.planner_interval, "settle", self._settle)
         self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)
+        self.clock.every(min(UPLOADS_EVERY, self.settings.intake.upload_expires), "uploads", self.uploads.expire)
         self.watch.start()
         self.dispatcher.start()
         for librarian in self.librarians.values():
             librarian.start()
         self.clock.start()
+        self.finishing.start()
         self.receipts.issue_all()
 
     def _describe_volumes(self) -> None:
@@ -166,7 +174,9 @@ class Node:
         """Stop all work at its next read. Returns whether everything ended; what did not hangs in a dead volume."""
         self.clock.stop()
         self.watch.stop()
-        ended = self.dispatcher.stop(patience)
+        self.uploads.stop()
+        ended = self.finishing.stop(patience)
+        ended = self.dispatcher.stop(patience) and ended
         for librarian in self.librarians.values():
             ended = librarian.stop(patience) and ended
         with self.catalogue.write() as tx:
@@ -186,6 +196,8 @@ class Node:
         """Leave after a failure: work is asked to stop, nothing more is written down, and the next start settles."""
         self.clock.stop()
         self.watch.stop()
+        self.uploads.stop()
+        self.finishing.stop(timedelta(seconds=1))
         self.dispatcher.stop(timedelta(seconds=1))
         for librarian in self.librarians.values():
             librarian.stop(timedelta(seconds=1))
@@ -213,11 +225,16 @@ class Node:
     def _on_proved(self, version: Version) -> None:
         self.receipts.issue_ready(version)
 
+    def _on_ingest(self, ingest_id: str) -> None:
+        """Something of a deposit changed, for those who follow it."""
+
     def _arrive(self, volume: Volume) -> None:
         """A volume came on-line: what was cut off on it is settled before any work is sent there."""
         accession.settle_all(self.custodian, volume)
         settle_copies(self.custodian, volume)
         clear_staging(self.custodian, volume)
+        self.uploads.sweep(volume.name)
+        self.finishing.wake()
         adopt_evidence(self.custodian, volume)
 
 

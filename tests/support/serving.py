@@ -152,6 +152,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
             intake=node.intake,
             batches=node.batches,
             receipts=node.receipts,
+            uploads=node.uploads,
             backups=node.backups,
             dispatcher=node.dispatcher,
             watch=node.watch,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Final
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Annotated, Final, Literal, TypeVar
 
 import structlog
 from fastapi import APIRouter, Path, Query, Request
@@ -31,6 +31,7 @@ from vault.model import Json
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["deposits"])
 
+_T = TypeVar("_T")
 _RESERVED: Final = frozenset({"kind", "filename"})
 
 
@@ -55,18 +56,43 @@ def read_deposit(request: Request, identifier: str, who: Principal) -> DepositRe
     if length is not None and not (length.isascii() and length.isdigit() and len(length) < 19):
         raise bad_request("bad-content-length", "Content-Length is no number.", "Send the number of bytes.")
     said = dict(request.query_params)
-    filename = said.get("filename") or parse_filename(_one(request, "content-disposition"))
+    said["filename"] = said.get("filename") or parse_filename(_one(request, "content-disposition"))
+    return make_deposit(
+        identifier,
+        who,
+        said,
+        content_length=int(length) if length is not None else None,
+        digests=parse_repr_digest(_one(request, "repr-digest")),
+        if_match=parse_if_match(_one(request, "if-match")),
+        must_be_new=parse_must_be_new(_one(request, "if-none-match")),
+    )
+
+
+def make_deposit(
+    identifier: str,
+    who: Principal,
+    said: Mapping[str, str],
+    *,
+    digests: Mapping[str, str],
+    if_match: int | Literal["*"] | None,
+    must_be_new: bool,
+    content_length: int | None = None,
+) -> DepositRequest:
+    """A deposit of which ``said`` is what the depositor says, as a query or as the metadata of an upload.
+
+    Raises Invalid for what cannot be understood or kept, Forbidden for what is not theirs to deposit.
+    """
     descriptive, metadata = read_descriptive({key: value for key, value in said.items() if key not in _RESERVED})
     return DepositRequest(
         identifier=identifier,
         ingest_id=str(uuid.uuid4()),
         agent=who.agent,
         kind=read_kind(said.get("kind")),
-        filename=read_filename(filename),
-        content_length=int(length) if length is not None else None,
-        digests=parse_repr_digest(_one(request, "repr-digest")),
-        if_match=parse_if_match(_one(request, "if-match")),
-        must_be_new=parse_must_be_new(_one(request, "if-none-match")),
+        filename=read_filename(said.get("filename", "")),
+        content_length=content_length,
+        digests=digests,
+        if_match=if_match,
+        must_be_new=must_be_new,
         descriptive=ownership.own(who, identifier, descriptive),
         bound=bool(who.agency),
         metadata=metadata,
@@ -103,16 +129,25 @@ async def _pump(stream: AsyncIterator[bytes], pipe: BodyPipe, idle_seconds: floa
 
 async def receive(node: NodeParts, places: Places, request: Request, deposit: DepositRequest) -> Accepted:
     """Stream the body to the intake and return what became of it; an early refusal does not wait for the rest."""
-    give_back = places.take(deposit.agent)
+
+    def work(pipe: BodyPipe) -> Accepted:
+        return node.intake.receive(deposit, pipe.reader)
+
+    return await carry(node, places, request, deposit.agent, work)
+
+
+async def carry(node: NodeParts, places: Places, request: Request, agent: str, work: Callable[[BodyPipe], _T]) -> _T:
+    """Have ``work`` read a request's body in a thread, while it comes in; return what it returns."""
+    give_back = places.take(agent)
     pipe = BodyPipe()
 
-    def work() -> Accepted:
+    def reading() -> _T:
         try:
-            return node.intake.receive(deposit, pipe.reader)
+            return work(pipe)
         finally:
             pipe.abandon()
 
-    received = threads.begin(f"deposit-{deposit.ingest_id[:8]}", work)
+    received = threads.begin("receiving", reading)
     received.add_done_callback(give_back)
     pump = asyncio.create_task(_pump(request.stream(), pipe, node.settings.api.idle_timeout.total_seconds()))
     try:

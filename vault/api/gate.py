@@ -21,7 +21,7 @@ from vault.api.limits import Limits
 from vault.api.peer import PEER_UID
 from vault.api.problems import bad_request, unforeseen
 from vault.api.under_way import UnderWay
-from vault.api.visit import Visit
+from vault.api.visit import Visit, is_upload
 from vault.catalog.engine import Catalogue
 from vault.config.settings import ApiSettings
 from vault.errors import Interrupted, Invalid, VaultError
@@ -39,6 +39,9 @@ MOST_LOOKUPS: Final = 16
 """So many tokens are looked up at once."""
 
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
+
+
+_OVERRIDES: Final = frozenset({b"PATCH", b"DELETE", b"HEAD"})
 
 
 class Gate:
@@ -65,6 +68,7 @@ class Gate:
             # Routes are matched on what came over the wire: an identifier is decoded once, by us, and strictly.
             scope["path"] = scope["raw_path"].decode("ascii") if scope.get("raw_path") else scope["path"]
             _check_query(scope)
+            _override_method(scope)
             scope[PRINCIPAL] = principal = await self._who(scope)
             token = principal.token if principal is not None else None
             if token is None:
@@ -82,7 +86,7 @@ class Gate:
             visit.log()
 
     async def _serve(self, scope: Scope, visit: Visit) -> None:
-        streaming = scope["method"] == "PUT"
+        streaming = scope["method"] == "PUT" or is_upload(scope)
         await self._app(scope, visit.receive if streaming else self._bounded(scope, visit.receive), visit.send)
 
     async def _serve_token(self, scope: Scope, visit: Visit, token: Token) -> None:
@@ -173,6 +177,15 @@ def _check_query(scope: Scope) -> None:
     twice = next((name for name in names if names.count(name) > 1 and scope["method"] != "GET"), None)
     if twice is not None:
         raise bad_request("bad-query", f"The query says {twice[:40]!r} more than once.", "Say it once.", twice[:40])
+
+
+def _override_method(scope: Scope) -> None:
+    """tus, for clients behind what lets no PATCH pass: POST with ``X-HTTP-Method-Override`` is that method."""
+    if scope["method"] != "POST" or not is_upload(scope):
+        return
+    for name, value in scope["headers"]:
+        if name == b"x-http-method-override" and value in _OVERRIDES:
+            scope["method"] = value.decode()
 
 
 def client_of(scope: Scope) -> str:

@@ -19,6 +19,7 @@ from vault.custody.watch import Watch
 from vault.intake.batches import Batches
 from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
+from vault.intake.uploads import Uploads
 from vault.signing import NodeKey
 
 Metrics = Callable[[str], tuple[bytes, str]]
@@ -36,6 +37,7 @@ class NodeParts:
     batches: Batches
     receipts: Receipts
     backups: Backups
+    uploads: Uploads
     dispatcher: Dispatcher
     watch: Watch
     key: NodeKey

@@ -97,6 +97,25 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "too-slow": Entry(408, "The body came too slowly"),
     "unsupported-digest": Entry(400, "No digest that this node can check"),
     "unsupported-encoding": Entry(415, "The body is encoded"),
+    # Resumable uploads (tus).
+    "bad-content-type": Entry(415, "The body is not sent as tus has it"),
+    "bad-upload-checksum": Entry(400, "Upload-Checksum cannot be read"),
+    "bad-upload-length": Entry(400, "Upload-Length cannot be read"),
+    "bad-upload-metadata": Entry(400, "Upload-Metadata cannot be read"),
+    "bad-upload-offset": Entry(400, "Upload-Offset cannot be read"),
+    "checksum-mismatch": Entry(460, "The body is not what its checksum says"),
+    "no-such-upload": Entry(404, "There is no such upload"),
+    "too-many-uploads": Entry(429, "Too many uploads of this token are open"),
+    "unsupported-checksum": Entry(400, "No checksum that this node can check"),
+    "unsupported-tus-version": Entry(412, "Another version of tus"),
+    "upload-busy": Entry(423, "Another request for this upload is under way"),
+    "upload-complete": Entry(409, "The upload is complete"),
+    "upload-expired": Entry(410, "The upload's time is over"),
+    "upload-lost": Entry(500, "The upload's bytes are gone"),
+    "upload-terminated": Entry(410, "The upload was ended"),
+    "upload-too-long": Entry(413, "More came than was announced"),
+    "uploads-full": Entry(503, "Too many uploads are open"),
+    "wrong-offset": Entry(409, "The upload stands elsewhere"),
     # Who asks.
     "bad-credentials": Entry(401, "The token is not valid"),
     "no-credentials": Entry(401, "A token is needed"),
@@ -289,6 +308,8 @@ def problem_response(error: VaultError, instance: str = "", headers: Mapping[str
         extra.setdefault("Retry-After", str(error.retry_after))
     if error.code == "wrong-scope":
         extra.setdefault("WWW-Authenticate", 'Bearer realm="khoso", error="insufficient_scope"')
+    if error.code == "unsupported-tus-version":
+        extra.setdefault("Tus-Version", "1.0.0")
     if status == 401:
         challenge = 'Bearer realm="khoso"' + (', error="invalid_token"' if error.code == "bad-credentials" else "")
         extra.setdefault("WWW-Authenticate", challenge)

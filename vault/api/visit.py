@@ -37,6 +37,10 @@ _SECURITY: Final = (
 _CSP: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 
 
+_UPLOADS: Final = "/v1/uploads"
+_TUS: Final = (b"tus-resumable", b"1.0.0")
+
+
 class Visit:
     """One request on its way through: what was answered, for the log and for what must not be answered twice."""
 
@@ -65,6 +69,8 @@ class Visit:
             self._status = message["status"]
             names = {name.lower() for name, _ in message["headers"]}
             extra = [pair for pair in (*_SECURITY, _CSP) if pair[0] not in names]
+            if is_upload(self._scope):
+                extra.append(_TUS)
             if b"cache-control" not in names:
                 extra.append((b"cache-control", b"no-store"))
             message = {**message, "headers": [*message["headers"], *extra, (b"x-request-id", self.instance.encode())]}
@@ -175,3 +181,9 @@ class Visit:
 
 def _nothing(_count: int) -> None:
     """Count nothing."""
+
+
+def is_upload(scope: Scope) -> bool:
+    """Whether this speaks tus: bodies of any size, and its version on every answer."""
+    path = str(scope["path"])
+    return path == _UPLOADS or path.startswith(f"{_UPLOADS}/")

@@ -88,6 +88,11 @@ def prepare(tx: Tx, ingest_id: str, *, volume: str, version: int, prepared: Mapp
     return _step(tx, ingest_id, before, IngestState.PREPARED, **values)
 
 
+def put_back(tx: Tx, ingest_id: str) -> Ingest:
+    """Note that nothing of it is in place and that it will be done again (RECEIVING). Owes no event."""
+    return _step(tx, ingest_id, {IngestState.PREPARED}, IngestState.RECEIVING)
+
+
 def store(tx: Tx, ingest_id: str) -> Ingest:
     """Note that the version is in place and in the catalogue (STORED). Owes an event."""
     stored = _step(tx, ingest_id, {IngestState.PREPARED}, IngestState.STORED)

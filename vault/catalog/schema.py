@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from vault.catalog.types import EnumText, Flag, JsonText, KeyText, ProseText, TimeText, UuidText, big_key
+from vault.depositing import UploadState
 from vault.model import (
     Condition,
     CopyState,
@@ -242,6 +243,26 @@ batch_items = sa.Table(
     sa.Column("differences", JsonText, nullable=False, comment="In what it is not as listed: JSON list."),
     comment="Packages of batches: listed, come, or both.",
 )
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("id", KeyText, primary_key=True, comment="Identifier of the upload and of its ingest."),
+    sa.Column("agent", KeyText, nullable=False, comment="Who uploads; nobody else sees it."),
+    sa.Column("request", JsonText, nullable=False, comment="What is to be done with the bytes, as JSON."),
+    sa.Column("volume", KeyText, nullable=False, comment="Volume that has the bytes; empty when they are gone."),
+    sa.Column("length", sa.BigInteger, comment="Bytes that there shall be; null until they are announced."),
+    sa.Column("received", sa.BigInteger, nullable=False, comment="Bytes that are on stable storage."),
+    sa.Column("state", EnumText(UploadState), nullable=False, comment="open, complete or ended."),
+    sa.Column("attempts", sa.Integer, nullable=False, comment="How often taking it in failed for a reason of ours."),
+    sa.Column("not_before", TimeText, comment="When it may be tried again."),
+    sa.Column("created_at", TimeText, nullable=False, comment="When it was created."),
+    sa.Column("expires_at", TimeText, nullable=False, comment="When it, or the memory of it, may go."),
+    comment="Resumable deposits (tus) on their way.",
+)
+IS_HOLDING_BYTES = _is_one_of(uploads.c.state, (UploadState.OPEN, UploadState.COMPLETE))
+_partial_index("ix_uploads_holding", uploads.c.state, uploads.c.created_at, uploads.c.id, where=IS_HOLDING_BYTES)
+sa.Index("ix_uploads_expires", uploads.c.expires_at)
 
 tasks = sa.Table(
     "tasks",

@@ -221,7 +221,8 @@ class ApiSettings(Section):
 
 
 class IntakeSettings(Section):
-    """``[intake]``: what a deposit may be. ``max_ratio`` bounds inflated by deflated bytes, for archives."""
+    """``[intake]``: what a deposit may be. ``max_ratio`` bounds inflated by deflated bytes, for archives. An upload
+    that nobody touches for ``upload_expires`` goes; ``max_upload_bytes`` bounds what all that are open may come to."""
 
     digest: Annotated[DigestAlgorithm, BeforeValidator(_algorithm)] = DigestAlgorithm.SHA512
     max_package_bytes: Annotated[Size, Field(ge=1)] = 100 * _GB
@@ -230,6 +231,10 @@ class IntakeSettings(Section):
     max_inflated_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
     max_concurrent: int = Field(default=8, ge=1, le=1000)
     max_concurrent_per_token: int | None = Field(default=None, ge=1, le=1000)
+    upload_expires: Duration = timedelta(days=7)
+    max_uploads: int = Field(default=200, ge=1, le=100_000)
+    max_uploads_per_token: int = Field(default=50, ge=1, le=100_000)
+    max_upload_bytes: Annotated[Size, Field(ge=1)] = 500 * _GB
 
 
 class CustodySettings(Section):

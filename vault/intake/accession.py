@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, fields
 
 import structlog
 
-from vault.catalog import batches, copies, ingests, packages
+from vault.catalog import batches, copies, ingests, packages, uploads
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record
 from vault.custody.context import Custodian
+from vault.depositing import UploadState
 from vault.errors import Interrupted, Invalid, NotFound, Refused, Secret, Unreachable, VaultError
 from vault.ledger import append
 from vault.model import (
@@ -142,9 +143,21 @@ def settle(custodian: Custodian, ingest: Ingest, error: VaultError | None = None
         enter(custodian, ingest.id, prepared, ingest.volume)
         log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="stored")
         custodian.wake()
+    elif not isinstance(error, Refused) and _put_back(custodian, ingest.id):
+        log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="to be done again")
     else:
         end(custodian, ingest.id, ingest.identifier, custodian.agent, error or _cut_off())
         log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="nothing kept")
+
+
+def _put_back(custodian: Custodian, ingest_id: str) -> bool:
+    """An ingest whose bytes are all in an upload is done again from there; tells whether this is one."""
+    with custodian.catalogue.write() as tx:
+        upload = uploads.get(tx, ingest_id)
+        if upload is None or upload.state is not UploadState.COMPLETE:
+            return False
+        ingests.put_back(tx, ingest_id)
+    return True
 
 
 def settle_all(custodian: Custodian, volume: Volume) -> None:
@@ -170,9 +183,12 @@ def settle_all(custodian: Custodian, volume: Volume) -> None:
 
 
 def end_interrupted(custodian: Custodian) -> int:
-    """At start: deposits that were being received when the process died. Nothing of them was promised or kept."""
+    """At start: deposits that were being received when the process died. Nothing of them was promised or kept, but for
+    uploads, which go on."""
     with custodian.catalogue.read() as tx:
-        cut = [ingest for ingest in ingests.unfinished(tx) if ingest.state is IngestState.RECEIVING]
+        receiving = [ingest for ingest in ingests.unfinished(tx) if ingest.state is IngestState.RECEIVING]
+        kept = [upload.id for i in receiving if (upload := uploads.get(tx, i.id)) and upload.volume]
+    cut = [ingest for ingest in receiving if ingest.id not in kept]
     for ingest in cut:
         end(custodian, ingest.id, ingest.identifier, custodian.agent, _cut_off())
         log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="interrupted")

@@ -106,10 +106,38 @@ class Intake:
         Raises Invalid (with every fault), Conflict, Full, Unreachable, Interrupted; then nothing of it is stored, its
         staging is empty, and the ingest says why.
         """
-        custodian = self._custodian
-        with custodian.catalogue.write() as tx:
+        with self._custodian.catalogue.write() as tx:
             agency = request.descriptive.agency
             ingests.begin(tx, request.ingest_id, request.identifier, request.agent, agency)
+        return self._attempt(request, body)
+
+    def take_in(self, request: DepositRequest, body: ReadableStream) -> Accepted:
+        """As :meth:`receive`, for a body that is all here (an upload's) and an ingest that is RECEIVING.
+
+        Where it fails for a reason of ours (no volume, no room, a stop) the ingest stays RECEIVING, or is settled as
+        stored: it can be tried again with the same bytes.
+        """
+        return self._attempt(request, body, again=True)
+
+    def check(self, request: DepositRequest) -> Version | None:
+        """Refuse before the body what cannot become a version whatever the body holds; return the newest version.
+
+        Raises Invalid (a state secret), Conflict (``identifier-taken``, ``precondition-failed``), and what the batch
+        that it names refuses.
+        """
+        return self._examine(request)[2]
+
+    def _examine(self, request: DepositRequest) -> tuple[DepositRequest, batches.Admission | None, Version | None]:
+        secrecy.check(request.descriptive, request.metadata)
+        request, admission = self._admit(request)
+        with self._custodian.catalogue.read() as tx:
+            _check_owner(request, packages.get(tx, request.identifier))
+            head = packages.head(tx, request.identifier)
+        _check_precondition(request, head)
+        return request, admission, head
+
+    def _attempt(self, request: DepositRequest, body: ReadableStream, *, again: bool = False) -> Accepted:
+        custodian = self._custodian
         counted = CountedStream(body)
         outcome = DepositOutcome.FAILED
         try:
@@ -121,21 +149,17 @@ class Intake:
                 outcome = DepositOutcome.REFUSED
             elif isinstance(error, Interrupted):
                 outcome = DepositOutcome.INTERRUPTED
-            self._refuse(request, error)
+            self._end(request, error, again=again)
             raise
         except Exception as error:
-            self._refuse(request, VaultError(f"An unforeseen fault ended the deposit ({type(error).__name__})."))
+            told = VaultError(f"An unforeseen fault ended the deposit ({type(error).__name__}).")
+            self._end(request, told, again=again)
             raise
         finally:
             custodian.telemetry.deposit(outcome, counted.count)
 
     def _receive(self, request: DepositRequest, body: ReadableStream) -> Accepted:
-        secrecy.check(request.descriptive, request.metadata)
-        request, admission = self._admit(request)
-        with self._custodian.catalogue.read() as tx:
-            _check_owner(request, packages.get(tx, request.identifier))
-            head = packages.head(tx, request.identifier)
-        _check_precondition(request, head)
+        request, admission, head = self._examine(request)
         number = 1 if head is None else head.number + 1
         volume, previous = choose_volume(self._custodian, request.descriptive, head, request.content_length or 0)
         algorithm = DigestAlgorithm(previous.digest_algorithm) if previous else self._custodian.settings.intake.digest
@@ -359,13 +383,17 @@ class Intake:
         for ingest in others:
             accession.settle(self._custodian, ingest)
 
-    def _refuse(self, request: DepositRequest, error: VaultError) -> None:
-        """Write down why; if even that fails, the ingest is settled as interrupted later on."""
+    def _end(self, request: DepositRequest, error: VaultError, *, again: bool) -> None:
+        """Write down why; if even that fails, the ingest is settled as interrupted later on.
+
+        ``again``: what failed for a reason of ours is tried again, so it has not ended.
+        """
         custodian = self._custodian
+        last = not again or isinstance(error, Refused)
         with contextlib.suppress(VaultError), custodian.locks.hold(request.identifier):
             with custodian.catalogue.read() as tx:
                 ingest = ingests.get(tx, request.ingest_id)
-            if ingest is not None and ingest.state is IngestState.RECEIVING:
+            if ingest is not None and ingest.state is IngestState.RECEIVING and last:
                 accession.end(custodian, ingest.id, request.identifier, request.agent, error)
             elif ingest is not None and ingest.state is IngestState.PREPARED:
                 # The rename may have happened. That is settled by looking, not by guessing; now if the volume

@@ -5,6 +5,7 @@
     vault-volume.json   which volume this is
     ocfl/               the storage root: one object per package, one OCFL version per package version
     staging/            parts being built; worth nothing after a crash
+    uploads/            bytes of resumable deposits on their way; made when the first comes
     evidence/LABEL/     damaged bytes that were set aside: about.json, and object/ with what stood in the object
     node/               ledger checkpoints, catalogue backups
 """
@@ -35,6 +36,7 @@ from vault.volumes.directory_placing import ABOUT, EVIDENCE, KEPT, OCFL, object_
 from vault.volumes.directory_staging import STAGING, DirectoryStaging, SyncHow
 from vault.volumes.identity import IDENTITY_FILE, IDENTITY_LIMIT, identity_bytes, parse_identity
 from vault.volumes.medium import Progress, never_cancelled, no_progress, read_chunks
+from vault.volumes.spool import Spool
 from vault.volumes.tree import Tree
 
 __all__ = ["EVIDENCE", "NODE", "OCFL", "STAGING", "DirectoryVolume"]
@@ -192,6 +194,10 @@ class DirectoryVolume:
             return Probe(Condition.OFFLINE, str(describe_os_error(error, f"looking at {self.path}")))
 
     # --- building and placing
+
+    def spool(self) -> Spool:
+        """The resumable deposits on their way that this volume keeps."""
+        return Spool(self.session, self.name, self._reserve_bytes)
 
     def stage(self, token: str, number: int) -> Staging:
         """See the protocol."""
