@@ -237,7 +237,7 @@ def test_a_checksum_is_of_the_request_and_not_of_the_whole(bench):
 def test_the_request_survives_its_row(bench):
     said = {"kind": "file", "filename": "x.tar", "digests": {"sha-256": "00" * 32}, "must_be_new": True}
     upload_id = begin(bench, "gói", 10, metadata={"box": "12"}, **said)
-    from vault.intake.uploads import request_of
+    from vault.intake.request import request_of
 
     found = request_of(bench.running.uploads.find(upload_id, AGENT))
     expected = DepositRequest("gói", upload_id, AGENT, content_length=10, metadata={"box": "12"}, **said)

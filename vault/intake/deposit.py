@@ -17,8 +17,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 import structlog
 
@@ -36,10 +35,10 @@ from vault.intake.accession import Prepared
 from vault.intake.body import CountedStream, HashedBody
 from vault.intake.choice import choose_volume
 from vault.intake.describe import note_of, with_bag_info
-from vault.intake.unpack import RESERVED, Kind, StoredFile, Unpacked, Unpacker
+from vault.intake.request import Accepted, DepositRequest
+from vault.intake.unpack import RESERVED, StoredFile, Unpacked, Unpacker
 from vault.model import (
     CopyState,
-    Descriptive,
     DigestAlgorithm,
     IngestState,
     Json,
@@ -52,46 +51,14 @@ from vault.telemetry import DepositOutcome
 from vault.volumes import directory_check
 from vault.volumes.base import Part, Staging
 
+__all__ = ["HASHLIB_NAMES", "Accepted", "DepositRequest", "Intake", "content_digest_of"]
+
 log = structlog.get_logger(__name__)
 
 HASHLIB_NAMES = {"sha-256": "sha256", "sha-512": "sha512"}
 """Digest names of RFC 9530 that are checked, and what hashlib calls them."""
 
 _STANDING = (CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT)
-
-
-@dataclass(frozen=True)
-class DepositRequest:
-    """What a depositor asks for. ``digests`` are those declared for the body: "sha-256" -> hexadecimal.
-
-    ``if_match`` is the number of the version that the deposit follows, "*" for whichever it is, None where the
-    package must be new; ``must_be_new`` refuses even the same content under a known identifier. ``bound``: they
-    may only touch packages of the agency that ``descriptive`` names, and learn nothing of others.
-    """
-
-    identifier: str
-    ingest_id: str
-    agent: str
-    kind: Kind = "auto"
-    filename: str = ""
-    content_length: int | None = None
-    digests: Mapping[str, str] = field(default_factory=dict)
-    if_match: int | Literal["*"] | None = None
-    must_be_new: bool = False
-    descriptive: Descriptive = field(default_factory=Descriptive)
-    metadata: Mapping[str, Json] = field(default_factory=dict)
-    bound: bool = False
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """What became of it. ``created``: a version was made; else the same content was here already."""
-
-    ingest_id: str
-    identifier: str
-    version: int
-    created: bool
-    receipt: Mapping[str, Json] | None
 
 
 class Intake:

@@ -21,7 +21,8 @@ from vault.depositing import Upload
 from vault.errors import Corrupted, Interrupted, NotFound, Refused, VaultError
 from vault.intake import accession
 from vault.intake.deposit import Intake
-from vault.intake.uploads import Uploads, request_of
+from vault.intake.request import request_of
+from vault.intake.uploads import Uploads
 from vault.model import IngestState
 
 log = structlog.get_logger(__name__)

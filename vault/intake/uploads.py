@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -27,7 +27,8 @@ from vault.formats.archive import ReadableStream
 from vault.intake import accession
 from vault.intake.choice import choose_volume
 from vault.intake.deposit import DepositRequest, Intake
-from vault.model import Descriptive, Ingest, IngestState, Json
+from vault.intake.request import request_as_json
+from vault.model import Ingest, IngestState, Json
 from vault.volumes.directory import DirectoryVolume
 from vault.volumes.spool import Spool, SpoolFile
 
@@ -64,23 +65,6 @@ class _Turn:
     lock: threading.Lock
     users: int = 0
     interrupt: Interrupt | None = None
-
-
-def request_as_json(request: DepositRequest) -> dict[str, Json]:
-    """For the upload's row."""
-    return asdict(request)
-
-
-def request_of(upload: Upload) -> DepositRequest:
-    """What is to be done with the bytes of an upload."""
-    known = {field.name for field in fields(DepositRequest)}
-    said = {key: value for key, value in upload.request.items() if key in known}
-    described = said.pop("descriptive", None)
-    names = {field.name for field in fields(Descriptive)}
-    pairs = described.items() if isinstance(described, Mapping) else ()
-    request = DepositRequest(**said)  # type: ignore[arg-type]  # what request_as_json wrote
-    descriptive = Descriptive(**{key: value for key, value in pairs if key in names})  # type: ignore[arg-type]
-    return replace(request, ingest_id=upload.id, content_length=upload.length, descriptive=descriptive)
 
 
 class Uploads:
