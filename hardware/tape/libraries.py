@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from hardware.tape.held import DrivePort
 from hardware.tape.library import Library, NewSession
+from hardware.tape.mounted_session import MountedSession
 from hardware.tape.own_session import OwnSession
 from hardware.tape.patience import Patience
 from hardware.tape.session import CartridgeSession
+from hardware.tape.tools.acts import Tools
 from hardware.tape.virtual import VirtualChanger
 from hardware.tape.virtual_drive import VirtualPort
 
@@ -41,5 +43,14 @@ def own_sessions(spool: str | os.PathLike[str] | None = None) -> NewSession:
 
     def begin(port: DrivePort, barcode: str, ended: Callable[[], None]) -> CartridgeSession:
         return OwnSession(port, barcode, spool=spool, ended=ended)
+
+    return begin
+
+
+def mounted_sessions(tools: Tools, spool: str | os.PathLike[str] | None = None) -> NewSession:
+    """Sessions that the reference tools write; for real drives, and for virtual cartridges (backend ``file``)."""
+
+    def begin(port: DrivePort, barcode: str, ended: Callable[[], None]) -> CartridgeSession:
+        return MountedSession(port, barcode, tools, spool=spool, ended=ended)
 
     return begin

@@ -1,8 +1,11 @@
 """Libraries with cartridges in them, and sessions of each kind."""
 
+import os
+
 import pytest
 
-from hardware.tape.libraries import own_sessions, virtual_library
+from hardware.tape.libraries import mounted_sessions, own_sessions, virtual_library
+from hardware.tape.tools.acts import Tools
 from hardware.tape.virtual import VirtualChanger
 from tests.support.tape_faults import session_lost, set_tab
 
@@ -51,9 +54,28 @@ class Rig:
         return session_lost(self.cartridge(barcode))
 
 
-@pytest.fixture(params=["own"])
-def rig(request, tmp_path):
-    """A library whose sessions write by our own writer."""
+def tools_in(path):
+    """The reference tools with their file backend; skips the test where they are not installed."""
+    tools = Tools(str(path / "work"), str(path / "mounts"), folder=os.environ.get("KHOSO_LTFS_BIN", ""), backend="file")
+    if tools.missing():
+        pytest.skip("the reference LTFS is not on PATH, and KHOSO_LTFS_BIN does not name its folder")
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+        pytest.skip("the reference LTFS mounts by /dev/fuse, as root")
+    return tools
+
+
+@pytest.fixture
+def own_rig(tmp_path):
+    """A library whose sessions write by our own writer, for faults of the drive below it."""
     found = Rig(tmp_path, own_sessions(tmp_path))
+    yield found
+    found.close()
+
+
+@pytest.fixture(params=["own", "mounted"])
+def rig(request, tmp_path):
+    """A library whose sessions write by our own writer, or by the reference tools."""
+    sessions = own_sessions(tmp_path) if request.param == "own" else mounted_sessions(tools_in(tmp_path), tmp_path)
+    found = Rig(tmp_path, sessions)
     yield found
     found.close()

@@ -45,7 +45,8 @@ def attempt(session, uuid):
 
 
 @pytest.mark.parametrize("fault", [*ERRORS, DriveFault.EARLY_WARNING, DriveFault.LIES])
-def test_at_every_record_and_mark_of_a_session(rig, fault):
+def test_at_every_record_and_mark_of_a_session(own_rig, fault):
+    rig = own_rig
     session, uuid = rig.formatted()
     write(session, uuid, OLD)
     with drive_fault() as watch, rig.kept():

@@ -216,8 +216,9 @@ def test_a_cartridge_that_is_full_keeps_what_fitted(rig):
     assert held(session) == whole
     assert session.recognise().clean
     # It takes no more, and says so before anything is written.
-    with session.open_for_writing(uuid) as writing, pytest.raises(TapeFull):
+    with pytest.raises(TapeFull), session.open_for_writing(uuid) as writing:
         writing.create("more", length=32 << 20)
+    assert held(session) == whole
 
 
 def test_a_cleaning_cartridge_is_no_data_cartridge(rig):
