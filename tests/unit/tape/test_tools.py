@@ -63,7 +63,10 @@ class StandIn:
 
 @pytest.fixture
 def standin(tmp_path, monkeypatch):
-    return StandIn(tmp_path, monkeypatch)
+    yield StandIn(tmp_path, monkeypatch)
+    point = tmp_path / "mounts" / "drive-0"
+    if is_mount_point(str(point)):
+        subprocess.run(["umount", "-l", str(point)], check=True)
 
 
 needs_mounts = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
@@ -85,7 +88,7 @@ def test_formatting_is_done_when_it_ends_well_and_says_so(standin):
         ([["signal", "SIGKILL"]], ToolCrashed, "SIGKILL"),
         ([["say", "LTFS15024I Medium formatted successfully."], ["exit", 0]], ToolCrashed, "UUID"),
         ([["say", "LTFS15047E Medium is already formatted (0)."], ["exit", 16]], Refused, "formatted already"),
-        ([["say", "LTFS30061E x"], ["say", "LTFS11095E Cannot format"], ["exit", 1]], WriteProtected, "write-protected"),
+        ([["say", "LTFS30061E x"], ["say", "LTFS11095E y"], ["exit", 1]], WriteProtected, "write-protected"),
         ([["say", "nobody foresaw this"], ["exit", 7]], ToolCrashed, "nobody foresaw this"),
     ],
 )  # fmt: skip
