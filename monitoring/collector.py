@@ -82,7 +82,8 @@ class Collector(BaseCollector):
 
     ``configured`` are the names of the volumes that should be there; one that the catalogue never met is unknown.
     ``intervals`` says how often each kind of scheduled work should run. ``stalled`` counts the running tasks that do
-    not move. What was seen of a volume longer than ``probe_valid`` ago is no longer known.
+    not move; ``certificate`` says when the API's certificate ends. What was seen of a volume longer than
+    ``probe_valid`` ago is no longer known.
     """
 
     def __init__(
@@ -93,12 +94,14 @@ class Collector(BaseCollector):
         configured: Iterable[str] = (),
         intervals: Mapping[str, timedelta] | None = None,
         stalled: Callable[[], int] | None = None,
+        certificate: Callable[[], datetime | None] | None = None,
         probe_valid: timedelta = timedelta(minutes=5),
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._telemetry = telemetry
         self._intervals = dict(intervals or {})
         self._stalled = stalled
+        self._certificate = certificate
         self._errors = 0
         self._memory = _Memory(probe_valid, frozenset(configured))
         self._reading = _SingleFlight(lambda: _read(catalogue, self._memory), patience)
@@ -125,6 +128,9 @@ class Collector(BaseCollector):
             samples.add(metrics.SCHEDULE_INTERVAL, interval.total_seconds(), kind)
         if self._stalled is not None:
             samples.add(metrics.TASKS_STALLED, self._stalled())
+        expires = self._certificate() if self._certificate is not None else None
+        if expires is not None:
+            samples.add(metrics.CERTIFICATE_EXPIRY, expires.timestamp())
         yield from samples.families()
 
 

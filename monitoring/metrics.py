@@ -87,6 +87,10 @@ RECEIPTS_OLDEST: Final = _gauge(
     "receipts_oldest_pending_timestamp_seconds", "When the deposit began that has waited longest for its receipt."
 )
 
+CERTIFICATE_EXPIRY: Final = _gauge(
+    "api_certificate_expiry_timestamp_seconds", "When the certificate that the API shows ends."
+)
+
 EVIDENCE: Final = _gauge("evidence_kept", "Damaged copies set aside that no operator has released.")
 
 LEDGER_EVENTS: Final = _counter("ledger_events", "Events in the ledger.")

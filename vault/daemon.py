@@ -22,6 +22,7 @@ import uvloop
 from monitoring.collector import Collector, Exporter
 from vault import __version__, logs
 from vault.api.app import create_app
+from vault.api.door import Door
 from vault.api.parts import NodeParts
 from vault.api.server import Server
 from vault.config import Settings, check_machine, find_config, load_settings
@@ -107,6 +108,9 @@ async def _doors(node: Node, notifier: Notifier) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop.set)
     loop_beat = Beat()
+    door = Door(node.settings.api.tls.files)
+    server = Server(create_app(_parts(node, door)), node.settings, door=door)
+    loop.add_signal_handler(signal.SIGHUP, server.ask_to_renew)
     beating = asyncio.create_task(keep_beating(loop_beat))
     watchdog = Watchdog.from_environment(
         notifier,
@@ -116,7 +120,6 @@ async def _doors(node: Node, notifier: Notifier) -> None:
             "catalogue": RoundTrip(node.ask_catalogue, "watchdog-catalogue").age,
         },
     )
-    server = Server(create_app(_parts(node)), node.settings)
     serving = asyncio.create_task(server.serve())
     started = asyncio.create_task(server.started())
     done, _ = await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -139,7 +142,7 @@ async def _doors(node: Node, notifier: Notifier) -> None:
         await beating
 
 
-def _parts(node: Node) -> NodeParts:
+def _parts(node: Node, door: Door) -> NodeParts:
     custody = node.settings.custody
     exporter = Exporter(
         Collector(
@@ -153,6 +156,7 @@ def _parts(node: Node) -> NodeParts:
                 "checkpoint": custody.checkpoint_interval,
                 BACKUP_SCHEDULE: custody.backup_interval,
             },
+            certificate=lambda: door.expires,
             stalled=lambda: len(node.dispatcher.stalled(STALLED_AFTER)),
         )
     )

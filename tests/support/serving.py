@@ -92,6 +92,8 @@ class Running:
     base: str
     socket: Path
     tokens: dict[str, str]
+    server: Server | None = None
+    loop: asyncio.AbstractEventLoop | None = None
 
     def client(self, *scopes: str, **options) -> httpx.Client:
         """Over TCP, with a token of these scopes; with none of them, without a token."""
@@ -163,11 +165,13 @@ def served(root: Path, **more: str) -> Iterator[Running]:
         )
     )
     begun = threading.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
     server = Server(app, settings, on_started=begun.set)
     server.bind()
 
     def serve() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            loops.append(runner.get_loop())
             runner.run(server.serve())
 
     thread = threading.Thread(target=serve, name="server")
@@ -181,7 +185,8 @@ def served(root: Path, **more: str) -> Iterator[Running]:
         )
     }  # fmt: skip
     try:
-        yield Running(node, app, root, f"http://{server.address}", socket, secrets)
+        scheme = "http" if settings.api.tls.files is None else "https"
+        yield Running(node, app, root, f"{scheme}://{server.address}", socket, secrets, server, loops[0])
     finally:
         server.ask_to_stop()
         thread.join(30)

@@ -7,6 +7,7 @@ decided by its mode and group. Everybody else shows a token.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
-from vault.api.peer import login_of
+from vault.api.peer import groups_of, login_of
 from vault.api.problems import PROBLEMS
 from vault.catalog import tokens
 from vault.catalog.engine import Catalogue
@@ -50,9 +51,19 @@ class Principal:
         return "" if self.token is None else self.token.agency
 
 
-def local_operator(uid: int) -> Principal:
-    """Who came over the Unix socket."""
-    return Principal(f"user:{login_of(uid)}", ALL_SCOPES)
+def local_operator(uid: int, operators: Sequence[str] = ()) -> Principal:
+    """Who came over the Unix socket. ``operators`` are the logins and %groups who may; where it names nobody, all who
+    can open the socket. root and the daemon's own user may in any case. Raises Forbidden (``not-an-operator``)."""
+    login = login_of(uid)
+    if operators and uid not in (0, os.geteuid()) and login not in operators:
+        groups = {f"%{name}" for name in groups_of(uid)}
+        if groups.isdisjoint(operators):
+            raise Forbidden(
+                f"The user {login} may not use this node's socket.",
+                remedy="Be added to [api] operators, or to one of the groups that it names; or use a token.",
+                code="not-an-operator",
+            )
+    return Principal(f"user:{login}", ALL_SCOPES)
 
 
 def identify(catalogue: Catalogue, authorization: list[str], address: str) -> Principal:

@@ -20,6 +20,7 @@ from vault.api.auth import PRINCIPAL, Principal, identify, local_operator, not_v
 from vault.api.limits import Limits
 from vault.api.peer import PEER_UID
 from vault.api.problems import bad_request, unforeseen
+from vault.api.proxies import come_from
 from vault.api.under_way import UnderWay
 from vault.api.visit import Visit, is_upload
 from vault.catalog.engine import Catalogue
@@ -54,6 +55,8 @@ class Gate:
         self._catalogue = catalogue
         self._idle_seconds = api.idle_timeout.total_seconds()
         self._min_rate = api.min_rate
+        self._operators = api.operators
+        self._proxies = [ipaddress.ip_network(one) for one in api.trusted_proxies]
         self._limits = limits
         self._under_way = under_way
         self._lookups = asyncio.Semaphore(MOST_LOOKUPS)
@@ -67,6 +70,7 @@ class Gate:
         try:
             # Routes are matched on what came over the wire: an identifier is decoded once, by us, and strictly.
             scope["path"] = scope["raw_path"].decode("ascii") if scope.get("raw_path") else scope["path"]
+            come_from(scope, self._proxies)
             _check_query(scope)
             _override_method(scope)
             scope[PRINCIPAL] = principal = await self._who(scope)
@@ -112,7 +116,7 @@ class Gate:
     async def _who(self, scope: Scope) -> Principal | None:
         uid = scope.get(PEER_UID)
         if uid is not None:
-            return local_operator(uid)
+            return local_operator(uid, self._operators)
         authorization = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
         if scope["path"] in _OPEN and not authorization and _is_loopback(scope):
             return None

@@ -7,7 +7,10 @@ SO_PEERCRED) and ``khoso.abort`` (ends the connection at once, so that a client 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import grp
 import json
+import os
 import pwd
 import socket
 import struct
@@ -16,13 +19,20 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vault.api.problems import MEDIA_TYPE, document_of
-from vault.errors import Invalid
+from vault.errors import Invalid, Unreachable, VaultError
 
 PEER_UID: Final = "khoso.peer_uid"
 ABORT: Final = "khoso.abort"
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Request line and headers together. An identifier of 1,024 bytes takes 3 KiB at most."""
+
+MAX_HEADERS: Final = 100
+MAX_TRAILER_BYTES: Final = 8 * 1024
+"""Fields after a chunked body. Nothing here reads them; they are bounded and thrown away (RFC 9110, section 6.5.1)."""
+
+MAX_FRAMING_BYTES: Final = 64 * 1024
+"""So much may come within a chunked body without a byte of it: chunk extensions, or a trailer without an end."""
 
 HEAD_SECONDS: Final = 20.0
 """So long a client may take to send a head, from its first byte or, on a new connection, from the start."""
@@ -51,21 +61,69 @@ def login_of(uid: int) -> str:
         return str(uid)
 
 
+def groups_of(uid: int) -> set[str]:
+    """Return the names of the groups that a user is in; none where the user has no entry."""
+    try:
+        entry = pwd.getpwuid(uid)
+        numbers = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    except (KeyError, OSError):
+        return set()
+    found = set()
+    for number in numbers:
+        with contextlib.suppress(KeyError):
+            found.add(grp.getgrgid(number).gr_name)
+    return found
+
+
 class PeerProtocol(HttpToolsProtocol):
     """One connection."""
 
+    most_connections: int = 512
+    """From the network, in all. The local socket is not counted: the operator always gets in."""
+
     _uid: int | None = None
+    idle_since: float = 0.0
+    """Since when no request is under way, in the time of the event loop."""
     _head_open: bool = True
     _head_bytes: int = 0
     _head_too_large: bool = False
     _refused: bool = False
+    _fields: int = 0
+    _trailer_bytes: int = 0
+    _framing_bytes: int = 0
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         super().connection_made(transport)
         self._uid = peer_uid(transport)
+        self.idle_since = self.loop.time()
+        if self._uid is None and not self._has_room():
+            self._refuse(_crowded(), b"503 Service Unavailable")
+            return
         self._await_head()
+
+    def _has_room(self) -> bool:
+        """Whether one more connection from the network is within bounds; the one idle for longest goes for it."""
+        others = [one for one in self.connections if isinstance(one, PeerProtocol) and one.is_remote]
+        if len(others) <= self.most_connections:
+            return True
+        idle = min((one for one in others if one is not self and one.is_idle), key=_idle_since, default=None)
+        if idle is None:
+            return False
+        idle.transport.close()
+        return True
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it came over the network."""
+        return self._uid is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way: it waits for another, or for the end of a head."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return (cycle is None or cycle.response_complete) and not self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -77,15 +135,40 @@ class PeerProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._head_bytes = self._head_bytes + len(data) if self._head_open else 0
+        self._framing_bytes += len(data)
         super().data_received(data)
-        if self._head_open and self._head_bytes > MAX_HEAD_BYTES and not self._refused:
+        if self._is_refused():
+            return
+        if self._head_open and self._head_bytes > MAX_HEAD_BYTES:
             self._head_too_large = True
             self.send_400_response("")
+        elif not self._head_open and self._framing_bytes > MAX_FRAMING_BYTES + len(data):
+            # Less what came with the last bytes of the body: those count as they come, in blocks.
+            self.send_400_response("")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools. What comes after a body is no part of the head: it is counted and forgotten."""
+        if not self._head_open:
+            self._trailer_bytes += len(name) + len(value) + 4
+            if self._trailer_bytes > MAX_TRAILER_BYTES:
+                raise ValueError("trailer too large")
+            return
+        self._fields += 1
+        if self._fields > MAX_HEADERS:
+            self._head_too_large = True
+            raise ValueError("too many headers")
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        self._framing_bytes = 0
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         """See httptools."""
         super().on_message_begin()
         self._head_open = True
+        self._fields = self._trailer_bytes = 0
         self._await_head()
 
     def on_headers_complete(self) -> None:
@@ -96,11 +179,17 @@ class PeerProtocol(HttpToolsProtocol):
         if size > MAX_HEAD_BYTES:
             self._head_too_large = True
             raise ValueError("head too large")
+        self._framing_bytes = 0
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # ASGI lets servers add members of their own
         scope[ABORT] = self._abort
         if self._uid is not None:
             scope[PEER_UID] = self._uid
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """See uvicorn."""
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """See httptools."""
@@ -115,6 +204,9 @@ class PeerProtocol(HttpToolsProtocol):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 
+    def _is_refused(self) -> bool:
+        return self._refused
+
     def _answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and cycle.response_started and not cycle.response_complete
@@ -123,17 +215,19 @@ class PeerProtocol(HttpToolsProtocol):
         """Answer what is not HTTP, or too much of it, with a problem document, and hang up."""
         del msg
         if self._head_too_large:
-            message, code = f"The head of the request is larger than {MAX_HEAD_BYTES} bytes.", "headers-too-large"
+            message = f"The head of the request has over {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} fields."
+            code = "headers-too-large"
         else:
             message, code = "What was sent is not HTTP/1.1.", "bad-request"
-        error = Invalid(message, remedy="Look at the client.", code=code)
-        document = document_of(error)
-        body = json.dumps(document).encode()
+        reason = b"431 Request Header Fields Too Large" if self._head_too_large else b"400 Bad Request"
+        self._refuse(Invalid(message, remedy="Look at the client.", code=code), reason)
+
+    def _refuse(self, error: VaultError, reason: bytes) -> None:
+        body = json.dumps(document_of(error)).encode()
         if self._answering():
             # In the midst of an answer: another one cannot begin.
             self._abort()
             return
-        reason = b"431 Request Header Fields Too Large" if self._head_too_large else b"400 Bad Request"
         self.transport.write(
             b"HTTP/1.1 %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (reason, MEDIA_TYPE.encode(), len(body), body)
@@ -141,7 +235,8 @@ class PeerProtocol(HttpToolsProtocol):
         # Closed a moment later: a client that still sends would get a reset, and lose the answer that came before it.
         self._refused = True
         self._head_came()
-        self.transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _await_head(self) -> None:
@@ -157,3 +252,15 @@ class PeerProtocol(HttpToolsProtocol):
         self._head_timer = None
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def _idle_since(one: PeerProtocol) -> float:
+    return one.idle_since
+
+
+def _crowded() -> VaultError:
+    return Unreachable(
+        "As many connections as this node takes are open.",
+        remedy="Come again in a while, with fewer connections; the operator can raise api.max_connections.",
+        code="too-many-connections",
+    )

@@ -19,6 +19,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from vault.api.door import Door
 from vault.api.peer import PeerProtocol
 from vault.config import Address, Settings
 from vault.durable import describe_os_error
@@ -34,8 +35,12 @@ GRACE: Final = timedelta(seconds=20)
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handlers, that says when it is ready."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, door: Door, most_connections: int, on_started: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._door = door
+        self._most_connections = most_connections
         self._on_started = on_started
 
     @contextlib.contextmanager
@@ -43,8 +48,20 @@ class _Uvicorn(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """The first socket is the door to the network; the other is the local one, which needs no TLS."""
+        assert sockets is not None  # noqa: S101 - Server gives both
+        await super().startup(sockets[1:])
+        await self._door.open(sockets[0], self._connection, self.config.backlog)
         self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._door.close()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> asyncio.Protocol:
+        made = PeerProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        made.most_connections = self._most_connections
+        return made
 
 
 class Server:
@@ -59,10 +76,12 @@ class Server:
         app: ASGIApp,
         settings: Settings,
         *,
+        door: Door | None = None,
         grace: timedelta = GRACE,
         on_started: Callable[[], None] = lambda: None,
     ) -> None:
         self._api = settings.api
+        self.door = Door(settings.api.tls.files) if door is None else door
         self._sockets: list[socket.socket] = []
         self._socket_inode: tuple[int, int] | None = None
         self._on_started = on_started
@@ -80,7 +99,7 @@ class Server:
             timeout_keep_alive=int(max(5.0, settings.api.idle_timeout.total_seconds())),
             timeout_graceful_shutdown=int(grace.total_seconds()),
         )
-        self._server = _Uvicorn(config, self._begun)
+        self._server = _Uvicorn(config, self.door, settings.api.max_connections, self._begun)
 
     def bind(self) -> None:
         """Take the address and the socket's path. Raises ConfigError."""
@@ -105,9 +124,11 @@ class Server:
         """Serve in the running event loop until :meth:`stop`; then finish what is under way, within the grace."""
         if not self._sockets:
             self.bind()
+        watching = asyncio.create_task(self.door.watch())
         try:
             await self._server.serve(sockets=list(self._sockets))
         finally:
+            watching.cancel()
             for one in self._sockets:
                 one.close()
             self._sockets = []
@@ -120,6 +141,10 @@ class Server:
     async def stop(self) -> None:
         """Take no more requests, finish those under way, and return from ``serve``, which is not waited for here."""
         self.ask_to_stop()
+
+    def ask_to_renew(self) -> None:
+        """Read the certificate's files anew; in the event loop. The answer to SIGHUP."""
+        self._renewing = asyncio.ensure_future(self.door.renew(always=True))
 
     def ask_to_stop(self) -> None:
         """As :meth:`stop`, from any thread."""

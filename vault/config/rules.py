@@ -19,12 +19,31 @@ def label(key: str, index: int, item: object) -> str:
 
 
 def check_api(api: ApiSettings, source: Source) -> Iterator[Problem]:
-    """A client cannot wait longer by default than it may at all."""
+    """A client cannot wait longer by default than it may at all; whoever is reached over a network speaks TLS."""
     if api.wait > api.wait_max:
         what = f"it is longer than wait_max ({duration_text(api.wait_max)})"
         yield source.problem(
             ("api", "wait"), "api.wait", what, "shorten it, or raise wait_max", duration_text(api.wait)
         )
+    yield from _check_tls(api, source)
+
+
+def _check_tls(api: ApiSettings, source: Source) -> Iterator[Problem]:
+    tls = api.tls
+    for one, other in (("certificate", "key"), ("key", "certificate")):
+        if getattr(tls, one) is not None and getattr(tls, other) is None:
+            what, remedy = f"there is no {other} to it", f"add {other} = … to [api.tls]"
+            yield source.problem(("api", "tls", one), f"api.tls.{one}", what, remedy, str(getattr(tls, one)))
+    if tls.client_auth != "none" and tls.client_ca is None:
+        what, remedy = "nothing says whose certificates are good", "add client_ca = … to [api.tls]"
+        yield source.problem(("api", "tls", "client_auth"), "api.tls.client_auth", what, remedy, tls.client_auth)
+    if tls.client_auth != "none" and tls.certificate is None:
+        what, remedy = "clients can only show certificates over TLS", "add certificate = … and key = … to [api.tls]"
+        yield source.problem(("api", "tls", "client_auth"), "api.tls.client_auth", what, remedy, tls.client_auth)
+    if not api.listen.loopback and tls.files is None:
+        what = "other machines could reach it, and it would speak no TLS"
+        remedy = "set certificate and key in [api.tls], or listen on 127.0.0.1 and put a TLS proxy in front"
+        yield source.problem(("api", "listen"), "api.listen", what, remedy, str(api.listen))
 
 
 def check_intake(intake: IntakeSettings, source: Source) -> Iterator[Problem]:

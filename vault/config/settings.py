@@ -21,6 +21,7 @@ from vault.config.problem import Source
 from vault.errors import Invalid, NotFound
 from vault.model import Descriptive, DigestAlgorithm
 from vault.policy import Fixity, Match, Policy
+from vault.tls import TlsFiles
 from vault.units import Language, duration_text, parse_duration, parse_size
 
 CONFIG_FOLDER: Final = "config_folder"
@@ -131,13 +132,7 @@ def _listen(value: object) -> Address:
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", str(value))
     if not isinstance(value, str) or match is None or int(match[3]) > 65535:
         raise _fault("it is no HOST:PORT", 'write one such as "127.0.0.1:8420" or "[::1]:8420"')
-    address = Address(match[1] or match[2], int(match[3]))
-    if not address.loopback:
-        raise _fault(
-            "other machines could reach it, and this version speaks no TLS",
-            "listen on 127.0.0.1 and put a TLS proxy in front",
-        )
-    return address
+    return Address(match[1] or match[2], int(match[3]))
 
 
 def _url(value: object, info: ValidationInfo) -> str:
@@ -163,6 +158,21 @@ def _patterns(value: object) -> tuple[str, ...]:
     if not isinstance(patterns, list) or not patterns or not all(isinstance(one, str) and one for one in patterns):
         raise _fault("it is no pattern", 'write one such as "UBND-*", or a list of them')
     return tuple(patterns)
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise _fault("it is no list of networks", 'write one such as ["10.1.2.3/32", "::1/128"]')
+    try:
+        return tuple(str(ipaddress.ip_network(one)) for one in value)
+    except ValueError as error:
+        raise _fault(f"it is no network ({error})", 'write one such as "10.1.2.0/24" or "10.1.2.3"') from None
+
+
+def _logins(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip("%") for one in value):
+        raise _fault("it is no list of users", 'write logins, and groups with % before them: ["root", "%vault"]')
+    return tuple(value)
 
 
 def _algorithm(value: object) -> DigestAlgorithm:
@@ -207,10 +217,27 @@ class CatalogSettings(Section):
     url: Annotated[str, BeforeValidator(_url)] = ""
 
 
+class TlsSettings(Section):
+    """``[api.tls]``: what the daemon proves itself with, and whether clients must. Without it there is no TLS."""
+
+    certificate: AbsolutePath | None = None
+    key: AbsolutePath | None = None
+    client_ca: AbsolutePath | None = None
+    client_auth: Literal["none", "optional", "required"] = "none"
+
+    @property
+    def files(self) -> TlsFiles | None:
+        """The files; None where the daemon is to speak no TLS."""
+        if self.certificate is None or self.key is None:
+            return None
+        return TlsFiles(self.certificate, self.key, self.client_ca, self.client_auth)
+
+
 class ApiSettings(Section):
     """``[api]``: where the daemon can be spoken to. ``wait`` is how long a deposit is waited for unless the client
     says otherwise, up to ``wait_max``; ``idle_timeout`` ends connections on which nothing moves; ``min_rate`` in bytes
-    per second ends bodies that come slower, averaged over an ``idle_timeout``."""
+    per second ends bodies that come slower, averaged over an ``idle_timeout``. ``trusted_proxies`` (CIDR) may say from
+    whom a request comes; ``operators`` are who may use the socket: logins and %groups; empty: all who can open it."""
 
     listen: Annotated[Address, BeforeValidator(_listen)] = Address("127.0.0.1", 8420)
     socket: Annotated[Path, BeforeValidator(_socket)] = Path("/run/vault/vault.sock")
@@ -218,6 +245,10 @@ class ApiSettings(Section):
     wait_max: Duration = timedelta(minutes=10)
     idle_timeout: Duration = timedelta(seconds=60)
     min_rate: Size = 1000
+    max_connections: int = Field(default=512, ge=10, le=100_000)
+    trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = ()
+    operators: Annotated[tuple[str, ...], BeforeValidator(_logins)] = ()
+    tls: TlsSettings = TlsSettings()
 
 
 class IntakeSettings(Section):

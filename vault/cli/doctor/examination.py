@@ -26,6 +26,7 @@ def examine(config: Path, endpoint: Callable[[], Endpoint]) -> Iterator[Finding]
     if settings is not None:
         yield from node.state_folder(settings.node.state)
         yield node.key(settings.node.state)
+        yield from node.certificate(settings)
         newest, found = node.catalogue(settings)
         yield from found
     yield machine.clock(utcnow(), newest)

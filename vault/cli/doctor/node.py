@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from vault import __version__
@@ -21,9 +21,11 @@ from vault.errors import VaultError
 from vault.i18n import _, n_
 from vault.ledger import events
 from vault.signing import NodeKey
+from vault.tls import Certificate
 
 _ROOM = 10**9
 _LATE_SECONDS = 60
+_RENEW = timedelta(days=30)
 
 
 def configuration(path: Path) -> tuple[Settings | None, list[Finding]]:
@@ -34,6 +36,25 @@ def configuration(path: Path) -> tuple[Settings | None, list[Finding]]:
     return None, [
         Finding(Level.BAD, _("configuration"), str(problem).rpartition("; ")[0], problem.remedy) for problem in problems
     ]
+
+
+def certificate(settings: Settings) -> list[Finding]:
+    """Whether the certificate of the API can be used, and for how long; nothing where it speaks no TLS."""
+    files = settings.api.tls.files
+    if files is None:
+        return []
+    area = _("certificate")
+    try:
+        files.context()
+        found = Certificate.read(files.certificate)
+    except VaultError as error:
+        return [bad(area, error)]
+    left = found.not_after - utcnow()
+    what = _("The certificate {name} ends on {day:%Y-%m-%d}.").format(name=found.subject, day=found.not_after)
+    remedy = _("Renew it, put the new files in its place, then: systemctl reload vaultd")
+    if left <= timedelta(0):
+        return [Finding(Level.BAD, area, what, remedy)]
+    return [Finding(Level.NOTE, area, what, remedy) if left < _RENEW else Finding(Level.OK, area, what)]
 
 
 def state_folder(folder: Path) -> list[Finding]:

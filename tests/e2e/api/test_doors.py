@@ -1,0 +1,187 @@
+"""Bounds before anybody is known: trailers, fields, connections; and whose word counts on who asks."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.serving import Running, eventually, served
+from vault.api.auth import local_operator
+from vault.errors import Forbidden
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A node that takes few connections, behind proxies."""
+    api = 'max_connections = 10\ntrusted_proxies = ["127.0.0.1", "10.0.0.0/8"]'
+    with served(tmp_path_factory.mktemp("narrow"), api=api) as found:
+        yield found
+
+
+def connect(running: Running) -> socket.socket:
+    url = httpx.URL(running.base)
+    return socket.create_connection((url.host, url.port), 10)
+
+
+def ask(running: Running, data: bytes) -> tuple[int, dict]:
+    with connect(running) as connection:
+        connection.sendall(data)
+        return answer(connection)
+
+
+def answer(connection: socket.socket) -> tuple[int, dict]:
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def deposit_head(running: Running, identifier: str, more: str = "") -> bytes:
+    token = running.tokens["deposit+read"]
+    return (
+        f"PUT /v1/packages/{identifier} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n"
+        f"Transfer-Encoding: chunked\r\n{more}\r\n"
+    ).encode()
+
+
+def test_small_trailers_are_taken_and_forgotten(running: Running) -> None:
+    body = b"5\r\nhello\r\n0\r\nAuthorization: Bearer other\r\nX-Sum: 1\r\n\r\n"
+    assert ask(running, deposit_head(running, "trailer/1") + body)[0] == 201
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        b"0\r\n" + b"X-T: " + b"a" * 300_000 + b"\r\n\r\n",
+        b"0\r\n" + b"X-T: " + b"a" * 600_000,
+        b"0\r\n" + b"X: y\r\n" * 3000 + b"\r\n",
+        b"5;" + b"x" * 1_000_000 + b"\r\nhello\r\n0\r\n\r\n",
+    ],
+    ids=["one-long", "one-without-end", "many", "extension"],
+)
+def test_what_surrounds_a_chunked_body_is_bounded(running: Running, after: bytes) -> None:
+    with connect(running) as connection:
+        try:
+            connection.sendall(deposit_head(running, "trailer/2") + b"5\r\nhello\r\n" + after)
+            status, problem = answer(connection)
+        except OSError:
+            status, problem = 400, {"code": "bad-request"}
+    assert (status, problem["code"]) == (400, "bad-request")
+    with running.client("read") as client:
+        assert client.get("/v1/packages/trailer/2").status_code == 404
+
+
+def test_fields_of_a_head_are_counted(running: Running) -> None:
+    fields = "".join(f"X-{n}: y\r\n" for n in range(101))
+    status, problem = ask(running, f"GET /healthz HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode())
+    assert (status, problem["code"]) == (431, "headers-too-large")
+
+
+def test_connections_are_bounded_and_the_idle_go_first(narrow: Running) -> None:
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connect(narrow)) for _ in range(10)]
+        # Whoever says nothing goes for whoever asks, as often as it takes.
+        for _ in range(3):
+            client = stack.enter_context(httpx.Client(base_url=narrow.base, trust_env=False))
+            assert client.get("/healthz", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
+        closed = eventually(lambda: len(found := select.select(silent, [], [], 0)[0]) == 3 and found)
+        assert all(one.recv(1) == b"" for one in closed)
+        with narrow.local() as local:
+            assert local.get("/healthz").status_code == 200
+
+
+def test_who_cannot_be_let_in_is_told_so(narrow: Running) -> None:
+    with ExitStack() as stack:
+        token = narrow.tokens["operate"]
+        head = f"POST /v1/repairs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 9\r\n"
+        for _ in range(10):
+            one = stack.enter_context(connect(narrow))
+            one.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+            # From here on a request is under way: nobody goes for another.
+            assert one.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        status, problem = ask(narrow, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (status, problem["code"]) == (503, "too-many-connections")
+        with narrow.local() as local:
+            assert local.get("/healthz").status_code == 200
+    own = {"X-Forwarded-For": "127.0.0.1"}
+    eventually(lambda: httpx.get(narrow.base + "/healthz", headers=own, trust_env=False).status_code == 200)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seen"),
+    [
+        ({"X-Forwarded-For": "192.0.2.7"}, "192.0.2.7"),
+        ({"X-Forwarded-For": "203.0.113.9, 192.0.2.7"}, "192.0.2.7"),
+        ({"X-Forwarded-For": "192.0.2.7, 10.1.1.1"}, "192.0.2.7"),
+        ({"X-Forwarded-For": "192.0.2.7:4711"}, "192.0.2.7"),
+        ({"Forwarded": 'for=192.0.2.7;proto=https, for="10.1.1.1:99"'}, "192.0.2.7"),
+        ({"Forwarded": 'for="[2001:db8::1]:4711"'}, "2001:db8::1"),
+        ({}, "127.0.0.1"),
+    ],
+)
+def test_a_trusted_proxy_says_who_asks(narrow: Running, headers: dict[str, str], seen: str) -> None:
+    with narrow.local() as local:
+        name = f"net-{abs(hash(str(headers)))}"
+        made = local.post(
+            "/v1/tokens",
+            json={"name": name, "scopes": ["read"], "networks": [f"{seen}/{128 if ':' in seen else 32}"]},
+        )
+    bearer = {"Authorization": f"Bearer {made.json()['token']}"}
+    with httpx.Client(base_url=narrow.base, headers=bearer, trust_env=False) as client:
+        assert client.get("/v1/packages", headers=headers).status_code == 200
+        other = {"X-Forwarded-For": "198.51.100.1"}
+        assert client.get("/v1/packages", headers=other).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "somebody"},
+        {"Forwarded": "by=x"},
+        {"Forwarded": "for=_hidden"},
+        {"X-Forwarded-For": "192.0.2.7", "Forwarded": "for=192.0.2.8"},
+    ],
+)
+def test_a_proxy_that_says_nothing_sensible_is_not_believed(narrow: Running, headers: dict[str, str]) -> None:
+    with narrow.client("read") as client:
+        refused = client.get("/v1/packages", headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad-forwarded")
+
+
+def test_nobody_else_says_who_asks(running: Running) -> None:
+    """Else whoever comes over the network would use a token that is bound to another one."""
+    with running.client() as client:
+        assert client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 200
+    with running.local() as local:
+        made = local.post("/v1/tokens", json={"name": "elsewhere-2", "scopes": ["read"], "networks": ["192.0.2.7/32"]})
+    headers = {"Authorization": f"Bearer {made.json()['token']}", "X-Forwarded-For": "192.0.2.7"}
+    assert httpx.get(running.base + "/v1/packages", headers=headers, trust_env=False).status_code == 401
+
+
+def test_metrics_are_open_from_this_machine_only(narrow: Running) -> None:
+    with narrow.client() as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 401
+
+
+def test_the_socket_is_for_those_who_are_named(tmp_path: Path) -> None:
+    me = getpass.getuser()
+    assert local_operator(0, ["nobody-else"]).agent == "user:root"
+    with pytest.raises(Forbidden, match="may not use"):
+        local_operator(65534, ["root", "%no-such-group"])
+    assert local_operator(65534, ["nobody"]).agent == "user:nobody"
+    assert local_operator(65534, ["%nogroup"]).agent == "user:nobody"
+    with pytest.raises(Forbidden):
+        local_operator(987654, ["%nogroup"])
+    with served(tmp_path, api='operators = ["somebody"]') as running, running.local() as local:
+        # The user that the daemon runs as may in any case.
+        assert local.get("/v1/status").status_code == 200, me
