@@ -24,7 +24,7 @@ from vault.api.problems import bad_request, problem_response
 from vault.api.under_way import UnderWay
 from vault.api.visit import INSTANCE
 from vault.errors import Fault, Invalid, NotFound, Refused, VaultError
-from vault.wire_batches import BatchOrder
+from vault.wire.batches import BatchOrder
 
 PREFIX: Final = "/v1"
 _DESCRIPTION: Final = """A storage node of a digital archive: packages go in, receipts come out, copies are kept good.

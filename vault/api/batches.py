@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
 
-from vault import wire_batches as wire
+from vault import wire
 from vault.api import ownership, threads
 from vault.api.auth import MayDeposit, MayFollow, Principal, needs_scope
 from vault.api.openapi import PROBLEM
@@ -24,7 +24,7 @@ from vault.errors import Fault, Invalid, NotFound, Unreachable
 from vault.identifiers import parse_identifier
 from vault.intake.batches import Opening
 from vault.model import Scope
-from vault.wire import JsonObject
+from vault.wire.batches import MOST_BYTES
 
 router = APIRouter(tags=["batches"], responses=PROBLEM)
 
@@ -91,7 +91,7 @@ def _read_opening(body: bytes, who: Principal) -> Opening:
             faults.append(Fault("bad-batch", "it is on the list twice", f"items.{number}.identifier"))
         seen.add(identifier)
         items.append(ListedPackage(identifier, dict(listed.digests), listed.files, listed.bytes))
-    if max(sum(item.files for item in items), sum(item.bytes for item in items)) > wire.MOST_BYTES:
+    if max(sum(item.files for item in items), sum(item.bytes for item in items)) > MOST_BYTES:
         faults.append(Fault("bad-batch", "its numbers add up to more than JSON can say", "items"))
     if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in order.agency_name + order.registration_code):
         faults.append(Fault("bad-batch", "it has a control character", "agency_name"))
@@ -204,7 +204,7 @@ def close_batch(node: Node, who: MayFollow, batch_id: str, closing: wire.BatchCl
     summary="The signed receipt of a batch",
     responses={200: {"description": "The receipt, as it was signed.", "content": {"application/json": {}}}},
 )
-def get_batch_receipt(node: Node, who: MayFollow, batch_id: str) -> JsonObject:
+def get_batch_receipt(node: Node, who: MayFollow, batch_id: str) -> wire.JsonObject:
     """The receipt alone, as it was signed. It can be checked with ``vaultctl receipt verify``."""
     with node.catalogue.read() as tx:
         batch = _seen(tx, who, batch_id)

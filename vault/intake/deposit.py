@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -26,7 +25,6 @@ from vault.clock import to_text
 from vault.custody.context import Custodian
 from vault.errors import Conflict, Fault, Interrupted, Invalid, NotFound, Refused, Secret, Unreachable, VaultError
 from vault.formats.archive import ArchiveLimits, ReadableStream
-from vault.formats.bagit import BagReport
 from vault.formats.ocfl.building import first_version, next_version
 from vault.formats.ocfl.inventory import Inventory, User
 from vault.formats.ocfl.object_ids import object_id
@@ -34,7 +32,8 @@ from vault.intake import accession, batches, secrecy
 from vault.intake.accession import Prepared
 from vault.intake.body import CountedStream, HashedBody
 from vault.intake.choice import choose_volume
-from vault.intake.describe import note_of, with_bag_info
+from vault.intake.describe import with_bag_info
+from vault.intake.note import content_digest_of, deposit_note, validation_of
 from vault.intake.request import Accepted, DepositRequest
 from vault.intake.unpack import RESERVED, StoredFile, Unpacked, Unpacker
 from vault.model import (
@@ -46,7 +45,6 @@ from vault.model import (
     Version,
     Volume,
 )
-from vault.signing import canonical_json
 from vault.telemetry import DepositOutcome
 from vault.volumes import directory_check
 from vault.volumes.base import Part, Staging
@@ -216,9 +214,19 @@ class Intake:
         now = self._custodian.catalogue.clock()
         bag = unpacked.bag
         said = with_bag_info(request.descriptive, bag.bag_info if bag else ())
-        request = replace(request, descriptive=said.descriptive)
         note_path = f"v{staging.number}/content/{RESERVED}"
-        note = _deposit_note(request, unpacked, staging.number, digests, to_text(now), self._custodian)
+        facts: dict[str, Json] = {
+            "identifier": request.identifier,
+            "version": staging.number,
+            "kind": str(unpacked.kind),
+            "deposited": to_text(now),
+            "agent": request.agent,
+            "node": self._custodian.settings.node.name,
+            "ingest": request.ingest_id,
+            "filename": request.filename,
+            "digests": dict(digests),
+        }
+        note = deposit_note(facts, said.descriptive, request.metadata)
         sink = staging.create(note_path)
         try:
             sink.write(note)
@@ -269,7 +277,7 @@ class Intake:
             descriptive=said.descriptive,
             metadata={**request.metadata, **({"bag_info": [list(pair) for pair in bag.bag_info]} if bag else {})},
             agent=request.agent,
-            validation={} if bag is None else _validation(bag, said.warnings),
+            validation={} if bag is None else validation_of(bag, said.warnings),
         )
         return prepared, data
 
@@ -376,12 +384,6 @@ class Intake:
         )
 
 
-def content_digest_of(files: Mapping[str, StoredFile], algorithm: DigestAlgorithm) -> str:
-    """The digest that names a content whatever its packing: over the sorted logical paths with their digests."""
-    listed: list[Json] = [[logical, files[logical].digest] for logical in sorted(files) if logical != RESERVED]
-    return directory_check.digest_of(canonical_json(listed), algorithm)
-
-
 def _check_owner(request: DepositRequest, package: Package | None) -> None:
     """Refuse a bound depositor another agency's package, in words that tell nothing of it, whatever they send.
 
@@ -452,43 +454,3 @@ def _check_body(request: DepositRequest, body: HashedBody) -> dict[str, str]:
                 code="digest-mismatch",
             )
     return found
-
-
-def _validation(report: BagReport, not_taken_over: Sequence[str]) -> dict[str, Json]:
-    warnings = [*not_taken_over, *(f"{w.path}: {w.message}" if w.path else w.message for w in report.warnings)]
-    return {
-        "bagit": report.version,
-        "encoding": report.encoding,
-        "payload_files": report.payload_files,
-        "payload_bytes": report.payload_bytes,
-        "manifests": list(report.payload_algorithms),
-        "tag_manifests": list(report.tag_algorithms),
-        "warnings": list(warnings[:20]),
-        "warnings_count": len(warnings) + report.more_warnings,
-    }
-
-
-def _deposit_note(
-    request: DepositRequest,
-    unpacked: Unpacked,
-    number: int,
-    digests: Mapping[str, str],
-    time: str,
-    custodian: Custodian,
-) -> bytes:
-    said = request.descriptive
-    note: dict[str, Json] = {
-        "format": "khoso-deposit/1",
-        "identifier": request.identifier,
-        "version": number,
-        "kind": str(unpacked.kind),
-        "deposited": time,
-        "agent": request.agent,
-        "node": custodian.settings.node.name,
-        "ingest": request.ingest_id,
-        "filename": request.filename,
-        "digests": dict(digests),
-        **note_of(said),
-        "metadata": dict(request.metadata),
-    }
-    return (json.dumps(note, ensure_ascii=False, indent=2) + "\n").encode()

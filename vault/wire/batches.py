@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
-from vault.wire import JsonObject, Model, Moment
+from vault.wire.base import JsonObject, Model, Moment
 
 MOST_ITEMS: Final = 20_000
 """Packages on the list of one batch. Five thousand are ordinary."""

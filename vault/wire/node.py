@@ -1,224 +1,25 @@
-"""The JSON that the API speaks, as pydantic models: what programs may rely on.
-
-Times are UTC in the form ``2026-11-22T10:40:42.123456Z``, sizes are bytes, digests are lower-case hexadecimal. Members
-may be added, never renamed or taken away; readers ignore what they do not know. ``None`` (``null``) means that
-something is not known or has not happened, and is never the same as 0.
-"""
+"""The JSON of the node: volumes, work, events, orders, evidence, tokens, and how it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from pydantic import (
-    AliasChoices,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    PlainSerializer,
-    WithJsonSchema,
-)
+from pydantic import AwareDatetime, ConfigDict, Field
 
-from vault.clock import to_text
 from vault.model import (
     Condition,
     CopyState,
-    DigestAlgorithm,
-    IngestState,
     MediumClass,
     Outcome,
-    PackageKind,
-    RecallState,
     Scope,
     TaskKind,
     TaskState,
     VerificationState,
     VolumeMode,
 )
-
-_TIME_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-11-22T10:40:42.123456Z"]}
-Moment = Annotated[AwareDatetime, PlainSerializer(to_text, when_used="json"), WithJsonSchema(_TIME_SCHEMA)]
-"""A time, always written with microseconds and ``Z``."""
-
-JsonObject = Mapping[str, JsonValue]
-"""JSON whose members are not ours to name: receipts (which are signed as they are), details of events."""
-
-
-_MOST = 2**62
-"""No count or number of bytes is larger."""
-
-_CLASS = AliasChoices("class", "priority_class")
-
-
-class Model(BaseModel):
-    """What all have in common: they do not change, and ignore members that a newer daemon may send."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True, serialize_by_alias=True)
-
-
-class Fault(Model):
-    """One thing that is wrong with what was sent."""
-
-    code: str = Field(description="Stable, kebab-case.", examples=["bad-digest"])
-    message: str = Field(description="A sentence for people.")
-    path: str = Field(default="", description='The member or key concerned; "" where the whole is meant.')
-
-
-class Problem(Model):
-    """A problem document (RFC 9457, ``application/problem+json``). Programs look at ``code`` or ``type``."""
-
-    type: str = Field(examples=["urn:khoso:problem:not-found"])
-    title: str = Field(examples=["There is no such thing"])
-    status: int = Field(examples=[404])
-    detail: str = Field(description="What is wrong.", examples=["There is no package H49/2025/0012."])
-    code: str = Field(description="Stable, kebab-case.", examples=["no-such-package"])
-    remedy: str = Field(default="", description="What to do about it.")
-    faults: list[Fault] = Field(default_factory=list, description="Everything that was wrong, not only the first.")
-    instance: str = Field(default="", description="Identifies this request; it stands in the log of the daemon too.")
-
-
-class Descriptive(Model):
-    """What the depositor said of a package; empty texts where nothing was said."""
-
-    fonds: str = ""
-    agency: str = ""
-    batch: str = ""
-    title: str = ""
-    retention: str = ""
-    access: str = ""
-    priority_class: str = Field(default="default", validation_alias=_CLASS, serialization_alias="class")
-    agency_name: str = ""
-    file_code: str = Field(default="", description="Mã hồ sơ.")
-    date_from: str = Field(default="", description="Of its first document: a year, a month or a day (ISO 8601).")
-    date_to: str = Field(default="", description="Of its last document.")
-
-
-class Count(Model):
-    """How many good copies, each in its own failure domain."""
-
-    disk: int
-    tape: int
-
-
-class Copy(Model):
-    """One version on one volume. ``proved_at``: every byte was last read back from the medium and was right."""
-
-    volume: str
-    state: CopyState
-    reason: str = Field(default="", description="Why it is in this state.")
-    written_at: Moment | None = None
-    proved_at: Moment | None = None
-    checked_at: Moment | None = Field(default=None, description="When a check last came to a conclusion, good or bad.")
-    due_at: Moment | None = Field(default=None, description="When the next check should begin.")
-    changed_at: Moment
-
-
-class Version(Model):
-    """One immutable version of a package."""
-
-    version: int = Field(description="1, 2, … within the package.")
-    name: str = Field(description="As receipts, entity tags and OCFL write it.", examples=["v1"])
-    kind: PackageKind
-    algorithm: DigestAlgorithm
-    content_digest: str = Field(description="Names the content, whatever its packing.")
-    inventory_digest: str = Field(description="Digest of vN/inventory.json, which pins every byte.")
-    files: int
-    bytes: int
-    part_bytes: int = Field(description="What this version adds on a medium.")
-    deposit_digests: Mapping[str, str] = Field(description="Digests of the body as it was sent, by algorithm.")
-    policy: str
-    priority_class: str = Field(validation_alias=_CLASS, serialization_alias="class")
-    policy_held: bool = Field(description="Whether its good copies are what its policy asks for.")
-    good: Count = Field(description="Good copies that count.")
-    missing: Count = Field(description="What the policy asks for beyond them.")
-    copies: list[Copy]
-    metadata: JsonObject
-    ingest_id: str = Field(description='The deposit that made it; "" after the catalogue was rebuilt.')
-    receipt: str | None = Field(description="Where the signed receipt is, once there is one.")
-    created_at: Moment
-
-
-class Package(Model):
-    """A package with everything that is known of it."""
-
-    identifier: str
-    head: int = Field(description="The newest version.")
-    descriptive: Descriptive
-    policy_held: bool = Field(description="Whether the policy of every version holds.")
-    versions: list[Version] = Field(description="The oldest first.")
-    events: str = Field(description="Where the events of this package are.")
-    events_count: int
-    created_at: Moment
-
-
-class PackageSummary(Model):
-    """A package in a listing."""
-
-    identifier: str
-    head: int
-    descriptive: Descriptive
-    policy_held: bool
-    created_at: Moment
-
-
-class PackageList(Model):
-    """A page of packages, in the order of their identifiers' code points."""
-
-    items: list[PackageSummary]
-    next_cursor: str | None = Field(description="To be sent as ``cursor`` for the next page; null on the last.")
-
-
-class ContentFile(Model):
-    """A file of a version."""
-
-    path: str
-    digest: str = Field(description="In the algorithm of the list.")
-
-
-class FileList(Model):
-    """A page of a version's files, as the depositor sent them, by path."""
-
-    identifier: str
-    version: int
-    kind: PackageKind
-    algorithm: DigestAlgorithm
-    items: list[ContentFile]
-    next_cursor: str | None
-
-
-class Recall(Model):
-    """Content on its way from a tape."""
-
-    id: str
-    identifier: str
-    version: int
-    files: list[str] = Field(description="Paths of files; empty: all of the version.")
-    state: RecallState
-    agent: str
-    created_at: Moment
-    done_bytes: int
-    total_bytes: int | None
-    message: str = Field(description="What it waits for, or why it failed.")
-    kept_until: Moment | None = Field(description="Until when it can be fetched at least, once it is ready.")
-
-
-class Ingest(Model):
-    """A deposit on its way, or how it ended. ``receipt`` is there when ``state`` is ``receipted``."""
-
-    id: str
-    identifier: str
-    state: IngestState
-    agent: str
-    volume: str = Field(description='Volume of the first copy; "" before it is known.')
-    version: int | None
-    bytes_received: int
-    problem: JsonObject | None = Field(description="The problem document of a refused or failed one.")
-    receipt: JsonObject | None = Field(description="The signed receipt, once there is one.")
-    created_at: Moment
-    updated_at: Moment
+from vault.wire.base import MOST, JsonObject, Model, Moment
 
 
 class Volume(Model):
@@ -381,8 +182,8 @@ class TokenLimits(Model):
     model_config = ConfigDict(extra="forbid", frozen=True, from_attributes=True)
 
     rate: float | None = Field(default=None, gt=0, le=10_000, description="Requests per second.")
-    bytes_per_day: int | None = Field(default=None, ge=1, le=_MOST, description="Bytes of bodies that it sends.")
-    packages_per_day: int | None = Field(default=None, ge=1, le=_MOST, description="Deposits that it begins.")
+    bytes_per_day: int | None = Field(default=None, ge=1, le=MOST, description="Bytes of bodies that it sends.")
+    packages_per_day: int | None = Field(default=None, ge=1, le=MOST, description="Deposits that it begins.")
     open_uploads: int | None = Field(default=None, ge=1, le=100_000, description="Resumable uploads at one time.")
 
 
