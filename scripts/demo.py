@@ -47,6 +47,9 @@ def main() -> int:
     parser.add_argument("--keep-running", action="store_true", help="leave the node running until Ctrl-C")
     options = parser.parse_args()
     began = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # However it is ended, also from a script that ignores Ctrl-C: the node ends with it.
+        signal.signal(number, signal.default_int_handler)
     demo = Demo()
     try:
         demo.tell_the_story()
