@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from vault.config import parse_settings
 from vault.config import settings as sections
+from vault.config.fields import Section
 
 REPO = Path(__file__).parents[2]
 DOCUMENTED = REPO / "docs" / "reference" / "config.md"
@@ -23,6 +24,7 @@ TABLES = {
     "[api]": sections.ApiSettings,
     "[intake]": sections.IntakeSettings,
     "[custody]": sections.CustodySettings,
+    "[fixity]": sections.RoutineSettings,
     "[log]": sections.LogSettings,
     "[[volume]]": sections.VolumeSettings,
     "[[policy]]": sections.PolicySettings,
@@ -56,13 +58,13 @@ def documented() -> dict[str, dict[str, tuple[str, str]]]:
     return found
 
 
-def expected(model: type[sections.Section], prefix: str = "") -> dict[str, object]:
+def expected(model: type[Section], prefix: str = "") -> dict[str, object]:
     """By key: its default, or None where there is none. What is optional counts as having none."""
     found: dict[str, object] = {}
     for name, field in model.model_fields.items():
         key = prefix + (field.alias or name)
         found[key] = None if field.is_required() else field.default
-        if isinstance(field.annotation, type) and issubclass(field.annotation, sections.Section):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             found |= expected(field.annotation, f"{key}.")
     return found
 

@@ -187,15 +187,39 @@ _KEY_OF_CHECK = (
 _IS_NOT_TAKEN_UP = ~sa.exists(sa.select(1).where(tasks.c.key == _KEY_OF_CHECK, IS_OPEN).correlate(versions, volumes))
 
 
-def due(tx: Tx, volume_id: int, before: datetime, limit: int, *, not_taken_up: bool = False) -> list[Copy]:
+def due(
+    tx: Tx,
+    volume_id: int,
+    before: datetime,
+    limit: int,
+    *,
+    not_taken_up: bool = False,
+    classes: Collection[str] | None = None,
+) -> list[Copy]:
     """Return the copies on a volume (good, suspect or written) whose check is due by ``before``, longest due first.
+
+    With ``classes`` only good ones, of packages of these classes.
 
     ``not_taken_up`` leaves out those with an open task of that key (:func:`check_key`): however many of the oldest
     wait for another attempt, they do not hide the next.
     """
     query = _COPIES.where(copies.c.volume_id == volume_id, IS_DUE_SOME_TIME, copies.c.due_at <= before)
     query = query.where(_IS_NOT_TAKEN_UP) if not_taken_up else query
+    if classes is not None:
+        query = query.where(copies.c.state == CopyState.GOOD, versions.c.priority_class.in_(sorted(classes)))
     return _several(tx, query.order_by(copies.c.due_at, copies.c.id).limit(limit))
+
+
+def proved_since(tx: Tx, volume_id: int, since: datetime) -> int:
+    """Return how many copies on a volume were proved at ``since`` or later."""
+    mine = (copies.c.volume_id == volume_id, IS_PROVED, copies.c.proved_at >= since)
+    return tx.connection.scalar(sa.select(sa.func.count()).select_from(copies).where(*mine)) or 0
+
+
+def doubtful(tx: Tx, volume_id: int, before: datetime, limit: int) -> list[Copy]:
+    """Return the suspect copies on a volume whose check is due by ``before`` and taken up by nobody."""
+    query = _COPIES.where(copies.c.state == CopyState.SUSPECT, copies.c.volume_id == volume_id, _IS_NOT_TAKEN_UP)
+    return _several(tx, query.where(copies.c.due_at <= before).order_by(copies.c.id).limit(limit))
 
 
 def unproved(tx: Tx, volume_id: int, limit: int) -> list[Copy]:

@@ -6,11 +6,11 @@ reads a file and names everything that is wrong with it, ``rules`` holds what se
 nothing here writes.
 """
 
+from vault.config.fields import Address
 from vault.config.load import examine, find_config, load_settings, parse_settings
 from vault.config.machine import check_machine
 from vault.config.problem import Problem
 from vault.config.settings import (
-    Address,
     ApiSettings,
     CatalogSettings,
     CustodySettings,

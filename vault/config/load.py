@@ -13,16 +13,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from vault.config import rules, settings, tape_rules
+from vault.config.fields import CONFIG_FOLDER, Section
 from vault.config.locate import locate, syntax_error_line
 from vault.config.problem import KeyPath, Problem, Source
-from vault.config.settings import LibrarySettings, PolicySettings, PoolSettings, Section, Settings, VolumeSettings
+from vault.config.settings import LibrarySettings, PolicySettings, PoolSettings, Settings, VolumeSettings
 from vault.errors import ConfigError
 
 DEFAULT_PATH: Final = Path("/etc/vault/vault.toml")
 VARIABLE: Final = "VAULT_CONFIG"
 
 _SectionT = TypeVar("_SectionT", bound=Section)
-_TABLES: Final = ("node", "catalog", "api", "intake", "custody", "log", "recall")
+_TABLES: Final = ("node", "catalog", "api", "intake", "custody", "fixity", "log", "recall")
 _ARRAYS: Final = ("volume", "library", "pool", "policy")
 _PLAIN: Final = {
     "string_type": ("it is no text", "put it in quotes"),
@@ -107,6 +108,7 @@ class _Reader:
         api = self._table("api", settings.ApiSettings)
         intake = self._table("intake", settings.IntakeSettings)
         custody = self._table("custody", settings.CustodySettings)
+        fixity = self._table("fixity", settings.RoutineSettings)
         log = self._table("log", settings.LogSettings)
         recall = self._table("recall", settings.RecallSettings)
         volumes = self._array("volume", VolumeSettings)
@@ -121,6 +123,8 @@ class _Reader:
             self._problems += rules.check_custody(custody, self._source)
         whole = len(volumes) == self._length("volume")
         self._problems += rules.check_volumes(volumes, self._source)
+        if fixity is not None and whole:
+            self._problems += rules.check_windows(fixity, volumes, self._source)
         self._problems += rules.check_policies(policies, volumes if whole else None, self._source)
         tapes_whole = len(libraries) == self._length("library") and len(pools) == self._length("pool")
         self._problems += tape_rules.check_libraries(libraries, volumes, self._source)
@@ -131,7 +135,7 @@ class _Reader:
             remedy = 'add a [[policy]] with name = "default" and disk = 2'
             self._problems.append(self._source.problem(("policy",), "policy", what, remedy))
         self._problems.sort(key=lambda problem: problem.line)
-        if self._problems or not (node and catalog and api and intake and custody and log and recall):
+        if self._problems or not (node and catalog and api and intake and custody and fixity and log and recall):
             return None, self._problems
         if not catalog.url:
             catalog = settings.CatalogSettings(url=f"sqlite:///{node.state / 'catalog.db'}")
@@ -141,6 +145,7 @@ class _Reader:
             api=api,
             intake=intake,
             custody=custody,
+            fixity=fixity,
             log=log,
             volumes=tuple(volumes.values()),
             policies=tuple(written.policy() for written in policies.values()),
@@ -180,7 +185,7 @@ class _Reader:
 
     def _section(self, value: object, path: KeyPath, shown: str, model: type[_SectionT]) -> _SectionT | None:
         try:
-            return model.model_validate(value, context={settings.CONFIG_FOLDER: self._source.file.parent})
+            return model.model_validate(value, context={CONFIG_FOLDER: self._source.file.parent})
         except ValidationError as error:
             self._problems += [self._translate(one, path, shown, model) for one in error.errors()]
             return None

@@ -8,7 +8,14 @@ from itertools import combinations
 from pathlib import Path
 
 from vault.config.problem import Problem, Source
-from vault.config.settings import ApiSettings, CustodySettings, IntakeSettings, PolicySettings, VolumeSettings
+from vault.config.settings import (
+    ApiSettings,
+    CustodySettings,
+    IntakeSettings,
+    PolicySettings,
+    RoutineSettings,
+    VolumeSettings,
+)
 from vault.units import duration_text
 
 
@@ -60,6 +67,16 @@ def check_custody(custody: CustodySettings, source: Source) -> Iterator[Problem]
         what = f"it is longer than retry_max ({duration_text(custody.retry_max)})"
         value = duration_text(custody.retry_min)
         yield source.problem(("custody", "retry_min"), "custody.retry_min", what, "shorten it", value)
+
+
+def check_windows(fixity: RoutineSettings, volumes: Mapping[int, VolumeSettings], source: Source) -> Iterator[Problem]:
+    """A window names volumes that there are."""
+    known = {volume.name for volume in volumes.values()}
+    for index, window in enumerate(fixity.window):
+        for name in sorted(window.volumes - known):
+            path = ("fixity", "window", index, "volumes")
+            what, remedy = "there is no such volume", f"possible here: {', '.join(sorted(known))}"
+            yield source.problem(path, f"fixity.window[#{index + 1}].volumes", what, remedy, name)
 
 
 def check_volumes(volumes: Mapping[int, VolumeSettings], source: Source) -> Iterator[Problem]:

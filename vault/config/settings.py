@@ -6,194 +6,50 @@ Each section is a model that refuses unknown keys and cannot change.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
-import re
 import zoneinfo
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import BeforeValidator, Field
 
+from vault.config.fields import (
+    GB,
+    AbsolutePath,
+    Address,
+    Drives,
+    Duration,
+    Name,
+    Patterns,
+    Section,
+    Size,
+    to_algorithm,
+    to_array_of_tables,
+    to_class_names,
+    to_clock_time,
+    to_days,
+    to_drives,
+    to_duration,
+    to_listen,
+    to_logins,
+    to_media,
+    to_networks,
+    to_optional_name,
+    to_optional_path,
+    to_socket,
+    to_time_zone,
+    to_url,
+    to_volume_names,
+)
 from vault.config.problem import Source
-from vault.errors import Invalid, NotFound
-from vault.model import Descriptive, DigestAlgorithm
+from vault.errors import NotFound
+from vault.model import Descriptive, DigestAlgorithm, MediumClass
 from vault.policy import Fixity, Match, Policy
 from vault.tls import TlsFiles
-from vault.units import Language, duration_text, parse_duration, parse_size
-
-CONFIG_FOLDER: Final = "config_folder"
-"""The key of the validation context under which the folder of the file stands."""
-
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_GB = 10**9
-_SOCKET_LIMIT = 107  # sun_path of unix(7) is 108 bytes, with the zero at its end
-_FILE_URL = "sqlite:///"
-_URL_SCHEMES = (_FILE_URL, "postgresql+psycopg://")
-_DATABASE_REMEDY = 'write "sqlite:////var/lib/vault/catalog.db" or "postgresql+psycopg://USER@HOST/DATABASE"'
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the API listens. Port 0 lets the kernel choose one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-
-def _fault(what: str, remedy: str) -> ValueError:
-    """What pydantic expects of a validator; :mod:`vault.config.load` takes it apart again."""
-    return ValueError(f"{what}; {remedy}")
-
-
-def _duration(value: object) -> timedelta:
-    try:
-        return parse_duration(value)
-    except Invalid as error:
-        raise _fault(error.message, error.remedy) from None
-
-
-def _positive_duration(value: object) -> timedelta:
-    duration = _duration(value)
-    if duration <= timedelta(0):
-        raise _fault("it must be longer than nothing", 'write "1s" or more')
-    return duration
-
-
-def _size(value: object) -> int:
-    try:
-        return parse_size(value)
-    except Invalid as error:
-        raise _fault(error.message, error.remedy) from None
-
-
-def _name(value: object) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise _fault(
-            "it is no name", "write 1 to 63 lower-case letters a-z, digits and dashes, with no dash at either end"
-        )
-    return value
-
-
-def _absolute(value: object, info: ValidationInfo) -> Path:
-    """An absolute path; ``./…`` is taken from the folder of the file, which must be absolute itself."""
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise _fault("it is no path", 'write an absolute path, such as "/srv/nas-a"')
-    if value == "." or value.startswith("./"):
-        folder = info.context[CONFIG_FOLDER] if info.context else Path.cwd()
-        return Path(folder) / value
-    if not value.startswith("/"):
-        raise _fault(
-            "the path is relative", 'write an absolute path, or begin it with "./" to start at the folder of this file'
-        )
-    return Path(value)
-
-
-def _optional_path(value: object, info: ValidationInfo) -> Path | None:
-    return None if value in (None, "") else _absolute(value, info)
-
-
-def _optional_name(value: object) -> str:
-    return "" if value == "" else _name(value)
-
-
-def _drives(value: object) -> Drives:
-    """``"auto"``, serial numbers, or (virtual) how many."""
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 64):
-        return value
-    if isinstance(value, list) and value and all(isinstance(one, str) and one for one in value):
-        return tuple(value)
-    raise _fault("it names no drives", 'write "auto", a list of serial numbers, or for a virtual library a number')
-
-
-def _socket(value: object, info: ValidationInfo) -> Path:
-    path = _absolute(value, info)
-    if len(bytes(path)) > _SOCKET_LIMIT:
-        raise _fault(f"the path of a Unix socket has {_SOCKET_LIMIT} bytes at most", "choose a shorter one")
-    return path
-
-
-def _listen(value: object) -> Address:
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", str(value))
-    if not isinstance(value, str) or match is None or int(match[3]) > 65535:
-        raise _fault("it is no HOST:PORT", 'write one such as "127.0.0.1:8420" or "[::1]:8420"')
-    return Address(match[1] or match[2], int(match[3]))
-
-
-def _url(value: object, info: ValidationInfo) -> str:
-    if not isinstance(value, str) or (value and not value.startswith(_URL_SCHEMES)):
-        raise _fault("it is no database that the catalogue can live in", _DATABASE_REMEDY)
-    if value.startswith(_FILE_URL):
-        return _FILE_URL + str(_absolute(value.removeprefix(_FILE_URL), info))
-    return value
-
-
-def _time_zone(value: object) -> str:
-    if isinstance(value, str):
-        try:
-            return zoneinfo.ZoneInfo(value).key
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            pass
-    raise _fault("there is no such time zone", 'write a name of the IANA database, such as "Asia/Ho_Chi_Minh"')
-
-
-def _patterns(value: object) -> tuple[str, ...]:
-    """One pattern or a list of them."""
-    patterns = [value] if isinstance(value, str) else value
-    if not isinstance(patterns, list) or not patterns or not all(isinstance(one, str) and one for one in patterns):
-        raise _fault("it is no pattern", 'write one such as "UBND-*", or a list of them')
-    return tuple(patterns)
-
-
-def _networks(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise _fault("it is no list of networks", 'write one such as ["10.1.2.3/32", "::1/128"]')
-    try:
-        return tuple(str(ipaddress.ip_network(one)) for one in value)
-    except ValueError as error:
-        raise _fault(f"it is no network ({error})", 'write one such as "10.1.2.0/24" or "10.1.2.3"') from None
-
-
-def _logins(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip("%") for one in value):
-        raise _fault("it is no list of users", 'write logins, and groups with % before them: ["root", "%vault"]')
-    return tuple(value)
-
-
-def _algorithm(value: object) -> DigestAlgorithm:
-    try:
-        return DigestAlgorithm(str(value))
-    except ValueError:
-        raise _fault("there is no such digest", 'write "sha512" or "sha256"') from None
-
-
-Drives = int | tuple[str, ...] | Literal["auto"]
-Duration = Annotated[timedelta, BeforeValidator(_positive_duration)]
-Size = Annotated[int, BeforeValidator(_size)]
-Name = Annotated[str, BeforeValidator(_name)]
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
-
-
-class Section(BaseModel):
-    """What all sections have in common: no unknown keys, no silent conversion, no change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+from vault.units import Language, duration_text
+from vault.windows import EVERY_DAY, Window
 
 
 class NodeSettings(Section):
@@ -203,7 +59,7 @@ class NodeSettings(Section):
     state: AbsolutePath = Path("/var/lib/vault")
     accept_shared_devices: bool = False
     language: Language = "vi"
-    time_zone: Annotated[str, BeforeValidator(_time_zone)] = "Asia/Ho_Chi_Minh"
+    time_zone: Annotated[str, BeforeValidator(to_time_zone)] = "Asia/Ho_Chi_Minh"
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
@@ -214,7 +70,7 @@ class NodeSettings(Section):
 class CatalogSettings(Section):
     """``[catalog]``: where the catalogue lives. In loaded settings ``url`` is never empty."""
 
-    url: Annotated[str, BeforeValidator(_url)] = ""
+    url: Annotated[str, BeforeValidator(to_url)] = ""
 
 
 class TlsSettings(Section):
@@ -239,15 +95,15 @@ class ApiSettings(Section):
     per second ends bodies that come slower, averaged over an ``idle_timeout``. ``trusted_proxies`` (CIDR) may say from
     whom a request comes; ``operators`` are who may use the socket: logins and %groups; empty: all who can open it."""
 
-    listen: Annotated[Address, BeforeValidator(_listen)] = Address("127.0.0.1", 8420)
-    socket: Annotated[Path, BeforeValidator(_socket)] = Path("/run/vault/vault.sock")
-    wait: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(seconds=60)
+    listen: Annotated[Address, BeforeValidator(to_listen)] = Address("127.0.0.1", 8420)
+    socket: Annotated[Path, BeforeValidator(to_socket)] = Path("/run/vault/vault.sock")
+    wait: Annotated[timedelta, BeforeValidator(to_duration)] = timedelta(seconds=60)
     wait_max: Duration = timedelta(minutes=10)
     idle_timeout: Duration = timedelta(seconds=60)
     min_rate: Size = 1000
     max_connections: int = Field(default=512, ge=10, le=100_000)
-    trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_networks)] = ()
-    operators: Annotated[tuple[str, ...], BeforeValidator(_logins)] = ()
+    trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(to_networks)] = ()
+    operators: Annotated[tuple[str, ...], BeforeValidator(to_logins)] = ()
     tls: TlsSettings = TlsSettings()
 
 
@@ -255,17 +111,17 @@ class IntakeSettings(Section):
     """``[intake]``: what a deposit may be. ``max_ratio`` bounds inflated by deflated bytes, for archives. An upload
     that nobody touches for ``upload_expires`` goes; ``max_upload_bytes`` bounds what all that are open may come to."""
 
-    digest: Annotated[DigestAlgorithm, BeforeValidator(_algorithm)] = DigestAlgorithm.SHA512
-    max_package_bytes: Annotated[Size, Field(ge=1)] = 100 * _GB
+    digest: Annotated[DigestAlgorithm, BeforeValidator(to_algorithm)] = DigestAlgorithm.SHA512
+    max_package_bytes: Annotated[Size, Field(ge=1)] = 100 * GB
     max_members: int = Field(default=200_000, ge=1)
     max_ratio: int = Field(default=200, ge=1)
-    max_inflated_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
+    max_inflated_bytes: Annotated[Size, Field(ge=1)] = 200 * GB
     max_concurrent: int = Field(default=8, ge=1, le=1000)
     max_concurrent_per_token: int | None = Field(default=None, ge=1, le=1000)
     upload_expires: Duration = timedelta(days=7)
     max_uploads: int = Field(default=200, ge=1, le=100_000)
     max_uploads_per_token: int = Field(default=50, ge=1, le=100_000)
-    max_upload_bytes: Annotated[Size, Field(ge=1)] = 500 * _GB
+    max_upload_bytes: Annotated[Size, Field(ge=1)] = 500 * GB
 
 
 class CustodySettings(Section):
@@ -281,6 +137,36 @@ class CustodySettings(Section):
     retry_min: Duration = timedelta(seconds=5)
     retry_max: Duration = timedelta(hours=1)
     stalled_after: Duration = timedelta(minutes=5)
+
+
+class WindowSettings(Section):
+    """``[[fixity.window]]``: hours in which scheduled checks may read, and how many bytes a second of each volume."""
+
+    start: Annotated[time, BeforeValidator(to_clock_time), Field(alias="from")]
+    end: Annotated[time, BeforeValidator(to_clock_time), Field(alias="to")]
+    days: Annotated[frozenset[int], BeforeValidator(to_days)] = EVERY_DAY
+    rate: Annotated[Size, Field(ge=1)] | None = None
+    medium: Annotated[frozenset[MediumClass], BeforeValidator(to_media)] = frozenset()
+    volumes: Annotated[frozenset[str], BeforeValidator(to_volume_names)] = frozenset()
+    classes: Annotated[frozenset[str], BeforeValidator(to_class_names), Field(alias="class")] = frozenset()
+
+    def window(self) -> Window:
+        """What the rest of the program works with."""
+        return Window(self.start, self.end, self.days, self.rate, self.medium, self.volumes, self.classes)
+
+
+class RoutineSettings(Section):
+    """``[fixity]``: the rhythm of scheduled checks. How often each copy is checked is said by its policy."""
+
+    io_priority: Literal["idle", "low", "normal"] = "low"
+    ahead: bool = True
+    checkpoint: Duration = timedelta(seconds=10)
+    window: Annotated[tuple[WindowSettings, ...], BeforeValidator(to_array_of_tables)] = ()
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The hours in which scheduled checks may read; none: always."""
+        return tuple(window.window() for window in self.window)
 
 
 class LogSettings(Section):
@@ -300,7 +186,7 @@ class VolumeSettings(Section):
     domain: Name
     site: Name
     lanes: int = Field(default=2, ge=1, le=64)
-    reserve: Size = _GB
+    reserve: Size = GB
     sync: Literal["auto", "files", "filesystem"] = "auto"
 
 
@@ -322,8 +208,8 @@ class FixitySettings(Section):
 class RecallSettings(Section):
     """``[recall]``: what was brought back from tape is kept on disk for a while."""
 
-    path: Annotated[Path | None, BeforeValidator(_optional_path)] = None
-    max_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
+    path: Annotated[Path | None, BeforeValidator(to_optional_path)] = None
+    max_bytes: Annotated[Size, Field(ge=1)] = 200 * GB
     keep: Duration = timedelta(days=7)
 
 
@@ -334,13 +220,13 @@ class LibrarySettings(Section):
     name: Name
     kind: Literal["scsi", "virtual"]
     changer: str = "auto"
-    drives: Annotated[Drives, BeforeValidator(_drives)] = "auto"
-    path: Annotated[Path | None, BeforeValidator(_optional_path)] = None
+    drives: Annotated[Drives, BeforeValidator(to_drives)] = "auto"
+    path: Annotated[Path | None, BeforeValidator(to_optional_path)] = None
     slots: int = Field(default=8, ge=1, le=4096)
-    mount_after_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
-    mount_after_age: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(hours=24)
-    spool: Annotated[Path | None, BeforeValidator(_optional_path)] = None
-    spool_bytes: Annotated[Size, Field(ge=1)] = 200 * _GB
+    mount_after_bytes: Annotated[Size, Field(ge=1)] = 200 * GB
+    mount_after_age: Annotated[timedelta, BeforeValidator(to_duration)] = timedelta(hours=24)
+    spool: Annotated[Path | None, BeforeValidator(to_optional_path)] = None
+    spool_bytes: Annotated[Size, Field(ge=1)] = 200 * GB
     inventory_interval: Duration = timedelta(minutes=5)
 
 
@@ -349,9 +235,9 @@ class PoolSettings(Section):
     the library's for the site, and the only library there is."""
 
     name: Name
-    library: Annotated[str, BeforeValidator(_optional_name)] = ""
-    set: Annotated[str, BeforeValidator(_optional_name)] = ""
-    site: Annotated[str, BeforeValidator(_optional_name)] = ""
+    library: Annotated[str, BeforeValidator(to_optional_name)] = ""
+    set: Annotated[str, BeforeValidator(to_optional_name)] = ""
+    site: Annotated[str, BeforeValidator(to_optional_name)] = ""
 
 
 class PolicySettings(Section):
@@ -391,6 +277,7 @@ class Settings:
     api: ApiSettings
     intake: IntakeSettings
     custody: CustodySettings
+    fixity: RoutineSettings
     log: LogSettings
     volumes: tuple[VolumeSettings, ...]
     policies: tuple[Policy, ...]

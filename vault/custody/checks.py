@@ -5,9 +5,14 @@ Part of the planner; :mod:`vault.custody.verify` does it.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
 from vault.catalog import copies, packages, tasks, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
+from vault.clock import to_text
 from vault.custody.context import Custodian
 from vault.custody.room import BATCH, LAST, READABLE, Rank, Sight, priority
 from vault.ledger import append
@@ -25,6 +30,16 @@ from vault.model import (
     Version,
     Volume,
 )
+from vault.windows import Pace
+
+_DAY = timedelta(days=1)
+_MARGIN = 1.1
+"""The share of a day is a little more than even, so that the interval is met although some days are lost."""
+
+_EARLIEST = 0.75
+"""No copy is checked anew before a quarter of its interval has passed."""
+
+_LOOK_AT_SHARES_EVERY = timedelta(minutes=1)
 
 
 class Checks:
@@ -32,6 +47,8 @@ class Checks:
 
     def __init__(self, custodian: Custodian) -> None:
         self._custodian = custodian
+        self._shares: dict[int, tuple[datetime, int]] = {}
+        """By volume: when it was looked how many are still to be checked ahead today, and how many that are."""
 
     def due(self, sight: Sight, volume: Volume) -> int:
         """Proofs of what was just written, and checks that are due.
@@ -47,14 +64,59 @@ class Checks:
                 version = packages.need_version(tx, copy.version_id)
                 if (version.identifier, version.number) not in busy:
                     wanted.append(_check(version, copy, volume, Rank.PROVE))
-            free = self._checks_wanted(sight, volume)
-            if free:
-                wanted += [
-                    _check(packages.need_version(tx, copy.version_id), copy, volume, Rank.SCHEDULED)
-                    for copy in copies.due(tx, volume.id, tx.now, free, not_taken_up=True)
-                    if copy.state is not CopyState.WRITTEN
-                ]
+            wanted += self._scheduled(tx, sight, volume)
         return sight.derive_all(self._custodian, wanted)
+
+    def _scheduled(self, tx: Tx, sight: Sight, volume: Volume) -> list[NewTask]:
+        """Checks that nobody waits for: doubts whose time has come, at any hour; of good copies only in their hours,
+        what is due and then, at an even pace, what comes next."""
+        free = self._checks_wanted(sight, volume)
+        pace = self._custodian.pacing.now(volume.name, volume.medium)
+        found = {copy.id: (copy, tx.now) for copy in copies.doubtful(tx, volume.id, tx.now, free)}
+        if not pace.open:
+            return self._tasks(tx, found.values(), volume)
+        found |= {copy.id: (copy, tx.now) for copy in self._good_due(tx, volume, tx.now, free - len(found), pace)}
+        ahead = min(free - len(found), self._ahead(tx, volume))
+        until = tx.now + _EARLIEST * self._shortest(volume)
+        for copy in self._good_due(tx, volume, until, ahead, pace):
+            if copy.id not in found:
+                found[copy.id] = (copy, until)
+                looked_at, left = self._shares[volume.id]
+                self._shares[volume.id] = (looked_at, left - 1)
+        return self._tasks(tx, found.values(), volume)
+
+    def _good_due(self, tx: Tx, volume: Volume, before: datetime, limit: int, pace: Pace) -> list[Copy]:
+        if limit <= 0:
+            return []
+        due = copies.due(tx, volume.id, before, limit, not_taken_up=True, classes=pace.classes)
+        return [copy for copy in due if copy.state is CopyState.GOOD]
+
+    def _tasks(self, tx: Tx, chosen: Iterable[tuple[Copy, datetime]], volume: Volume) -> list[NewTask]:
+        return [
+            _check(packages.need_version(tx, copy.version_id), copy, volume, Rank.SCHEDULED, until)
+            for copy, until in chosen
+        ]
+
+    def _ahead(self, tx: Tx, volume: Volume) -> int:
+        """How many copies should be checked before they are due, so that each day has its even share of them.
+
+        Without this, what came in on one day would all be due on one day, for ever.
+        """
+        if not self._custodian.settings.fixity.ahead:
+            return 0
+        looked_at, left = self._shares.get(volume.id, (None, 0))
+        if looked_at is not None and tx.now - looked_at < _LOOK_AT_SHARES_EVERY:
+            return left
+        counts = copies.counts(tx)
+        held = sum(counts.get((volume.name, state), 0) for state in (CopyState.GOOD, CopyState.SUSPECT))
+        share = math.ceil(_MARGIN * held * (_DAY / self._shortest(volume)))
+        left = max(0, share - copies.proved_since(tx, volume.id, tx.now - _DAY))
+        self._shares[volume.id] = (tx.now, left)
+        return left
+
+    def _shortest(self, volume: Volume) -> timedelta:
+        """The shortest interval that any policy has for copies on such a medium."""
+        return min(policy.fixity.interval(volume.medium) for policy in self._custodian.settings.policies)
 
     def _checks_wanted(self, sight: Sight, volume: Volume) -> int:
         """How many more checks that nobody waits for the volume may be given."""
@@ -152,8 +214,8 @@ class Checks:
         verifications.count(tx, order.id, checked=repaired, good=repaired, skipped=skipped)
 
 
-def _check(version: Version, copy: Copy, volume: Volume, rank: Rank) -> NewTask:
-    """The task that reads a package's copies on a volume back."""
+def _check(version: Version, copy: Copy, volume: Volume, rank: Rank, until: datetime | None = None) -> NewTask:
+    """The task that reads a package's copies on a volume back; those too that are due by ``until``."""
     return NewTask(
         key=copies.check_key(copy.package_id, volume.name),
         kind=TaskKind.VERIFY,
@@ -163,4 +225,5 @@ def _check(version: Version, copy: Copy, volume: Volume, rank: Rank) -> NewTask:
         version=None,
         volumes=(volume.name,),
         total_bytes=version.part_bytes,
+        params={} if until is None else {"until": to_text(until)},
     )

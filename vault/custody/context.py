@@ -16,6 +16,7 @@ import vault.catalog.volumes
 from vault import policy as policies
 from vault.catalog.engine import Catalogue, Tx
 from vault.config import Settings, policy_fingerprint
+from vault.custody.pacing import Pacing
 from vault.errors import NotFound, Unreachable, VaultError
 from vault.formats.ocfl.object_ids import object_id
 from vault.model import Copy, CopyState, Version, VolumeMode
@@ -148,6 +149,11 @@ class Custodian:
                 yield staging
             finally:
                 staging.discard()
+
+    @cached_property
+    def pacing(self) -> Pacing:
+        """The hours and caps of routine reading."""
+        return Pacing(self.settings, self.catalogue.clock)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -62,7 +62,7 @@ def run(work: Work) -> Result:
         if placing.volume.name not in {name for name, _ in failures}:
             with custodian.catalogue.read() as tx:
                 copy = copies.need(tx, placing.copy.id)
-            verify.prove(custodian, version, copy, work.progress, work.cancelled)
+            verify.prove(custodian, version, copy, work.progress.add, work.cancelled)
     _prove_source(work, version, sources)
     for name, error in failures:
         if isinstance(error, Unreachable):
@@ -196,7 +196,7 @@ def _prove_source(work: Work, version: Version, sources: list[Volume]) -> None:
         now = copies.of_version(tx, version.id)
     for copy in now:
         if copy.state is CopyState.WRITTEN and copy.volume in {source.name for source in sources}:
-            verify.prove(work.custodian, version, copy, work.progress, work.cancelled)
+            verify.prove(work.custodian, version, copy, work.progress.add, work.cancelled)
 
 
 def doubt_sources(custodian: Custodian, version: Version, result: Transfer) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import enum
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
 import structlog
 
 from vault.catalog import copies, ingests, packages, verifications
 from vault.catalog.engine import Tx
+from vault.clock import from_text
 from vault.custody import record
 from vault.custody.context import STORED_STATES, Custodian, part_of
-from vault.custody.work import Progress, Result, Work, done
-from vault.model import Copy, CopyState, EventType, IngestState, Version
+from vault.custody.journal import Journal
+from vault.custody.pacing import Routine, io_priority
+from vault.custody.work import Result, Work, done, later
+from vault.errors import Interrupted
+from vault.model import Copy, CopyState, EventType, IngestState, Json, Version
 from vault.volumes.base import Cancelled, CheckReport, Verdict
 
 log = structlog.get_logger(__name__)
-
-_CHECKED_WHEN_ORDERED = STORED_STATES
 
 
 def run(work: Work) -> Result:
@@ -25,46 +32,98 @@ def run(work: Work) -> Result:
         here = [c for c in copies.of_package(tx, task.package_id) if c.volume == volume_name]
         versions = {v.id: v for v in packages.versions_of(tx, task.package_id)}
         ordered_at = verifications.latest_order(tx, volume=volume_name, identifier=task.identifier)
-    wanted = [
-        copy
-        for copy in here
-        if (
-            copy.state in (CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT)
-            and copy.due_at
-            and copy.due_at <= tx.now
-        )
-        or (
-            ordered_at is not None
-            and copy.state in _CHECKED_WHEN_ORDERED
-            and (copy.checked_at is None or copy.checked_at < ordered_at)
-        )
-    ]
-    if not wanted:
-        return done("nothing was due any more")
+    until = max(tx.now, _until(task.params))
     outcomes = []
-    for copy in sorted(wanted, key=lambda c: c.number):
-        with custodian.catalogue.read() as tx:
-            now = copies.need(tx, copy.id)
+    for copy in sorted(here, key=lambda c: c.number):
+        why = _why(copy, ordered_at, tx.now, until)
+        if why is _Why.NOTHING:
+            continue
+        with custodian.catalogue.read() as again:
+            now = copies.need(again, copy.id)
         if now.checked_at != copy.checked_at:
             continue
-        changed = prove(custodian, versions[copy.version_id], now, work.progress, work.cancelled)
+        version = versions[copy.version_id]
+        if why is _Why.ROUTINE:
+            changed = _prove_in_its_hours(work, version, now)
+            if changed is None:
+                wait = custodian.pacing.until_change(volume_name)
+                return later("the hours in which routine checks may read are over", wait)
+        else:
+            changed = prove(custodian, version, now, work.progress.add, work.cancelled, since=ordered_at)
         outcomes.append(f"v{copy.number} {changed.state}")
-    return done(", ".join(outcomes))
+    return done(", ".join(outcomes) or "nothing was due any more")
+
+
+class _Why(enum.Enum):
+    """Why a copy is read: nobody asks for it, the schedule does, or somebody waits for the outcome."""
+
+    NOTHING = enum.auto()
+    ROUTINE = enum.auto()
+    WAITED_FOR = enum.auto()
+
+
+def _why(copy: Copy, ordered_at: datetime | None, now: datetime, until: datetime) -> _Why:
+    if (
+        ordered_at is not None
+        and copy.state in STORED_STATES
+        and (copy.checked_at is None or copy.checked_at < ordered_at)
+    ):
+        return _Why.WAITED_FOR
+    if copy.due_at is None:
+        return _Why.NOTHING
+    if copy.state in (CopyState.WRITTEN, CopyState.SUSPECT) and copy.due_at <= now:
+        return _Why.WAITED_FOR
+    return _Why.ROUTINE if copy.state is CopyState.GOOD and copy.due_at <= until else _Why.NOTHING
+
+
+def _until(params: Mapping[str, Json]) -> datetime:
+    """Up to when checks were taken ahead of their time, by the planner; the distant past where none were."""
+    text = params.get("until")
+    return from_text(text) if isinstance(text, str) else datetime.min.replace(tzinfo=UTC)
+
+
+def _prove_in_its_hours(work: Work, version: Version, copy: Copy) -> Copy | None:
+    """A routine check: within its hours, under its cap, at its priority. None when the hours are over."""
+    custodian = work.custodian
+    routine = Routine(custodian.pacing, copy.volume, version.priority_class, work.cancelled)
+    if routine.is_over():
+        return None
+    before, began = work.progress.done, time.monotonic()
+
+    def progress(count: int) -> None:
+        work.progress.add(count)
+        routine.read(count)
+
+    try:
+        with io_priority(custodian.settings.fixity.io_priority):
+            return prove(custodian, version, copy, progress, routine.cancelled)
+    except Interrupted:
+        if work.cancelled():
+            raise
+        return None
+    finally:
+        seconds = time.monotonic() - began - routine.waited
+        custodian.pacing.note_speed(copy.volume, work.progress.done - before, seconds)
 
 
 def prove(
     custodian: Custodian,
     version: Version,
     copy: Copy,
-    progress: Progress,
+    progress: Callable[[int], None],
     cancelled: Cancelled,
     *,
     event_type: EventType = EventType.FIXITY_CHECK,
+    since: datetime | None = None,
 ) -> Copy:
-    """Read one copy back and record what was found. Raises Unreachable, Interrupted: then nothing is recorded."""
+    """Read one copy back and record what was found. Raises Unreachable, Interrupted: then nothing is recorded but how
+    far it came, and the next check goes on there, unless that was begun before ``since``."""
     volume = custodian.volume(copy.volume)
-    report = volume.check(part_of(version), progress.add, cancelled)
-    return conclude(custodian, version, copy, report, event_type=event_type)
+    journal = Journal(custodian, version, copy, since)
+    report = volume.check(part_of(version), progress, cancelled, journal)
+    changed = conclude(custodian, version, copy, report, event_type=event_type)
+    journal.forget()
+    return changed
 
 
 def conclude(

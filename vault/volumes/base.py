@@ -137,6 +137,32 @@ class CheckReport:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class CheckState:
+    """How far a check of a part has come: so many of its content files, in the order of their paths, were read, with
+    these findings; and of the next one ``offset`` bytes, with the state of its digest there."""
+
+    done: int = 0
+    files: int = 0
+    read: int = 0
+    findings: tuple[Finding, ...] = ()
+    offset: int = 0
+    hash_state: bytes = b""
+
+
+class CheckJournal(Protocol):
+    """Where a check keeps how far it has come, so that a stop, a kill or a reboot repeats little of it."""
+
+    def resume(self) -> CheckState | None:
+        """Where to go on; None to begin."""
+
+    def wants(self) -> bool:
+        """Whether it is time to keep the state again."""
+
+    def keep(self, state: CheckState) -> None:
+        """Keep it. What it raises ends the check: the catalogue does not answer."""
+
+
 class Sink(Protocol):
     """A file that is being written into staging."""
 
@@ -270,9 +296,16 @@ class Volume(Protocol):
         """
 
     def check(
-        self, part: Part, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+        self,
+        part: Part,
+        progress: Progress = no_progress,
+        cancelled: Cancelled = never_cancelled,
+        journal: CheckJournal | None = None,
     ) -> CheckReport:
-        """Read every byte of the part from the medium and compare every digest. A mismatch is read a second time."""
+        """Read every byte of the part from the medium and compare every digest. A mismatch is read a second time.
+
+        With a journal it goes on where the journal says that it was cut off.
+        """
 
     def check_root(self, head: Part) -> CheckReport:
         """Check what the object has outside its parts: declaration, newest inventory, and no strangers."""

@@ -30,7 +30,16 @@ from vault.formats.ocfl import layout
 from vault.formats.ocfl.inventory import INVENTORY_FILE, MAX_INVENTORY_BYTES
 from vault.model import Condition, Json, MediumClass
 from vault.volumes import directory_check, directory_placing
-from vault.volumes.base import Cancelled, CheckReport, KeptEvidence, Part, Probe, Staging, VolumeIdentity
+from vault.volumes.base import (
+    Cancelled,
+    CheckJournal,
+    CheckReport,
+    KeptEvidence,
+    Part,
+    Probe,
+    Staging,
+    VolumeIdentity,
+)
 from vault.volumes.directory_check import NO_FILE, SMALL_LIMIT
 from vault.volumes.directory_placing import ABOUT, EVIDENCE, KEPT, OCFL, object_folder
 from vault.volumes.directory_staging import STAGING, DirectoryStaging, SyncHow
@@ -268,11 +277,16 @@ class DirectoryVolume:
     # --- reading back
 
     def check(
-        self, part: Part, progress: Progress = no_progress, cancelled: Cancelled = never_cancelled
+        self,
+        part: Part,
+        progress: Progress = no_progress,
+        cancelled: Cancelled = never_cancelled,
+        journal: CheckJournal | None = None,
     ) -> CheckReport:
         """See the protocol."""
+        folder = object_folder(part.object_id)
         with self.session() as tree:
-            report = directory_check.check_part(tree, object_folder(part.object_id), part, progress, cancelled)
+            report = directory_check.check_part(tree, folder, part, progress, cancelled, journal)
         return self._if_still_here(report)
 
     def check_root(self, head: Part) -> CheckReport:

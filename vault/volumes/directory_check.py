@@ -13,8 +13,19 @@ from vault.formats.ocfl import layout
 from vault.formats.ocfl.inventory import INVENTORY_FILE, MAX_INVENTORY_BYTES, sidecar_name, version_number
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import DigestAlgorithm
-from vault.volumes.base import Cancelled, CheckReport, Finding, FindingKind, Part
-from vault.volumes.medium import Progress, digest_file, never_cancelled, no_progress, read_chunks
+from vault.volumes.base import Cancelled, CheckJournal, CheckReport, CheckState, Finding, FindingKind, Part
+from vault.volumes.medium import (
+    BEGINNING,
+    Mark,
+    Marking,
+    Progress,
+    Reading,
+    digest_file,
+    digest_from,
+    never_cancelled,
+    no_progress,
+    read_chunks,
+)
 from vault.volumes.tree import Entry, Tree
 
 SMALL_LIMIT = 64 * 1024
@@ -71,12 +82,25 @@ def belongs_in_root(entry: Entry, head: Part) -> bool:
 class _Checker:
     """One check of one part: collects findings, and reads a second time what did not agree."""
 
-    def __init__(self, tree: Tree, target: str, part: Part, progress: Progress, cancelled: Cancelled) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        target: str,
+        part: Part,
+        progress: Progress,
+        cancelled: Cancelled,
+        journal: CheckJournal | None = None,
+    ) -> None:
         self.tree = tree
         self.target = target
         self.part = part
         self.progress = progress
         self.cancelled = cancelled
+        self.journal = journal
+        self.done = 0
+        self.mark: Mark = BEGINNING
+        self.own = 0
+        self.before = (0, 0)
         self.findings: list[Finding] = []
         self.strangers = 0
         self.files = 0
@@ -118,7 +142,9 @@ class _Checker:
         """Read one file and compare."""
         algorithm, place = str(self.part.algorithm), f"{self.target}/{path}"
         try:
-            reading = digest_file(self.tree, place, [algorithm], self.progress, self.cancelled)
+            reading = self._read_on(place, algorithm, expected)
+            if reading is None:
+                reading = digest_file(self.tree, place, [algorithm], self.progress, self.cancelled)
             self.files += 1
             self.bytes += reading.size
             found = reading.digests[algorithm]
@@ -130,6 +156,45 @@ class _Checker:
             return
         right = again.digests[algorithm] == expected
         self.find(FindingKind.INTERMITTENT if right else FindingKind.MISMATCH, path, expected, found)
+
+    def _read_on(self, place: str, algorithm: str, expected: str) -> Reading | None:
+        """Read a file from where it was left, so that it can be taken up again; None where it must be read plainly.
+
+        What was taken up and does not agree blames nobody: it is read again from its beginning.
+        """
+        if self.journal is None:
+            return None
+        mark, self.mark = self.mark, BEGINNING
+        marking = Marking(self.journal.wants, self._keep)
+        reading = digest_from(self.tree, place, algorithm, mark, marking, self.progress, self.cancelled)
+        if reading is not None and mark[0] and reading.digests[algorithm] != expected:
+            return None
+        return reading
+
+    def resume(self) -> int:
+        """Take up what the journal has of this part's content; the number of files that were read already."""
+        self.own = len(self.findings)
+        self.before = (self.files, self.bytes)
+        state = self.journal.resume() if self.journal is not None else None
+        if state is None:
+            return 0
+        self.findings += state.findings
+        self.files += state.files
+        self.bytes += state.read
+        self.done = state.done
+        self.mark = (state.offset, state.hash_state)
+        return state.done
+
+    def next(self) -> None:
+        """Another content file was read."""
+        self.done += 1
+        if self.journal is not None and self.journal.wants():
+            self._keep(BEGINNING)
+
+    def _keep(self, mark: Mark) -> None:
+        assert self.journal is not None, "nobody keeps without one"  # noqa: S101
+        files, read = self.files - self.before[0], self.bytes - self.before[1]
+        self.journal.keep(CheckState(self.done, files, read, tuple(self.findings[self.own :]), *mark))
 
     def whole(self, path: str, expected: str, limit: int = SMALL_LIMIT) -> bytes | None:
         """Read one file into memory and compare; the right bytes, if it has them at the first or second reading.
@@ -195,12 +260,13 @@ def check_part(
     part: Part,
     progress: Progress = no_progress,
     cancelled: Cancelled = never_cancelled,
+    journal: CheckJournal | None = None,
 ) -> CheckReport:
     """Read ``vN/`` below ``target`` from the medium: inventory, sidecar, every content file, and nothing besides.
 
     Raises Unreachable when the volume, rather than a file, fails; Interrupted when cancelled.
     """
-    check = _Checker(tree, target, part, progress, cancelled)
+    check = _Checker(tree, target, part, progress, cancelled, journal)
     version = f"v{part.number}"
     try:
         kind = tree.kind(f"{target}/{version}")
@@ -239,11 +305,13 @@ def _check_content(check: _Checker, version: str, inventory: bytes, checked: set
         for folder in empty:
             if folder not in above:
                 check.stranger(folder)
-    for path, digest in sorted(expected.items()):
+    done = check.resume()
+    for path, digest in sorted(expected.items())[done:]:
         if path in unfit:
             check.no_file(path, digest)
         else:
             check.file(path, digest)
+        check.next()
 
 
 def check_root(tree: Tree, target: str, head: Part) -> CheckReport:

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from vault.errors import Interrupted
+from vault.volumes.hash_state import resumable
 from vault.volumes.tree import Tree
 
 BUFFER_BYTES = 2 * 1024 * 1024
@@ -65,13 +66,14 @@ class Reading:
     digests: dict[str, str]
 
 
-def read_chunks(tree: Tree, path: str) -> Iterator[memoryview]:
-    """Yield a file's content from the medium. Each view is valid only until the next one is asked for.
+def read_chunks(tree: Tree, path: str, start: int = 0) -> Iterator[memoryview]:
+    """Yield a file's content from the medium, from the byte ``start`` on, where a page must begin. Each view is valid
+    only until the next one is asked for.
 
     Raises OSError as open(2) and read(2) do; EINVAL when ``path`` is not a regular file.
     """
-    with _lent_buffer() as view, _Medium(tree, path) as medium:
-        if medium.size > _READ_AHEAD_FROM:
+    with _lent_buffer() as view, _Medium(tree, path, start) as medium:
+        if medium.size - start > _READ_AHEAD_FROM:
             yield from _read_ahead(medium, view)
         else:
             while count := medium.read_into(view):
@@ -99,8 +101,8 @@ def _regular_size(fd: int, path: str) -> int:
 class _Medium:
     """One file, opened so that it is read from the medium, and read in order."""
 
-    def __init__(self, tree: Tree, path: str) -> None:
-        self._offset = 0
+    def __init__(self, tree: Tree, path: str, start: int = 0) -> None:
+        self._offset = start
         try:
             self._fd, self._direct = tree.open_read(path, os.O_DIRECT), True
         except OSError as error:
@@ -182,3 +184,53 @@ def digest_file(
         if cancelled():
             raise Interrupted(f"Reading {path} was stopped.")
     return Reading(size, {name: digest.hexdigest() for name, digest in hashes.items()})
+
+
+Mark = tuple[int, bytes]
+"""How far into a file a digest has come: the offset in bytes, and the digest's state there."""
+
+BEGINNING: Mark = (0, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """How the digest of a large file is kept on the way: ``wants`` tells when, ``keep`` is given the mark."""
+
+    wants: Callable[[], bool]
+    keep: Callable[[Mark], None]
+
+
+def digest_from(
+    tree: Tree,
+    path: str,
+    algorithm: str,
+    mark: Mark,
+    marking: Marking,
+    progress: Progress = no_progress,
+    cancelled: Callable[[], bool] = never_cancelled,
+) -> Reading | None:
+    """As :func:`digest_file`, going on at ``mark``, and keeping marks on the way in a file of more than one buffer.
+
+    None where the mark is none of this algorithm's, or this machine cannot take one up.
+    """
+    start, state = mark
+    try:
+        running = resumable(algorithm, state)
+    except ValueError:
+        return None
+    if start and (running is None or start % mmap.PAGESIZE):
+        return None
+    # A file that one buffer holds is not worth the state: hashlib begins faster.
+    plain = hashlib.new(algorithm, usedforsecurity=False)
+    size = start
+    for chunk in read_chunks(tree, path, start):
+        if size == 0 and len(chunk) < BUFFER_BYTES:
+            running = None
+        (running or plain).update(chunk)
+        size += len(chunk)
+        progress(len(chunk))
+        if cancelled():
+            raise Interrupted(f"Reading {path} was stopped.")
+        if running is not None and size % mmap.PAGESIZE == 0 and marking.wants():
+            marking.keep((size, running.state()))
+    return Reading(size, {algorithm: (plain if running is None or size == 0 else running).hexdigest()})

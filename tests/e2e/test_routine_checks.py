@@ -1,0 +1,117 @@
+"""Scheduled checks keep to their hours, come in even shares, and go on after a cut where they were."""
+
+import dataclasses
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from tests.support.nodes import Bench, eventually
+from vault.catalog import facts, schedules, tasks
+from vault.catalog.schema import copies
+from vault.clock import utcnow
+from vault.model import EventType, TaskKind, TaskState
+
+
+def bring_forward(bench: Bench, by: timedelta) -> None:
+    """As if the copies had been proved so long ago."""
+    with bench.running.catalogue.write() as tx:
+        for row in tx.connection.execute(sa.select(copies.c.id, copies.c.proved_at, copies.c.due_at)).all():
+            tx.connection.execute(
+                copies.update()
+                .where(copies.c.id == row.id)
+                .values(proved_at=row.proved_at - by, checked_at=row.proved_at - by, due_at=row.due_at - by)
+            )
+
+
+def hours(bench: Bench, begin: timedelta, rate: str = "1 GB", **fixity: timedelta) -> None:
+    """From the next start on, routine checks may read for an hour that begins so long from now."""
+    start = (utcnow().astimezone(bench.settings.node.zone) + begin).replace(second=0, microsecond=0)
+    end = start + timedelta(hours=1)
+    text = f'[[fixity.window]]\nfrom = "{start:%H:%M}"\nto = "{end:%H:%M}"\nrate = "{rate}"'
+    settings = bench.configured(extra=text)
+    bench.settings = dataclasses.replace(settings, fixity=settings.fixity.model_copy(update=fixity))
+
+
+def checks(bench: Bench, after: int) -> int:
+    return len(bench.events(EventType.FIXITY_CHECK, after=after))
+
+
+def planned_again(bench: Bench) -> None:
+    """Wait until the planner has looked at everything once more."""
+
+    def last() -> object:
+        with bench.running.catalogue.read() as tx:
+            return next((s.last_success for s in schedules.all(tx) if s.kind == "plan"), None)
+
+    bench.running.dispatcher._noted_at = float("-inf")
+    before = last()
+    bench.running.dispatcher.wake()
+    eventually(lambda: last() != before)
+
+
+def test_outside_their_hours_good_copies_are_left_alone_and_orders_are_not(tmp_path):
+    bench = Bench(tmp_path)
+    with bench:
+        bench.deposit("A-1", b"content")
+        bench.settle()
+        bring_forward(bench, timedelta(days=100))
+        seen = bench.last_event()
+    hours(bench, timedelta(hours=12))
+    with bench:
+        planned_again(bench)
+        bench.settle()
+        assert checks(bench, seen) == 0
+        assert bench.verify().checked == 2
+        bring_forward(bench, timedelta(days=100))
+        seen = bench.last_event()
+    hours(bench, timedelta(minutes=-30))
+    with bench:
+        eventually(lambda: checks(bench, seen) == 2)
+
+
+def test_what_came_in_on_one_day_is_not_checked_on_one_day(tmp_path):
+    """Twenty packages of one day whose checks are due in two days: a day's share of them comes first, and no more."""
+    policy = '[[policy]]\nname = "default"\ndisk = 2\nreceipt_after = 1\nfixity = { disk = "10d" }'
+    bench = Bench(tmp_path, policies=policy)
+    with bench:
+        for number in range(20):
+            bench.deposit(f"B-{number}", b"content")
+        bench.settle()
+        bring_forward(bench, timedelta(days=8))
+        seen = bench.last_event()
+    with bench:
+        share = 3  # 20 copies on each volume, in 10 days, and a tenth more
+        eventually(lambda: checks(bench, seen) >= 2 * share)
+        planned_again(bench)
+        bench.settle()
+        assert checks(bench, seen) == 2 * share
+
+
+def test_a_check_that_was_stopped_goes_on_in_the_next_process(tmp_path):
+    bench = Bench(tmp_path)
+    with bench:
+        bench.deposit("C-1", bytes(24_000_000))
+        bench.settle()
+        bring_forward(bench, timedelta(days=100))
+        number = bench.copies("C-1")["a", 1].id
+    # So slow that it is cut in the middle, and so that it keeps its place at every chance.
+    hours(bench, timedelta(minutes=-30), rate="4 MB", checkpoint=timedelta(milliseconds=1))
+
+    def kept() -> dict:
+        with bench.running.catalogue.read() as tx:
+            return facts.get(tx, f"check-progress:{number}") or {}
+
+    with bench:
+        eventually(lambda: kept().get("offset", 0) > 0)
+    bench.settings = bench.configured()
+    with bench:
+        offset = kept()["offset"]
+        assert 0 < offset < 24_000_000
+        eventually(lambda: not kept())
+        bench.settle()
+        assert utcnow() - bench.copies("C-1")["a", 1].proved_at < timedelta(minutes=5)
+        with bench.running.catalogue.read() as tx:
+            ended = next(task for task in tasks.listing(tx, [TaskState.DONE], limit=9) if task.volumes == ("a",))
+        # The second process read what the first had not: the file from its last mark on, and no more.
+        assert ended.kind is TaskKind.VERIFY
+        assert ended.done_bytes < 24_000_000 - offset + 1_000_000
