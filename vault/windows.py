@@ -119,7 +119,7 @@ def parse_days(text: str) -> frozenset[int]:
     for part in text.lower().replace(" ", "").split(","):
         first, dash, last = part.partition("-")
         if first not in DAYS or (dash and last not in DAYS):
-            raise Invalid(f"{text!r} names no days of the week.", remedy=_DAYS_REMEDY, code="bad-window")
+            raise Invalid(f"{text!r} names no days of the week.", remedy=_DAYS_REMEDY)
         begin, end = DAYS.index(first), DAYS.index(last if dash else first)
         found.update(day % 7 for day in range(begin, end + 1 if end >= begin else end + 8))
     return frozenset(found)
@@ -129,5 +129,5 @@ def parse_clock(text: str) -> time:
     """The time of day that ``"20:00"`` means; ``"24:00"`` is midnight at the end of a day. Raises Invalid."""
     match = _CLOCK.fullmatch(text.strip())
     if match is None or (match[1] == "24" and match[2] != "00"):
-        raise Invalid(f"{text!r} is no time of day.", remedy='Write one such as "20:00".', code="bad-window")
+        raise Invalid(f"{text!r} is no time of day.", remedy='Write one such as "20:00".')
     return _MIDNIGHT if match[1] == "24" else time(int(match[1]), int(match[2]))
