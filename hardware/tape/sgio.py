@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, Self
 
 from hardware.errors import Busy, HardwareError, NotFound, Refused, Unreachable
-from hardware.tape.errors import NotUnderstood, TimedOut
+from hardware.tape.errors import DriveVanished, NotUnderstood, TimedOut
 from hardware.tape.pages import Inquiry, parse_inquiry, parse_log_page, parse_serial
 from hardware.tape.sense import Key, Sense, error_of, harmless, parse_sense, reservation_conflict
 
@@ -261,6 +261,8 @@ class SgDevice:
             raise Unreachable(
                 f"{what}.", remedy="Too large a transfer for the adapter, or too little memory."
             ) from error
+        if error.errno in {errno.ENODEV, errno.ENXIO}:
+            raise DriveVanished(f"{what}.", remedy="Check its power and cables (lsscsi -g).") from error
         raise Unreachable(f"{what}.", remedy="Check power and cables; the device may be gone.") from error
 
 
