@@ -109,7 +109,7 @@ async def _doors(node: Node, notifier: Notifier) -> None:
         loop.add_signal_handler(number, asked_to_stop.set)
     loop_beat = Beat()
     door = Door(node.settings.api.tls.files)
-    server = Server(create_app(_parts(node, door)), node.settings, door=door)
+    server = Server(create_app(_parts(node, door)), node.settings, door=door, on_stopping=node.close_doors)
     loop.add_signal_handler(signal.SIGHUP, server.ask_to_renew)
     beating = asyncio.create_task(keep_beating(loop_beat))
     watchdog = Watchdog.from_environment(
@@ -167,6 +167,7 @@ def _parts(node: Node, door: Door) -> NodeParts:
         intake=node.intake,
         batches=node.batches,
         receipts=node.receipts,
+        bell=node.bell,
         backups=node.backups,
         uploads=node.uploads,
         dispatcher=node.dispatcher,

@@ -10,6 +10,22 @@ from datetime import datetime
 from vault.model import Json
 
 
+class IngestStep(enum.StrEnum):
+    """What is being done for a deposit, as its depositor sees it.
+
+    VALIDATING: all bytes are here and are looked at. STORED: in place on its first volume, which is not read back yet.
+    COPYING: some copies are good, and not as many as the receipt needs.
+    """
+
+    RECEIVING = "receiving"
+    VALIDATING = "validating"
+    STORED = "stored"
+    COPYING = "copying"
+    RECEIPTED = "receipted"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
 class UploadState(enum.StrEnum):
     """OPEN takes bytes. COMPLETE has them all and waits to be taken in. ENDED holds none any more; its ingest says how
     it ended."""

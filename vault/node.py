@@ -32,6 +32,7 @@ from vault.custody.watch import Watch
 from vault.errors import ConfigError
 from vault.intake import accession
 from vault.intake.batches import Batches
+from vault.intake.bell import Bell
 from vault.intake.deposit import Intake
 from vault.intake.finishing import Finishing
 from vault.intake.receipts import Receipts
@@ -89,12 +90,13 @@ class Node:
             on_proved=self._on_proved,
             look=self._look,
         )
-        self.receipts = Receipts(self.custodian, self.key)
+        self.bell = Bell()
+        self.receipts = Receipts(self.custodian, self.key, self.bell)
         self.backups = Backups(self.custodian, self.key)
         self.intake = Intake(self.custodian)
         self.batches = Batches(self.custodian, self.key)
-        self.uploads = Uploads(self.custodian, self.intake, self._on_ingest)
-        self.finishing = Finishing(self.custodian, self.intake, self.uploads, self._on_ingest)
+        self.uploads = Uploads(self.custodian, self.intake, self.bell.ring)
+        self.finishing = Finishing(self.custodian, self.intake, self.uploads, self.bell.ring)
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.watch = Watch(self.custodian, self._arrive)
         self.tapes = Tapes(self.custodian, self.key)
@@ -192,6 +194,11 @@ class Node:
         self.close()
         return ended
 
+    def close_doors(self) -> None:
+        """Let whoever waits at the doors come to an end: they are closing. What is being sent can be gone on with."""
+        self.bell.close()
+        self.uploads.stop()
+
     def abandon(self) -> None:
         """Leave after a failure: work is asked to stop, nothing more is written down, and the next start settles."""
         self.clock.stop()
@@ -224,9 +231,7 @@ class Node:
 
     def _on_proved(self, version: Version) -> None:
         self.receipts.issue_ready(version)
-
-    def _on_ingest(self, ingest_id: str) -> None:
-        """Something of a deposit changed, for those who follow it."""
+        self.bell.ring(version.ingest_id)
 
     def _arrive(self, volume: Volume) -> None:
         """A volume came on-line: what was cut off on it is settled before any work is sent there."""

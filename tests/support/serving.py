@@ -154,6 +154,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
             intake=node.intake,
             batches=node.batches,
             receipts=node.receipts,
+            bell=node.bell,
             uploads=node.uploads,
             backups=node.backups,
             dispatcher=node.dispatcher,
@@ -166,7 +167,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
     )
     begun = threading.Event()
     loops: list[asyncio.AbstractEventLoop] = []
-    server = Server(app, settings, on_started=begun.set)
+    server = Server(app, settings, on_started=begun.set, on_stopping=node.close_doors)
     server.bind()
 
     def serve() -> None:

@@ -14,7 +14,18 @@ from starlette.responses import Response
 
 import vault
 from vault import wire
-from vault.api import batches, catalogue, content, credentials, deposits, operations, outside, status, uploads
+from vault.api import (
+    batches,
+    catalogue,
+    content,
+    credentials,
+    deposits,
+    following,
+    operations,
+    outside,
+    status,
+    uploads,
+)
 from vault.api.gate import Gate
 from vault.api.inventories import InventoryCache
 from vault.api.limits import Limits
@@ -57,10 +68,11 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.under_way = under_way
     app.state.places = Places(intake.max_concurrent, intake.max_concurrent_per_token)
     app.state.upload_places = Places(intake.max_concurrent, intake.max_concurrent_per_token)
+    app.state.followers = following.Followers(node.settings.api.max_followers)
     app.state.inventories = InventoryCache()
     app.state.lists_open = 0
     v1 = APIRouter(prefix=PREFIX)
-    for module in (deposits, uploads, batches, catalogue, content, operations, status, credentials):
+    for module in (deposits, uploads, following, batches, catalogue, content, operations, status, credentials):
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(outside.router)

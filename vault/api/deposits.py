@@ -1,4 +1,4 @@
-"""Taking in: ``PUT /packages/{identifier}``, and what became of it: ingests and receipts."""
+"""Taking in: ``PUT /packages/{identifier}``, and its receipt."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from vault import wire
 from vault.api import ownership, threads
 from vault.api.auth import MayDeposit, MayFollow, Principal
+from vault.api.following import ingest_of
 from vault.api.headers import parse_filename, parse_if_match, parse_must_be_new, parse_repr_digest, parse_wait
-from vault.api.openapi import DEPOSIT, INGEST, PROBLEM, RECEIPT
+from vault.api.openapi import DEPOSIT, PROBLEM, RECEIPT
 from vault.api.parts import Node, NodeParts
 from vault.api.paths import decode_identifier, encode_identifier, parse_version
 from vault.api.places import Places
 from vault.api.problems import bad_request
-from vault.catalog import ingests, packages
+from vault.catalog import packages
 from vault.errors import Interrupted, NotFound, VaultError
 from vault.intake.body import BodyPipe
 from vault.intake.deposit import Accepted, DepositRequest
@@ -255,29 +255,9 @@ async def put_package(
     if receipt is not None:
         headers["Location"] = f"/v1/packages/{encode_identifier(accepted.identifier)}"
         return JSONResponse(dict(receipt), 201 if accepted.created else 200, headers)
-    ingest = await threads.run("ingest", _ingest, node, who, ingest_id)
+    ingest = await threads.run("ingest", ingest_of, node, who, ingest_id)
     headers["Location"] = f"/v1/ingests/{ingest_id}"
     return Response(ingest.model_dump_json(), 202, headers, media_type="application/json")
-
-
-@router.get("/ingests/{ingest_id}", responses={**INGEST, **PROBLEM}, summary="The state of a deposit, with its receipt")
-def get_ingest(node: Node, who: MayFollow, ingest_id: str) -> wire.Ingest:
-    """What became of a deposit. Once ``state`` is ``receipted`` the signed receipt is in it."""
-    return _ingest(node, who, ingest_id)
-
-
-def _ingest(node: NodeParts, who: Principal, ingest_id: str) -> wire.Ingest:
-    with node.catalogue.read() as tx:
-        ingest = ingests.get(tx, ingest_id)
-        if ingest is not None and not ownership.may_follow(tx, who, ingest):
-            ingest = None
-    if ingest is None:
-        raise NotFound(
-            f"There is no deposit {ingest_id[:100]!r}.",
-            remedy="Look at the address that the deposit answered.",
-            code="no-such-ingest",
-        )
-    return wire.Ingest.model_validate(ingest)
 
 
 @router.get("/receipts/{identifier:path}", responses={**RECEIPT, **PROBLEM}, summary="The signed receipt of a version")

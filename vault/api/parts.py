@@ -17,6 +17,7 @@ from vault.custody.dispatcher import Dispatcher
 from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.watch import Watch
 from vault.intake.batches import Batches
+from vault.intake.bell import Bell
 from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
 from vault.intake.uploads import Uploads
@@ -36,6 +37,7 @@ class NodeParts:
     intake: Intake
     batches: Batches
     receipts: Receipts
+    bell: Bell
     backups: Backups
     uploads: Uploads
     dispatcher: Dispatcher

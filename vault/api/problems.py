@@ -105,6 +105,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "bad-upload-offset": Entry(400, "Upload-Offset cannot be read"),
     "checksum-mismatch": Entry(460, "The body is not what its checksum says"),
     "no-such-upload": Entry(404, "There is no such upload"),
+    "too-many-followers": Entry(503, "Too many follow deposits"),
     "too-many-uploads": Entry(429, "Too many uploads of this token are open"),
     "unsupported-checksum": Entry(400, "No checksum that this node can check"),
     "unsupported-tus-version": Entry(412, "Another version of tus"),

@@ -36,12 +36,18 @@ class _Uvicorn(uvicorn.Server):
     """uvicorn without its signal handlers, that says when it is ready."""
 
     def __init__(
-        self, config: uvicorn.Config, door: Door, most_connections: int, on_started: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        door: Door,
+        most_connections: int,
+        on_started: Callable[[], None],
+        on_stopping: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._door = door
         self._most_connections = most_connections
         self._on_started = on_started
+        self._on_stopping = on_stopping
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -55,6 +61,7 @@ class _Uvicorn(uvicorn.Server):
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stopping()
         self._door.close()
         await super().shutdown(sockets)
 
@@ -67,6 +74,7 @@ class _Uvicorn(uvicorn.Server):
 class Server:
     """Serves one application until it is told to stop.
 
+    ``on_stopping`` is called before requests under way are waited for, so that those which only wait can end.
     ``serve`` runs until ``stop``; it raises ConfigError at once where the address or the socket cannot be had (or call
     ``bind`` before, to learn it earlier).
     """
@@ -79,6 +87,7 @@ class Server:
         door: Door | None = None,
         grace: timedelta = GRACE,
         on_started: Callable[[], None] = lambda: None,
+        on_stopping: Callable[[], None] = lambda: None,
     ) -> None:
         self._api = settings.api
         self.door = Door(settings.api.tls.files) if door is None else door
@@ -99,7 +108,7 @@ class Server:
             timeout_keep_alive=int(max(5.0, settings.api.idle_timeout.total_seconds())),
             timeout_graceful_shutdown=int(grace.total_seconds()),
         )
-        self._server = _Uvicorn(config, self.door, settings.api.max_connections, self._begun)
+        self._server = _Uvicorn(config, self.door, settings.api.max_connections, self._begun, on_stopping)
 
     def bind(self) -> None:
         """Take the address and the socket's path. Raises ConfigError."""

@@ -105,6 +105,7 @@ class ApiSettings(Section):
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(to_networks)] = ()
     operators: Annotated[tuple[str, ...], BeforeValidator(to_logins)] = ()
     tls: TlsSettings = TlsSettings()
+    max_followers: int = Field(default=200, ge=1, le=10_000)
 
 
 class IntakeSettings(Section):

@@ -7,7 +7,7 @@ file's. It is made once, kept with the version, and given again to whoever asks.
 from __future__ import annotations
 
 import asyncio
-import threading
+import time
 from collections.abc import Mapping
 
 import structlog
@@ -19,6 +19,7 @@ from vault.catalog.engine import Tx
 from vault.clock import to_text
 from vault.custody.context import Custodian, part_of
 from vault.errors import VaultError
+from vault.intake.bell import Bell
 from vault.ledger import append
 from vault.model import CopyState, EventType, Ingest, IngestState, Json, NewEvent, Outcome, Version
 from vault.signing import NodeKey
@@ -32,12 +33,11 @@ _BATCH = 200
 class Receipts:
     """Makes receipts as copies become good, and tells the requests that wait for them."""
 
-    def __init__(self, custodian: Custodian, key: NodeKey) -> None:
+    def __init__(self, custodian: Custodian, key: NodeKey, bell: Bell) -> None:
         self._custodian = custodian
         self._key = key
-        self._lock = threading.Lock()
+        self._bell = bell
         self._looked_at: Ingest | None = None
-        self._waiting: dict[str, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
 
     def issue_ready(self, version: Version) -> None:
         """Make the version's receipt if its copies now suffice and it has none yet; give it to its repeats too."""
@@ -62,7 +62,7 @@ class Receipts:
             packages.set_receipt(tx, version.id, receipt)
             self._record(tx, version, {"ingest": version.ingest_id, "copies": receipt["copies"]})
         log.info("receipt-issued", ingest=version.ingest_id, identifier=version.identifier, version=version.number)
-        self._tell(version.ingest_id)
+        self._bell.ring(version.ingest_id)
 
     def _give_again(self, version: Version, ingest_id: str) -> None:
         """To a deposit that repeated one which had no receipt yet, give that one's, now that there is one."""
@@ -73,7 +73,7 @@ class Receipts:
                 return
             ingests.receipt(tx, ingest_id, receipt)
             self._record(tx, version, {"ingest": ingest_id, "repeats": version.ingest_id})
-        self._tell(ingest_id)
+        self._bell.ring(ingest_id)
 
     def _record(self, tx: Tx, version: Version, detail: Mapping[str, Json]) -> None:
         told = {**detail, "key_id": self._key.key_id}
@@ -99,42 +99,20 @@ class Receipts:
 
     async def wait(self, ingest_id: str, seconds: float) -> Mapping[str, Json] | None:
         """The ingest's receipt as soon as there is one; None when it takes longer. In the event loop's thread."""
-        event = asyncio.Event()
-        entry = (asyncio.get_running_loop(), event)
-        with self._lock:
-            self._waiting.setdefault(ingest_id, []).append(entry)
-        try:
-            # Looked up after entering the list, so that one issued in between is not missed.
-            receipt = await asyncio.to_thread(self._receipt, ingest_id)
-            if receipt is None and seconds > 0:
-                try:
-                    await asyncio.wait_for(event.wait(), seconds)
-                except TimeoutError:
-                    return None
+        until = time.monotonic() + seconds
+        with self._bell.listening(ingest_id) as listener:
+            while True:
+                # Looked up after it began to listen, so that one issued in between is not missed.
                 receipt = await asyncio.to_thread(self._receipt, ingest_id)
-            return receipt
-        finally:
-            with self._lock:
-                entries = self._waiting.get(ingest_id, [])
-                if entry in entries:
-                    entries.remove(entry)
-                if not entries:
-                    self._waiting.pop(ingest_id, None)
+                left = until - time.monotonic()
+                if receipt is not None or left <= 0 or self._bell.closed:
+                    return receipt
+                await listener.wait(left)
 
     def _receipt(self, ingest_id: str) -> Mapping[str, Json] | None:
         with self._custodian.catalogue.read() as tx:
             ingest = ingests.get(tx, ingest_id)
         return ingest.receipt if ingest else None
-
-    def _tell(self, ingest_id: str) -> None:
-        with self._lock:
-            entries = list(self._waiting.get(ingest_id, []))
-        for loop, event in entries:
-            try:
-                loop.call_soon_threadsafe(event.set)
-            except RuntimeError:
-                # The loop is closed: the daemon is stopping, and the receipt waits in the catalogue.
-                continue
 
     def _ready(self, tx: Tx, version: Version) -> bool:
         policy = self._custodian.policy(version.policy)

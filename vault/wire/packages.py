@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import AliasChoices, Field
 
+from vault.depositing import IngestStep
 from vault.model import CopyState, DigestAlgorithm, IngestState, PackageKind, RecallState
 from vault.wire.base import JsonObject, Model, Moment
 
@@ -143,10 +144,14 @@ class Ingest(Model):
     id: str
     identifier: str
     state: IngestState
+    step: IngestStep = Field(description="What is being done for it now.")
     agent: str
     volume: str = Field(description='Volume of the first copy; "" before it is known.')
     version: int | None
-    bytes_received: int
+    bytes_received: int = Field(description="Bytes that are on stable storage.")
+    bytes_total: int | None = Field(default=None, description="What an upload announced; null where it is not known.")
+    copies_good: int | None = Field(default=None, description="Good copies that count; null before it is stored.")
+    copies_needed: int | None = Field(default=None, description="So many good copies the receipt needs.")
     problem: JsonObject | None = Field(description="The problem document of a refused or failed one.")
     receipt: JsonObject | None = Field(description="The signed receipt, once there is one.")
     created_at: Moment
