@@ -30,6 +30,7 @@ from vault.catalog import copies, events, overview, packages, schedules, tasks
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue, Tx
 from vault.catalog.overview import Tally
+from vault.custody import forecast
 from vault.model import Condition, CopyState, TaskKind, TaskState, Volume, VolumeMode
 from vault.telemetry import Counted, Telemetry
 
@@ -241,6 +242,9 @@ def _add_fixity(samples: Samples, tx: Tx) -> None:
         samples.add(metrics.FIXITY_OLDEST, moment, volume)
     for volume, moment in overview.oldest_due(tx).items():
         samples.add(metrics.FIXITY_DUE, moment, volume)
+    for volume, one in forecast.read(tx).items():
+        samples.add(metrics.FIXITY_PASS, one.whole_pass.total_seconds(), volume)
+        samples.add(metrics.FIXITY_INTERVAL, one.interval.total_seconds(), volume)
 
 
 def _add_work(samples: Samples, tx: Tx, memory: _Memory) -> None:

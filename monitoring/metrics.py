@@ -68,6 +68,14 @@ FIXITY_DUE: Final = _gauge(
     "When the check on the volume was due, or will be, that is due first.",
     "volume",
 )
+FIXITY_PASS: Final = _gauge(
+    "fixity_pass_seconds",
+    "How long it takes to read everything on the volume back once, at its speed and in the hours for it.",
+    "volume",
+)
+FIXITY_INTERVAL: Final = _gauge(
+    "fixity_interval_seconds", "Within which time everything on the volume should be read back.", "volume"
+)
 
 TASKS: Final = _gauge("tasks", "Tasks by kind and state; ended ones are forgotten after some days.", "kind", "state")
 TASKS_STALLED: Final = _gauge("tasks_stalled", "Running tasks that have read and written nothing for long.")

@@ -18,7 +18,7 @@ from vault.catalog.engine import Catalogue
 from vault.clock import Clock as TimeSource
 from vault.clock import utcnow
 from vault.config import Settings, VolumeSettings
-from vault.custody import checkpoints
+from vault.custody import checkpoints, forecast
 from vault.custody.arrival import adopt_evidence, clear_staging, settle_copies
 from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.custody.backups import Backups
@@ -132,6 +132,7 @@ class Node:
         self.clock.every(custody.planner_interval, "receipts", self.receipts.issue_all)
         self.clock.every(custody.planner_interval, "settle", self._settle)
         self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
+        self.clock.every(forecast.EVERY, forecast.SCHEDULE, lambda: forecast.look(self.custodian))
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)
         self.clock.every(min(UPLOADS_EVERY, self.settings.intake.upload_expires), "uploads", self.uploads.expire)
         self.watch.start()

@@ -12,6 +12,7 @@ from vault import wire
 from vault.api.parts import NodeParts
 from vault.catalog import copies, evidence, packages
 from vault.catalog.engine import Tx
+from vault.custody import forecast
 from vault.identifiers import package_reference
 from vault.model import Condition, CopyState, Task, VolumeMode
 
@@ -106,6 +107,13 @@ def _of_volume(node: NodeParts, tx: Tx, volume: wire.Volume) -> Iterator[wire.Al
         yield _alert("warning", "volume-almost-full", volume, f"The volume {volume.name} is almost full.",
                      "Extend it, or add another one.")  # fmt: skip
     yield from _overdue(node, tx, volume)
+    expected = forecast.read(tx).get(volume.name)
+    if expected is not None and not expected.holds:
+        days, asked = expected.whole_pass.days, expected.interval.days
+        yield _alert("warning", "fixity-too-slow", volume,
+                     f"Reading everything on {volume.name} back once takes {days} days; the policies ask for {asked}.",
+                     "Give routine checks more hours or a higher rate ([[fixity.window]]), or the policy a longer"
+                     " interval.")  # fmt: skip
 
 
 def _overdue(node: NodeParts, tx: Tx, volume: wire.Volume) -> Iterator[wire.Alert]:

@@ -216,6 +216,12 @@ def proved_since(tx: Tx, volume_id: int, since: datetime) -> int:
     return tx.connection.scalar(sa.select(sa.func.count()).select_from(copies).where(*mine)) or 0
 
 
+def held_bytes(tx: Tx, volume_id: int) -> int:
+    """Return how many bytes the copies on a volume have together. It walks all of them: not for a scrape."""
+    query = sa.select(sa.func.sum(versions.c.part_bytes)).select_from(copies).join(versions)
+    return int(tx.connection.scalar(query.where(copies.c.volume_id == volume_id, IS_HELD)) or 0)
+
+
 def doubtful(tx: Tx, volume_id: int, before: datetime, limit: int) -> list[Copy]:
     """Return the suspect copies on a volume whose check is due by ``before`` and taken up by nobody."""
     query = _COPIES.where(copies.c.state == CopyState.SUSPECT, copies.c.volume_id == volume_id, _IS_NOT_TAKEN_UP)

@@ -14,7 +14,7 @@ from monitoring.collector import Collector, Exporter
 from monitoring.metrics import METRICS, Kind
 from tests.support.holdings import Hands, add_copy, add_version, add_volume, tell
 from tests.support.tools import require
-from vault.catalog import Catalogue, evidence, ingests, packages, schedules, tasks, volumes
+from vault.catalog import Catalogue, evidence, facts, ingests, packages, schedules, tasks, volumes
 from vault.model import Condition, CopyState, EventType, NewTask, TaskKind, TaskState, VolumeMode
 from vault.telemetry import DepositOutcome, FixityOutcome, Telemetry
 
@@ -76,6 +76,7 @@ def fill(catalogue, hands):
         (task,) = tasks.claim(tx, owner="me", lease=timedelta(minutes=1), free_lanes={"nas-a": 1})
         tasks.finish(tx, task.id, TaskState.DONE, "")
         schedules.succeeded(tx, "plan")
+        facts.put(tx, "fixity-forecast", {"nas-a": {"held": 1, "speed": 1.0, "days": 2.5, "interval": 90.0}})
         ingests.begin(tx, "i1", "G09.1", "token:repo")
         ingests.prepare(tx, "i1", volume="nas-a", version=1, prepared={})
         ingests.store(tx, "i1")
@@ -87,7 +88,13 @@ def fill(catalogue, hands):
 
 def test_every_metric_is_exported_with_its_type_help_and_labels(catalogue, hands):
     fill(catalogue, hands)
-    scraper = Scraper(catalogue, Telemetry(["nas-a"]), intervals={"plan": timedelta(minutes=1)}, stalled=lambda: 2)
+    scraper = Scraper(
+        catalogue,
+        Telemetry(["nas-a"]),
+        intervals={"plan": timedelta(minutes=1)},
+        stalled=lambda: 2,
+        certificate=hands,
+    )
     scraper.scrape()
     assert exported(scraper) == {metric.name for metric in METRICS}
     for metric in METRICS:
