@@ -136,13 +136,15 @@ class Descriptive:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What a repository deposits; known by its identifier."""
+    """What a repository deposits; known by its identifier. ``last_proved_at``: every version of it had a copy read back
+    and found right then or later; None where one never had."""
 
     id: int
     identifier: str
     head: int
     descriptive: Descriptive
     created_at: datetime
+    last_proved_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,11 @@ def standing(policy: Policy, copies: Collection[Holding]) -> Standing:
     )
 
 
+def good_domains(copies: Collection[Holding]) -> set[str]:
+    """Return the failure domains in which a copy of the version is good, on a volume that is not retired."""
+    return {held.volume.domain for held in copies if held.state is CopyState.GOOD and _kept(held.volume)}
+
+
 def receipt_ready(policy: Policy, copies: Collection[Holding]) -> bool:
     """Whether enough copies are good, each in its own failure domain, for the depositor to get a receipt."""
     return standing(policy, copies).good.total >= policy.receipt_after

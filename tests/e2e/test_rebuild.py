@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.faults import flip
 from tests.support.nodes import VIETNAMESE, Bench, bag, tar_of, write_config
-from vault.catalog import copies, packages, tokens
+from vault.catalog import copies, listing, packages, tokens
 from vault.cli.offline import open_volume, rebuild_sources
 from vault.cli.run import run as vaultctl
 from vault.clock import utcnow
@@ -66,7 +66,7 @@ def answers(bench, *, times=True, receipts=True):
     """All that the API tells of packages, by identifier and version."""
     found = {}
     with bench.running.catalogue.read() as tx:
-        for package in packages.listing(tx, limit=1000):
+        for package in listing.page(tx, listing.Wanted(), limit=1000):
             for version in packages.versions_of(tx, package.id):
                 facts = dataclasses.asdict(version)
                 for local in (

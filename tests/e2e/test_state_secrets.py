@@ -7,10 +7,11 @@ import unicodedata
 
 import pytest
 
-from tests.support.nodes import Bench, bag, tar_gz_of, tar_of, zip_of
+from tests.support.nodes import Bench, bag, eventually, tar_gz_of, tar_of, zip_of
 from tests.support.refusals import refused
+from tests.support.uploading import begin, upload
 from vault.errors import Secret
-from vault.model import Descriptive, EventType, Outcome
+from vault.model import Descriptive, EventType, IngestState, Outcome
 
 CANARY = b"CANARY-of-a-secret-" * 4000
 TITLE = "Phuong an phong thu khu vuc"
@@ -105,3 +106,20 @@ def test_what_only_sounds_like_it_is_stored(bench):
     said = Descriptive(title="Mật độ dân số", access="Bảo mật thông tin cá nhân")
     bench.deposit("H49/open", tar_of(files), files, descriptive=said)
     bench.settle()
+
+
+def test_an_upload_that_is_marked_is_not_even_begun(bench):
+    before = bench.last_event()
+    with pytest.raises(Secret):
+        begin(bench, "H49/tus", 10, descriptive=Descriptive(access="Mật", title=TITLE))
+    assert the_spill(bench, before).identifier == "H49/tus"
+    assert_no_trace(bench)
+
+
+def test_of_an_uploaded_bag_that_is_marked_nothing_stays(bench):
+    before = bench.last_event()
+    upload_id = upload(bench, "H49/tus bag", tar_of(secret_bag(info_last=True)))
+    eventually(lambda: bench.ingest(upload_id).state is IngestState.REFUSED, what=lambda: bench.ingest(upload_id))
+    assert the_spill(bench, before).detail["ingest"] == upload_id
+    eventually(lambda: not any(bench.folder.rglob(f"uploads/*{upload_id}*")))
+    assert_no_trace(bench)

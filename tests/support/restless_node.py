@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from tests.support.nodes import Bench, bag, tar_of
-from vault.catalog import copies, packages
+from vault.catalog import copies, listing
 from vault.errors import Refused, VaultError
 from vault.model import CopyState
 
@@ -87,7 +87,7 @@ def depose(bench: Bench, chance: random.Random, promised: Diary) -> None:
 def damage(bench: Bench, chance: random.Random, damaged: Diary) -> bool:
     """Spoil one content file of a package that is good on both volumes; tell whether that was done."""
     with bench.running.catalogue.read() as tx:
-        listed = packages.listing(tx, limit=1000)
+        listed = listing.page(tx, listing.Wanted(), limit=1000)
         if not listed:
             return False
         package = chance.choice(listed)

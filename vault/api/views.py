@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from vault import ledger, wire
 from vault import policy as policies
@@ -39,10 +39,9 @@ def package(node: NodeParts, tx: Tx, found: Package) -> wire.Package:
     for copy in of_package:
         by_version.setdefault(copy.version_id, []).append(copy)
     volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
-    versions = [
-        _version(node, tx, version, by_version.get(version.id, []), volumes, of_package)
-        for version in packages.versions_of(tx, found.id)
-    ]
+    rows = packages.versions_of(tx, found.id)
+    versions = [_version(node, tx, version, by_version.get(version.id, []), volumes, of_package) for version in rows]
+    accepted = packages.receipts_issued(tx, [row.id for row in rows[-1:]])
     return wire.Package(
         identifier=found.identifier,
         head=found.head,
@@ -52,6 +51,7 @@ def package(node: NodeParts, tx: Tx, found: Package) -> wire.Package:
         events=f"/v1/events?identifier={encode_identifier(found.identifier).replace('/', '%2F')}",
         events_count=_events(tx, found.identifier),
         created_at=found.created_at,
+        **_kept(node, found, rows, of_package, volumes, accepted),
     )
 
 
@@ -99,15 +99,55 @@ def _version(
     )
 
 
-def summary(tx: Tx, found: Package) -> wire.PackageSummary:
-    """A package in a listing."""
-    return wire.PackageSummary(
-        identifier=found.identifier,
-        head=found.head,
-        descriptive=wire.Descriptive.model_validate(found.descriptive),
-        policy_held=not any(version.below_policy for version in packages.versions_of(tx, found.id)),
-        created_at=found.created_at,
-    )
+def summaries(node: NodeParts, tx: Tx, found: Sequence[Package]) -> list[wire.PackageSummary]:
+    """Packages in a listing: as many questions to the catalogue for a page as for one package."""
+    ids = [package.id for package in found]
+    versions = packages.versions_of_packages(tx, ids)
+    held = copies.of_packages(tx, ids)
+    volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
+    heads = [versions[package.id][-1].id for package in found if package.id in versions]
+    accepted = packages.receipts_issued(tx, heads)
+    return [
+        wire.PackageSummary(
+            identifier=package.identifier,
+            head=package.head,
+            descriptive=wire.Descriptive.model_validate(package.descriptive),
+            policy_held=not any(version.below_policy for version in versions.get(package.id, ())),
+            created_at=package.created_at,
+            **_kept(node, package, versions.get(package.id, []), held.get(package.id, []), volumes, accepted),
+        )
+        for package in found
+    ]
+
+
+def _kept(
+    node: NodeParts,
+    package: Package,
+    versions: Sequence[Version],
+    held: Collection[Copy],
+    volumes: Mapping[int, Volume],
+    accepted: Mapping[int, datetime],
+) -> dict[str, Any]:
+    """The members of :class:`wire.Kept`. ``accepted`` is when receipts were signed, by the versions' numbers."""
+    head = versions[-1] if versions else None
+    domains: set[str] | None = None
+    for version in versions:
+        own = [copy for copy in held if copy.version_id == version.id]
+        good = policies.good_domains(policies.holdings(own, volumes, held))
+        domains = good if domains is None else domains & good
+    policy = node.custodian.policy(head.policy) if head else None
+    address = f"/v1/receipts/{encode_identifier(package.identifier)}?version={package.head}"
+    return {
+        "accepted_at": accepted.get(head.id) if head else None,
+        "receipt": address if head and head.id in accepted else None,
+        "policy_holds": bool(versions) and not any(version.below_policy for version in versions),
+        "sets": wire.Sets(
+            complete=len(domains or ()),
+            wanted=policy.disk + policy.tape if policy else 0,
+            domains=sorted(domains or ()),
+        ),
+        "last_proved_at": package.last_proved_at,
+    }
 
 
 def verification(tx: Tx, found: Verification) -> wire.Verification:

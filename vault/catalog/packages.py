@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Final, cast
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_BELOW_POLICY, copies, packages, versions, volumes
+from vault.clock import from_text
 from vault.errors import Conflict, NotFound
 from vault.identifiers import package_reference
 from vault.model import CopyState, Descriptive, DigestAlgorithm, Json, Package, PackageKind, Version, VolumeMode
@@ -26,13 +27,15 @@ _VERSION_COLUMNS = [column for column in versions.c if column.name not in ("meta
 _VERSIONS = sa.select(*_VERSION_COLUMNS, packages.c.identifier).join(packages)
 
 
-def _package(row: sa.RowMapping) -> Package:
+def from_row(row: sa.RowMapping) -> Package:
+    """A package from a row of its table."""
     return Package(
         id=row["id"],
         identifier=row["identifier"],
         head=row["head"],
         descriptive=Descriptive(**{name: row[name] for name in _DESCRIPTIVE}),
         created_at=row["created_at"],
+        last_proved_at=from_text(row["last_proved"]) if row["last_proved"] else None,
     )
 
 
@@ -52,7 +55,7 @@ def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Version]:
 def get(tx: Tx, identifier: str) -> Package | None:
     """Return the package of that identifier (in NFC, as ``parse_identifier`` returns it), or None."""
     row = tx.connection.execute(sa.select(packages).where(packages.c.identifier == identifier)).mappings().first()
-    return None if row is None else _package(row)
+    return None if row is None else from_row(row)
 
 
 def create(tx: Tx, identifier: str, descriptive: Descriptive, *, created_at: datetime | None = None) -> Package:
@@ -111,7 +114,7 @@ def add_version(
     found = tx.connection.execute(sa.select(packages).where(packages.c.id == package_id)).mappings().first()
     if found is None:
         raise NotFound(f"There is no package number {package_id}.")
-    package = _package(found)
+    package = from_row(found)
     if number != package.head + 1:
         raise Conflict(
             f"{package_reference(package.identifier, number)} cannot be added: the newest is v{package.head}.",
@@ -199,6 +202,48 @@ def set_standing(
     if policy_fingerprint is not None:
         values["policy_fingerprint"] = policy_fingerprint
     tx.connection.execute(versions.update().where(versions.c.id == version_id).values(**values))
+    _note_last_proved(tx, version_id)
+
+
+def _note_last_proved(tx: Tx, version_id: int) -> None:
+    """Work out anew when the version's package was last proved (``Package.last_proved_at``)."""
+    mine = sa.select(versions.c.package_id).where(versions.c.id == version_id).scalar_subquery()
+    newest = sa.func.max(sa.case((copies.c.state == CopyState.GOOD, sa.type_coerce(copies.c.proved_at, sa.Text))))
+    query = (
+        sa.select(newest)
+        .select_from(versions.outerjoin(copies, copies.c.version_id == versions.c.id))
+        .where(versions.c.package_id == mine)
+        .group_by(versions.c.id)
+    )
+    # "" sorts before every time: what was never proved was last proved before any.
+    last = min((moment or "" for moment in tx.connection.scalars(query)), default="")
+    tx.connection.execute(
+        packages.update().where(packages.c.id == mine, packages.c.last_proved != last).values(last_proved=last)
+    )
+
+
+def versions_of_packages(tx: Tx, package_ids: Collection[int]) -> dict[int, list[Version]]:
+    """Return the versions of several packages at once, v1 first, by the packages' numbers."""
+    found: dict[int, list[Version]] = {}
+    if package_ids:
+        query = _VERSIONS.where(versions.c.package_id.in_(sorted(package_ids)))
+        for version in _several(tx, query.order_by(versions.c.package_id, versions.c.number)):
+            found.setdefault(version.package_id, []).append(version)
+    return found
+
+
+def receipts_issued(tx: Tx, version_ids: Collection[int]) -> dict[int, datetime]:
+    """Return when the receipts of these versions were signed; those that have none are absent."""
+    if not version_ids:
+        return {}
+    query = sa.select(versions.c.id, versions.c.receipt)
+    query = query.where(versions.c.id.in_(sorted(version_ids)), versions.c.receipt.is_not(None))
+    found: dict[int, datetime] = {}
+    for version_id, document in tx.connection.execute(query):
+        issued = document.get("issued_at")
+        if isinstance(issued, str):
+            found[version_id] = from_text(issued)
+    return found
 
 
 def _urgency(tx: Tx, version_id: int) -> int:
@@ -245,50 +290,6 @@ def versions_with_other_policy(tx: Tx, fingerprint: str, limit: int) -> list[Ver
         query = _VERSIONS.where(condition).order_by(column, versions.c.id).limit(limit - len(found))
         found += _several(tx, query) if len(found) < limit else []
     return found
-
-
-def listing(
-    tx: Tx,
-    *,
-    fonds: str | None = None,
-    agency: str | None = None,
-    batch: str | None = None,
-    below_policy: bool | None = None,
-    prefix: str | None = None,
-    after: str | None = None,
-    limit: int,
-) -> list[Package]:
-    """Return packages by identifier, in the order of its code points.
-
-    Each condition that is not None must hold. ``below_policy`` asks whether any version is. ``after`` is the last
-    identifier of the page before.
-    """
-    column = packages.c.identifier
-    query = sa.select(packages).order_by(column).limit(limit)
-    for filtered, wanted in ((packages.c.fonds, fonds), (packages.c.agency, agency), (packages.c.batch, batch)):
-        if wanted is not None:
-            query = query.where(filtered == wanted)
-    if below_policy is not None:
-        those = sa.select(versions.c.package_id).where(IS_BELOW_POLICY)
-        query = query.where(packages.c.id.in_(those) if below_policy else packages.c.id.not_in(those))
-    if prefix:
-        query = query.where(column >= prefix)
-        beyond = _successor(prefix)
-        query = query.where(column < beyond) if beyond else query
-    if after is not None:
-        query = query.where(column > after)
-    return [_package(row) for row in tx.connection.execute(query).mappings()]
-
-
-def _successor(prefix: str) -> str:
-    """Return the first text after everything that begins with ``prefix``, "" when there is none."""
-    stripped = prefix.rstrip("\U0010ffff")
-    if not stripped:
-        return ""
-    following = ord(stripped[-1]) + 1
-    if 0xD800 <= following <= 0xDFFF:
-        following = 0xE000
-    return stripped[:-1] + chr(following)
 
 
 def count(tx: Tx) -> int:

@@ -88,6 +88,7 @@ packages = sa.Table(
     sa.Column("file_code", ProseText, nullable=False, server_default="", comment="File code (mã hồ sơ)."),
     sa.Column("date_from", ProseText, nullable=False, server_default="", comment="Date of its first document."),
     sa.Column("date_to", ProseText, nullable=False, server_default="", comment="Date of its last document."),
+    sa.Column("last_proved", KeyText, nullable=False, server_default="", comment="See Package.last_proved_at."),
     comment="What repositories deposit, one row per identifier.",
 )
 sa.Index("ix_packages_fonds", packages.c.fonds, packages.c.identifier)
@@ -99,6 +100,8 @@ HAS_ACCESS = packages.c.access != sa.literal_column("''")
 _partial_index("ix_packages_file_code", packages.c.file_code, packages.c.identifier, where=HAS_FILE_CODE)
 _partial_index("ix_packages_retention", packages.c.retention, packages.c.identifier, where=HAS_RETENTION)
 _partial_index("ix_packages_access", packages.c.access, packages.c.identifier, where=HAS_ACCESS)
+sa.Index("ix_packages_created", packages.c.created_at, packages.c.identifier)
+sa.Index("ix_packages_last_proved", packages.c.last_proved, packages.c.identifier)
 sa.Index("ix_packages_class", packages.c.priority_class, packages.c.identifier)
 
 versions = sa.Table(

@@ -208,14 +208,25 @@ def end(custodian: Custodian, ingest_id: str, identifier: str, agent: str, error
         (ingests.refuse if isinstance(error, Refused) else ingests.fail)(tx, ingest_id, problem_of(error))
         append(tx, NewEvent(EventType.INGESTION, Outcome.FAILURE, agent, identifier, detail=detail))
         if isinstance(error, Secret):
-            spill: dict[str, Json] = {
-                "ingest": ingest_id,
-                "field": error.field,
-                "level": error.level,
-                "bytes_received": error.received,
-            }
-            who = (agent, identifier, None, error.volume)
-            append(tx, NewEvent(EventType.SPILL_ATTEMPTED, Outcome.FAILURE, *who, detail=spill))
+            append(tx, _spill(error, identifier, agent, ingest_id))
+
+
+def tell_spill(custodian: Custodian, error: Secret, identifier: str, agent: str) -> None:
+    """Tell the ledger of a state secret that was refused before there was a deposit of it."""
+    with custodian.catalogue.write() as tx:
+        append(tx, _spill(error, identifier, agent, ""))
+
+
+def _spill(error: Secret, identifier: str, agent: str, ingest_id: str) -> NewEvent:
+    """Who tried to deposit a state secret, and where something of it lay; neither content nor title."""
+    detail: dict[str, Json] = {
+        "ingest": ingest_id,
+        "field": error.field,
+        "level": error.level,
+        "bytes_received": error.received,
+    }
+    who = (agent, identifier, None, error.volume)
+    return NewEvent(EventType.SPILL_ATTEMPTED, Outcome.FAILURE, *who, detail=detail)
 
 
 def problem_of(error: VaultError) -> dict[str, Json]:

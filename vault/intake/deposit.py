@@ -90,7 +90,11 @@ class Intake:
         Raises Invalid (a state secret), Conflict (``identifier-taken``, ``precondition-failed``), and what the batch
         that it names refuses.
         """
-        return self._examine(request)[2]
+        try:
+            return self._examine(request)[2]
+        except Secret as error:
+            accession.tell_spill(self._custodian, error, request.identifier, request.agent)
+            raise
 
     def _examine(self, request: DepositRequest) -> tuple[DepositRequest, batches.Admission | None, Version | None]:
         secrecy.check(request.descriptive, request.metadata)

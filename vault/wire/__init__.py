@@ -59,10 +59,12 @@ from vault.wire.packages import (
     Descriptive,
     FileList,
     Ingest,
+    Kept,
     Package,
     PackageList,
     PackageSummary,
     Recall,
+    Sets,
     Version,
 )
 
@@ -89,6 +91,7 @@ __all__ = [
     "Health",
     "Ingest",
     "JsonObject",
+    "Kept",
     "LedgerHead",
     "ListedPackage",
     "ModeChange",
@@ -103,6 +106,7 @@ __all__ = [
     "Repair",
     "RepairOrder",
     "Schedule",
+    "Sets",
     "Status",
     "Task",
     "TaskList",

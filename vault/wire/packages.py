@@ -74,7 +74,32 @@ class Version(Model):
     created_at: Moment
 
 
-class Package(Model):
+class Sets(Model):
+    """Complete, independent backup sets of a package: failure domains in each of which every version of it has a copy
+    that was read back and found right."""
+
+    complete: int
+    wanted: int = Field(description="What the policy of the newest version asks for, on disk and on tape together.")
+    domains: list[str] = Field(description="Which they are.")
+
+
+class Kept(Model):
+    """Whether a package is accepted, whether its sets are complete, and when it was last proved."""
+
+    accepted_at: Moment | None = Field(
+        default=None, description="When the receipt of the newest version was signed; null while there is none."
+    )
+    receipt: str | None = Field(default=None, description="Where that receipt is.")
+    policy_holds: bool = Field(default=False, description="Whether the policy of every version holds.")
+    sets: Sets = Field(default=Sets(complete=0, wanted=0, domains=[]))
+    last_proved_at: Moment | None = Field(
+        default=None,
+        description="Every version had a copy read back from its medium and found right then or later; null where one"
+        " never had.",
+    )
+
+
+class Package(Kept):
     """A package with everything that is known of it."""
 
     identifier: str
@@ -87,7 +112,7 @@ class Package(Model):
     created_at: Moment
 
 
-class PackageSummary(Model):
+class PackageSummary(Kept):
     """A package in a listing."""
 
     identifier: str
@@ -98,7 +123,7 @@ class PackageSummary(Model):
 
 
 class PackageList(Model):
-    """A page of packages, in the order of their identifiers' code points."""
+    """A page of packages."""
 
     items: list[PackageSummary]
     next_cursor: str | None = Field(description="To be sent as ``cursor`` for the next page; null on the last.")

@@ -1,9 +1,12 @@
+from datetime import timedelta
+
 import pytest
 
 from tests.support.holdings import add_copy, add_version, add_volume, tell
-from vault.catalog import Catalogue, packages, volumes
+from vault.catalog import Catalogue, listing, packages, volumes
+from vault.catalog.listing import Order, Place, Wanted
 from vault.errors import Conflict, Invalid, NotFound
-from vault.model import Descriptive, DigestAlgorithm, EventType, PackageKind, VolumeMode
+from vault.model import CopyState, Descriptive, DigestAlgorithm, EventType, PackageKind, VolumeMode
 
 VIETNAMESE = "H49.61.8/2025/Đ-012 Tờ trình"
 
@@ -182,11 +185,11 @@ def test_packages_are_listed_in_the_order_of_their_code_points(catalogue):
         for name in names:
             add_version(tx, name)
     with catalogue.read() as tx:
-        assert [p.identifier for p in packages.listing(tx, limit=100)] == sorted(names)
-        page, seen = packages.listing(tx, limit=5), []
+        assert [p.identifier for p in listing.page(tx, Wanted(), limit=100)] == sorted(names)
+        page, seen = listing.page(tx, Wanted(), limit=5), []
         while page:
             seen += [p.identifier for p in page]
-            page = packages.listing(tx, after=seen[-1], limit=5)
+            page = listing.page(tx, Wanted(), after=Place("", seen[-1]), limit=5)
         assert seen == sorted(names)
 
 
@@ -199,7 +202,7 @@ def test_a_prefix_is_a_prefix_and_no_pattern(catalogue):
     with catalogue.read() as tx:
 
         def found(prefix):
-            return [p.identifier for p in packages.listing(tx, prefix=prefix, limit=100)]
+            return [p.identifier for p in listing.page(tx, Wanted(prefix=prefix), limit=100)]
 
         assert found("H49/") == ["H49/1", "H49/2", "H49/\U0010ffff\U0010ffff"]
         assert found("H49/\U0010ffff") == ["H49/\U0010ffff\U0010ffff"]
@@ -219,7 +222,7 @@ def test_a_listing_can_be_narrowed(catalogue):
     with catalogue.read() as tx:
 
         def found(**conditions):
-            return [p.identifier for p in packages.listing(tx, limit=10, **conditions)]
+            return [p.identifier for p in listing.page(tx, Wanted(**conditions), limit=10)]
 
         assert found(fonds="F") == ["1", "2"]
         assert found(agency="A") == ["1", "3"]
@@ -227,3 +230,76 @@ def test_a_listing_can_be_narrowed(catalogue):
         assert found(below_policy=True) == ["1", "3"]
         assert found(below_policy=False) == ["2"]
         assert found(fonds="") == []
+
+
+def test_a_listing_can_be_narrowed_by_what_was_said(catalogue):
+    said = {"file_code": "H49/12", "retention": "70 năm", "access": "Hạn chế", "priority_class": "đất đai"}
+    with catalogue.write() as tx:
+        for name, value in said.items():
+            add_version(tx, name, descriptive=Descriptive(**{name: value}))
+    with catalogue.read() as tx:
+        for name, value in said.items():
+            assert [p.identifier for p in listing.page(tx, Wanted(**{name: value}), limit=10)] == [name]
+        assert len(listing.page(tx, Wanted(file_code=""), limit=10)) == 3
+
+
+def test_a_package_was_last_proved_when_the_version_was_that_was_proved_longest_ago(catalogue, clock):
+    with catalogue.write() as tx:
+        volume, other = add_volume(tx, "a"), add_volume(tx, "b")
+        first, second = add_version(tx, "p"), add_version(tx, "p")
+        add_version(tx, "never")
+
+    def proved(version, on, state=CopyState.GOOD):
+        with catalogue.write() as tx:
+            add_copy(tx, version, on, state)
+            packages.set_standing(tx, version.id, below_policy=True, policy="default", priority=1)
+        with catalogue.read() as tx:
+            return packages.get(tx, "p").last_proved_at
+
+    then = clock.time
+    assert proved(first, volume) is None
+    clock.move(days=1)
+    assert proved(second, volume) == then
+    clock.move(days=1)
+    assert proved(first, other) == then + timedelta(days=1)
+    clock.move(days=1)
+    assert proved(second, other, CopyState.DAMAGED) == then + timedelta(days=1)
+
+    def before(moment) -> list[str]:
+        with catalogue.read() as tx:
+            return [p.identifier for p in listing.page(tx, Wanted(proved_before=moment), limit=10)]
+
+    assert before(then + timedelta(days=1)) == ["never"]
+    assert before(then + timedelta(days=1, microseconds=1)) == ["never", "p"]
+
+
+@pytest.mark.parametrize("order", list(Order))
+def test_pages_neither_skip_nor_repeat_while_packages_come_and_are_proved(catalogue, clock, order):
+    wanted = {
+        Order.IDENTIFIER: Wanted(),
+        Order.CREATED: Wanted(created_since=clock.time),
+        Order.LAST_PROVED: Wanted(proved_before=clock.time + timedelta(days=30)),
+    }[order]
+    assert wanted.order is order
+    with catalogue.write() as tx:
+        volume = add_volume(tx, "a")
+    for name in "hgfedcba":
+        with catalogue.write() as tx:
+            version = add_version(tx, name)
+            add_copy(tx, version, volume)
+            packages.set_standing(tx, version.id, below_policy=False, policy="default", priority=1)
+        clock.move(hours="hgfedcba".index(name) % 2)
+    seen, after = [], None
+    while True:
+        with catalogue.read() as tx:
+            found = listing.page(tx, wanted, after=after, limit=3)
+        if not found:
+            break
+        seen += [package.identifier for package in found]
+        after = listing.place_of(found[-1], order)
+        if len(seen) < 10:
+            with catalogue.write() as tx:
+                add_version(tx, f"{found[-1].identifier} later")
+    old = [name for name in seen if "later" not in name]
+    assert sorted(old) == list("abcdefgh")
+    assert len(set(seen)) == len(seen)

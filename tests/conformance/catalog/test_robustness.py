@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from tests.support.holdings import add_copy, add_version, add_volume, tell
 from vault import ledger
-from vault.catalog import Catalogue, copies, engine, packages
+from vault.catalog import Catalogue, copies, engine, listing, packages
 from vault.catalog.faults import BUSY
 from vault.errors import Corrupted, Full, NotFound, Refused, Unreachable
 from vault.model import CopyState
@@ -226,7 +226,7 @@ def test_a_damaged_file_is_corrupted_and_no_outage(sqlite_url, damage, tmp_path)
 
     def work():
         with catalogue.read() as tx:
-            packages.listing(tx, limit=100)
+            listing.page(tx, listing.Wanted(), limit=100)
 
     with pytest.raises(Corrupted) as failed:
         work()

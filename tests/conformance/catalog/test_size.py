@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from tests.support.holdings import Hands, add_version, add_volume
 from vault import ledger
-from vault.catalog import Catalogue, copies, packages, tasks
+from vault.catalog import Catalogue, copies, listing, packages, tasks
+from vault.catalog.listing import Place, Wanted
 from vault.clock import to_text
 from vault.model import CopyState, NewTask, TaskKind
 
@@ -82,9 +83,26 @@ QUERIES = {
     "below policy, next page": lambda tx: packages.below_policy(tx, 100, after=packages.below_policy(tx, 3)[-1]),
     "below policy, counted": packages.count_below_policy_by_class,
     "other policy": lambda tx: packages.versions_with_other_policy(tx, "", 100),
-    "listing": lambda tx: packages.listing(tx, after="H49/5", limit=100),
-    "listing by prefix": lambda tx: packages.listing(tx, prefix="H49/77", limit=100),
-    "listing by fonds": lambda tx: packages.listing(tx, fonds="F", limit=100),
+    "listing": lambda tx: listing.page(tx, Wanted(), after=Place("", "H49/5"), limit=100),
+    "listing by prefix": lambda tx: listing.page(tx, Wanted(prefix="H49/77"), limit=100),
+    "listing by prefix, next page": lambda tx: listing.page(
+        tx, Wanted(prefix="H49/77"), after=Place("", "H49/771"), limit=100
+    ),
+    "listing by fonds": lambda tx: listing.page(tx, Wanted(fonds="F"), limit=100),
+    "listing by class": lambda tx: listing.page(tx, Wanted(priority_class="C"), after=Place("", "H49/5"), limit=100),
+    "listing by file code": lambda tx: listing.page(tx, Wanted(file_code="F"), limit=100),
+    "listing by retention": lambda tx: listing.page(tx, Wanted(retention="F"), after=Place("", "H49/5"), limit=100),
+    "listing by access": lambda tx: listing.page(tx, Wanted(access="F"), limit=100),
+    "listing of what was proved before": lambda tx: listing.page(tx, Wanted(proved_before=tx.now), limit=100),
+    "listing of what was proved before, next page": lambda tx: listing.page(
+        tx, Wanted(proved_before=tx.now), after=Place(to_text(tx.now - timedelta(1)), "H49/5"), limit=100
+    ),
+    "listing of what came since": lambda tx: listing.page(tx, Wanted(created_since=tx.now), limit=100),
+    "listing of what came since, next page": lambda tx: listing.page(
+        tx, Wanted(created_since=tx.now), after=Place(to_text(tx.now), "H49/5"), limit=100
+    ),
+    "versions of several packages": lambda tx: packages.versions_of_packages(tx, range(100, 200)),
+    "receipts of several versions": lambda tx: packages.receipts_issued(tx, range(100, 200)),
     "head": lambda tx: packages.head(tx, "H49/77"),
     "copies of a package": lambda tx: copies.of_package(tx, 777),
     "due": lambda tx: copies.due(tx, 1, tx.now, 100),
@@ -150,7 +168,7 @@ def test_no_query_of_the_planner_walks_a_big_table(large, name):
 def test_listing_what_is_below_policy_is_quick_both_ways(large):
     with large.read() as tx:
         began = time.perf_counter()
-        assert len(packages.listing(tx, below_policy=True, limit=1000)) == VERSIONS // 1000 + 1
-        assert len(packages.listing(tx, below_policy=False, limit=10)) == 10
+        assert len(listing.page(tx, Wanted(below_policy=True), limit=1000)) == VERSIONS // 1000 + 1
+        assert len(listing.page(tx, Wanted(below_policy=False), limit=10)) == 10
         assert packages.count(tx) == VERSIONS
         assert time.perf_counter() - began < 2
