@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
@@ -15,6 +16,7 @@ from hardware.ltfs.model import Entry, Extent, FileEntry, IndexHeader
 
 _ZEROS: Final = bytes(1 << 19)
 _FIRST_DATA: Final = 4
+_KEPT: Final = 8
 
 
 class Volume:
@@ -26,7 +28,7 @@ class Volume:
         self._medium = medium
         self._spool = spool
         self._at: Position | None = None
-        self._kept: tuple[Position, bytes] | None = None
+        self._kept: OrderedDict[Position, bytes] = OrderedDict()
         self.labels = labels
         self.last = last
 
@@ -103,7 +105,7 @@ class Volume:
     ) -> Iterator[bytes]:
         """The bytes of a file, or of a range of it, in pieces of at most one block. Holes are zeros.
 
-        With ``reuse`` a block that was read last is not read again, so that the tape need not turn back for it.
+        With ``reuse`` the blocks that were read last are not read again, so that the tape need not turn back for them.
         Raises ``Corrupted`` where a block cannot be read or is not what the index says, ``Refused`` for a range that
         begins behind the end, and for links.
         """
@@ -113,7 +115,7 @@ class Volume:
             raise Refused(f"{entry.path!r} has {entry.length} bytes; there is nothing at {offset}.")
         end = entry.length if length is None else min(entry.length, offset + length)
         if not reuse:
-            self._kept = None
+            self._kept.clear()
         return self._range(entry, offset, end)
 
     def read_in_tape_order(self, entries: Iterable[FileEntry]) -> Iterator[tuple[FileEntry, Iterator[bytes]]]:
@@ -155,10 +157,10 @@ class Volume:
     def _record(self, at: Position) -> bytes | Mark:
         """The record at a place; the tape is only sent there where it does not stand there anyway.
 
-        The last record is kept for those who want another range of it.
+        The last records are kept for those who want another range of them.
         """
-        if self._kept is not None and self._kept[0] == at:
-            return self._kept[1]
+        if (kept := self._kept.get(at)) is not None:
+            return kept
         if self._at != at:
             self._at = None
             if (there := self._medium.locate(at.partition, at.block)) != at:
@@ -167,7 +169,9 @@ class Volume:
         record = self._medium.read()
         if isinstance(record, bytes):
             self._at = Position(at.partition, at.block + 1)
-            self._kept = (at, record)
+            self._kept[at] = record
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
         return record
 
     def close(self) -> None:

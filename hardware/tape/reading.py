@@ -73,8 +73,11 @@ class TapeReader:
         return self._volume.find(path)
 
     def read(self, entry: FileEntry, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """The bytes of a file or of a range of it; see :meth:`Volume.read`."""
-        return self._volume.read(entry, offset, length)
+        """The bytes of a file or of a range of it; see :meth:`Volume.read`.
+
+        A block that two ranges share is read once; a whole file is always read from tape.
+        """
+        return self._volume.read(entry, offset, length, reuse=length is not None)
 
     def in_tape_order(self, wanted: Iterable[Wanted[K]]) -> Iterator[tuple[Wanted[K], Iterator[bytes]]]:
         """What was wanted, with its bytes, in the order in which the tape comes by it: forwards only, and once.

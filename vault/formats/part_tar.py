@@ -165,9 +165,12 @@ def _mtime(inventory: Inventory, number: int) -> int:
 # --- Reading
 
 
-def read_head(source: ReadableStream, number: int, *, inventory_digest: str = "") -> PartHead:
-    """Read what stands before the files, and leave ``source`` at the first of them.
+def read_head(
+    source: ReadableStream, number: int, *, inventory_digest: str = "", to_first_file: bool = False
+) -> PartHead:
+    """Read the inventory and the sizes, which tell where every file stands.
 
+    Nothing behind them is read, or, with ``to_first_file``, all up to the first file, at which ``source`` is then left.
     With ``inventory_digest`` (in the inventory's own algorithm) it must be that very inventory. Memory is bounded by
     the largest inventory that is accepted. Raises Invalid, with one fault, for whatever is not the head of such a tar.
     """
@@ -195,6 +198,8 @@ def read_head(source: ReadableStream, number: int, *, inventory_digest: str = ""
     stream.expect(_file(sidecar_name(inventory.digest_algorithm), sidecar, mtime))
     paths = part_paths(inventory, number)
     sizes = dict(zip(paths, _read_sizes(stream, len(paths)), strict=True))
+    if not to_first_file:
+        return PartHead(number, inventory, data, sizes)
     version = inventory.version_name(number)
     stream.expect(_file(f"{version}/{INVENTORY_FILE}", data, mtime))
     stream.expect(_file(f"{version}/{sidecar_name(inventory.digest_algorithm)}", sidecar, mtime))
@@ -251,7 +256,7 @@ def read_part(
     or header is one :class:`Wrong` and the next file is read on: where it stands is known. Raises Invalid where the
     beginning is no such tar, or not that of this version; errors of ``source`` and ``take`` pass through.
     """
-    head = read_head(source, number, inventory_digest=inventory_digest)
+    head = read_head(source, number, inventory_digest=inventory_digest, to_first_file=True)
     digests = head.inventory.content_of_version_part(number)
     mtime = _mtime(head.inventory, number)
     stream = _Exact(source, lenient=True)

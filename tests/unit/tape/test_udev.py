@@ -25,7 +25,8 @@ E: MINOR={n}
 """
 # udev runs in name spaces of its own, where our rule is the only one beside the system's.
 TRY = """
-mount -t tmpfs none /dev/char && mount -t tmpfs none /run && mkdir -p /run/udev/rules.d && cp "$1" /run/udev/rules.d/ || exit 77
+mount -t tmpfs none /dev/char && mount -t tmpfs none /run || exit 77
+mkdir -p /run/udev/rules.d && cp "$1" /run/udev/rules.d/ || exit 77
 exec umockdev-run --device="$2" -- "$3" test "$4"
 """
 
