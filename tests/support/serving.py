@@ -98,12 +98,13 @@ class Running:
     def client(self, *scopes: str, **options) -> httpx.Client:
         """Over TCP, with a token of these scopes; with none of them, without a token."""
         headers = {"Authorization": f"Bearer {self.tokens['+'.join(scopes)]}"} if scopes else {}
-        return httpx.Client(base_url=self.base, headers=headers, timeout=30, trust_env=False, **options)
+        # Reading the machine's certificates takes longer than the request; without TLS nobody needs them.
+        return httpx.Client(base_url=self.base, headers=headers, timeout=30, trust_env=False, verify=False, **options)
 
     def local(self) -> httpx.Client:
         """Over the Unix socket."""
-        transport = httpx.HTTPTransport(uds=str(self.socket))
-        return httpx.Client(transport=transport, base_url="http://vault", timeout=30, trust_env=False)
+        transport = httpx.HTTPTransport(uds=str(self.socket), verify=False)
+        return httpx.Client(transport=transport, base_url="http://vault", timeout=30, trust_env=False, verify=False)
 
 
 def make_token(node: Node, *scopes: str) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
 import vault
-from vault import wire
 from vault.api import (
     batches,
     catalogue,
@@ -26,6 +25,7 @@ from vault.api import (
     status,
     uploads,
 )
+from vault.api.contract import make_document
 from vault.api.gate import Gate
 from vault.api.inventories import InventoryCache
 from vault.api.limits import Limits
@@ -35,7 +35,6 @@ from vault.api.problems import bad_request, problem_response
 from vault.api.under_way import UnderWay
 from vault.api.visit import INSTANCE
 from vault.errors import Fault, Invalid, NotFound, Refused, VaultError
-from vault.wire.batches import BatchOrder
 
 PREFIX: Final = "/v1"
 _DESCRIPTION: Final = """A storage node of a digital archive: packages go in, receipts come out, copies are kept good.
@@ -59,6 +58,7 @@ def create_app(node: NodeParts) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
         middleware=[
             Middleware(Gate, catalogue=node.catalogue, api=node.settings.api, limits=limits, under_way=under_way)
         ],
@@ -72,13 +72,14 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.inventories = InventoryCache()
     app.state.lists_open = 0
     v1 = APIRouter(prefix=PREFIX)
-    for module in (deposits, uploads, following, batches, catalogue, content, operations, status, credentials):
+    modules = (deposits, uploads, following, batches, catalogue, content, operations, status, credentials)
+    for module in modules:
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(outside.router)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_validation)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # as FastAPI's manual has it
+    app.openapi = lambda: _openapi(app, [*(module.router for module in modules), outside.router])  # type: ignore[method-assign]  # as FastAPI's manual has it
     return app
 
 
@@ -133,21 +134,7 @@ async def _on_validation(request: Request, error: Exception) -> Response:
     return problem_response(wrong, request.scope[INSTANCE])
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, routers: Iterable[APIRouter]) -> dict[str, Any]:
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for model in (wire.Fault, wire.Problem, wire.FileList, wire.ContentFile, BatchOrder):
-            schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-            schemas.update(schema.pop("$defs", {}))
-            schemas[model.__name__] = schema
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
-        for item in document["paths"].values():
-            for operation in item.values():
-                # FastAPI announces its own form of errors, which is not ours.
-                answers = operation.get("responses", {})
-                if "HTTPValidationError" in str(answers.get("422", "")):
-                    del answers["422"]
-        app.openapi_schema = document
+        app.openapi_schema = make_document(app, routers)
     return app.openapi_schema

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -119,26 +119,32 @@ def principal_of(request: Request) -> Principal:
     return principal
 
 
-def needs(*any_of: Scope, bound: bool = False) -> Callable[..., Principal]:
+@dataclass(frozen=True, slots=True)
+class Needs:
     """A dependency that lets in whoever has any of these scopes. It raises Forbidden (``wrong-scope``).
 
     ``bound``: also those who are bound to an agency. Only for addresses that ask :mod:`vault.api.ownership` what may
     be seen and touched; everything else tells of the whole node, and is closed to them (``whole-node``).
     """
 
-    def check(
+    any_of: frozenset[Scope]
+    bound: bool
+
+    def __call__(
+        self,
         request: Request,
         _documented_only: Annotated[HTTPAuthorizationCredentials | None, Security(_documented)] = None,
     ) -> Principal:
+        """Return who asks."""
         principal = principal_of(request)
-        if not principal.scopes & frozenset(any_of):
-            wanted = " or ".join(scope.value for scope in any_of)
+        if not principal.scopes & self.any_of:
+            wanted = " or ".join(scope.value for scope in sorted(self.any_of))
             raise Forbidden(
                 f"This needs the scope {wanted}, which {principal.agent} does not have.",
                 remedy="Use another token, or make one with that scope.",
                 code="wrong-scope",
             )
-        if principal.agency and not bound:
+        if principal.agency and not self.bound:
             raise Forbidden(
                 f"This is about the whole node, and {principal.agent} is bound to an agency.",
                 remedy="Use a token that is bound to none.",
@@ -146,8 +152,10 @@ def needs(*any_of: Scope, bound: bool = False) -> Callable[..., Principal]:
             )
         return principal
 
-    check.__doc__ = "Needs the scope " + " or ".join(scope.value for scope in any_of) + "."
-    return check
+
+def needs(*any_of: Scope, bound: bool = False) -> Needs:
+    """See :class:`Needs`."""
+    return Needs(frozenset(any_of), bound)
 
 
 def needs_scope(who: Principal, scope: Scope) -> None:

@@ -8,16 +8,8 @@ from vault import wire
 
 Responses = dict[int | str, dict[str, Any]]
 
-_PROBLEM_EXAMPLE: Final = {
-    "type": "urn:khoso:problem:no-such-package",
-    "title": "There is no such package",
-    "status": 404,
-    "detail": "There is no package 'H49.61.8/2025/0012'.",
-    "code": "no-such-package",
-    "remedy": "Look at its spelling.",
-    "faults": [],
-    "instance": "5f3a90c1d2e4b687",
-}
+PROBLEM_MEDIA: Final = "application/problem+json"
+
 _RECEIPT_EXAMPLE: Final = {
     "format": "khoso-receipt/1",
     "node": "sonla-1",
@@ -31,21 +23,16 @@ _OBJECT: Final = {"type": "object", "additionalProperties": True}
 
 
 def problem(description: str) -> dict[str, Any]:
-    """An answer that is a problem document."""
+    """An answer that is a problem document; :mod:`vault.api.contract` adds an example."""
     return {
         "description": description,
-        "content": {
-            "application/problem+json": {
-                "schema": {"$ref": "#/components/schemas/Problem"},
-                "example": _PROBLEM_EXAMPLE,
-            }
-        },
+        "content": {PROBLEM_MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 
 
-PROBLEM: Final[Responses] = {
-    "default": problem("Anything that went wrong: a problem document (RFC 9457) with a stable `code`."),
-}
+PROBLEM: Final[Responses] = {}
+"""What holds for every address is added by :mod:`vault.api.contract`."""
+
 _RECEIPT: Final = {"application/json": {"schema": _OBJECT, "example": _RECEIPT_EXAMPLE}}
 RECEIPT: Final[Responses] = {200: {"description": "The receipt, as it was signed.", "content": _RECEIPT}}
 INGEST: Final[Responses] = {200: {"description": "The deposit.", "model": wire.Ingest}}
@@ -58,6 +45,7 @@ DEPOSIT: Final[Responses] = {
     412: problem("`If-Match` or `If-None-Match` does not hold."),
     413: problem("It is larger than this node accepts."),
     415: problem("The body has a `Content-Encoding`."),
+    422: problem("It is marked as a state secret, and nothing of it was kept."),
     503: problem("No volume can be written to, or too many deposits are on their way; see `Retry-After`."),
     507: problem("No volume has room."),
     **PROBLEM,

@@ -64,6 +64,7 @@ _TAKES: Final[Responses] = {
     409: problem("`Upload-Offset` is not where the upload stands, or a precondition contradicts what is stored."),
     413: problem("It is more than was announced, or than this node takes."),
     415: problem("`Content-Type` is not that of tus."),
+    422: problem("It is marked as a state secret, and nothing of it was kept."),
     429: problem("This token has too many uploads open."),
     460: problem("The body is not what `Upload-Checksum` says; nothing of it was kept."),
     503: problem("No volume can be written to, or too many uploads are on their way; see `Retry-After`."),
@@ -76,7 +77,7 @@ def _answer(status: int, headers: dict[str, str] | None = None) -> Response:
 
 
 @router.options("/uploads", status_code=204, responses=PROBLEM, summary="What this node can of tus")
-def options(node: Node, _who: MayDeposit) -> Response:
+def upload_options(node: Node, _who: MayDeposit) -> Response:
     """Version, extensions, checksums, and the largest upload that is taken."""
     return _answer(
         204,
@@ -96,7 +97,7 @@ def options(node: Node, _who: MayDeposit) -> Response:
     summary="Begin a resumable deposit",
     openapi_extra={"parameters": [_RESUMABLE, _LENGTH, _DEFER, _METADATA, _CHECKSUM], "requestBody": _BODY},
 )
-async def create(request: Request, node: Node, who: MayDeposit) -> Response:
+async def create_upload(request: Request, node: Node, who: MayDeposit) -> Response:
     """Begin an upload, with its first bytes if the body has any.
 
     `Khoso-Ingest` is the ingest that it becomes: it can be followed from now on. Once all bytes are here, the node
@@ -129,7 +130,7 @@ async def create(request: Request, node: Node, who: MayDeposit) -> Response:
     summary="How much of an upload is here",
     openapi_extra={"parameters": [_RESUMABLE]},
 )
-async def head(request: Request, node: Node, who: MayDeposit, upload_id: UploadId) -> Response:
+async def head_upload(request: Request, node: Node, who: MayDeposit, upload_id: UploadId) -> Response:
     """The offset from which to go on: so many bytes are on stable storage. A request that still sends is ended."""
     tus.check_version(request)
     upload = await threads.run("find-upload", node.uploads.find, upload_id, who.agent)
@@ -146,7 +147,7 @@ async def head(request: Request, node: Node, who: MayDeposit, upload_id: UploadI
         "requestBody": {**_BODY, "required": True},
     },
 )
-async def patch(request: Request, node: Node, who: MayDeposit, upload_id: UploadId) -> Response:
+async def append_upload(request: Request, node: Node, who: MayDeposit, upload_id: UploadId) -> Response:
     """Add the body from `Upload-Offset` on. What came before a break stays, unless it has a checksum.
 
     With the last byte the deposit goes on by itself; `Khoso-Ingest` says where to follow it.
@@ -166,7 +167,7 @@ async def patch(request: Request, node: Node, who: MayDeposit, upload_id: Upload
     summary="End an upload",
     openapi_extra={"parameters": [_RESUMABLE]},
 )
-async def delete(request: Request, node: Node, who: MayDeposit, upload_id: UploadId) -> Response:
+async def end_upload(request: Request, node: Node, who: MayDeposit, upload_id: UploadId) -> Response:
     """End an upload that is not complete, and free its space. What is stored is never removed."""
     tus.check_version(request)
     await threads.run("end-upload", node.uploads.terminate, upload_id, who.agent)

@@ -25,6 +25,7 @@ INSTANCE: Final = "khoso.instance"
 LINGER_SECONDS: Final = 1.0
 LINGER_BYTES: Final = 8 * 1024 * 1024
 
+_PREFIX: Final = "/v1"
 _LONGEST: Final = 3072
 """So much of a path stands in the log; an identifier of 1,024 bytes takes this when every one is escaped."""
 
@@ -161,6 +162,8 @@ class Visit:
         principal = scope.get(PRINCIPAL)
         client = scope.get("client")
         route = getattr(scope.get("route"), "path", "")
+        if scope["path"].startswith(_PREFIX) and not route.startswith(_PREFIX):
+            route = _PREFIX + route if route else ""
         params: dict[str, str] = scope.get("path_params") or {}
         log.info(
             "request",

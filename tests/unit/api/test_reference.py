@@ -11,9 +11,11 @@ from typing import cast
 import pytest
 from fastapi import FastAPI
 
+from vault import wire
 from vault.api.app import create_app
 from vault.api.docs_page import render
 from vault.api.parts import NodeParts
+from vault.api.problems import PROBLEMS
 from vault.clock import utcnow
 from vault.config import parse_settings
 
@@ -56,18 +58,66 @@ def test_every_address_is_in_the_reference_and_no_other(app: FastAPI) -> None:
     assert set(documented()) == served | {"GET /docs", "GET /openapi.json"}
 
 
+def resolved(document: dict, node: dict) -> dict:
+    while "$ref" in node:
+        found = document
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            found = found[part]
+        node = found
+    return node
+
+
 def test_every_operation_tells_what_it_answers_when_it_goes_wrong(app: FastAPI) -> None:
     document = app.openapi()
     for method, path, operation in operations(document):
         assert operation["summary"], (method, path)
         assert operation["description"], (method, path)
-        problem = operation["responses"]["default"]["content"]["application/problem+json"]
-        assert problem["schema"]["$ref"] == "#/components/schemas/Problem"
-        assert problem["example"]["code"]
-        assert "422" not in operation["responses"], (method, path)
+        assert "default" not in operation["responses"], "each status stands there by itself"
+        assert {"400", "401", "403", "429", "500", "503"} <= set(operation["responses"]), (method, path)
+        for status, answer in operation["responses"].items():
+            if int(status) < 400 or (path, status) == ("/readyz", "503"):
+                continue
+            (media,) = resolved(document, answer)["content"].items()
+            assert media[0] == "application/problem+json"
+            assert media[1]["schema"]["$ref"] == "#/components/schemas/Problem"
+            example = wire.Problem.model_validate(media[1]["example"])
+            assert example.status == int(status), (method, path)
+            assert PROBLEMS[example.code].status == int(status)
     text = str(document)
     for name in re.findall(r"#/components/schemas/(\w+)", text):
         assert name in document["components"]["schemas"], name
+
+
+def test_every_answer_and_body_has_an_example_that_fits(app: FastAPI) -> None:
+    document = app.openapi()
+    seen = 0
+    for method, path, operation in operations(document):
+        medias = [m for a in operation["responses"].values() for m in resolved(document, a).get("content", {}).items()]
+        for kind, media in [*medias, *operation.get("requestBody", {}).get("content", {}).items()]:
+            schema = media.get("schema", {})
+            if schema.get("format") == "binary" or kind == "text/event-stream":
+                continue
+            assert "example" in media or "examples" in media, (method, path, kind)
+            name = schema.get("$ref", "").rpartition("/")[2]
+            model = getattr(wire, name, None)
+            if model is not None:
+                model.model_validate(media["example"])
+                assert not isinstance(media["example"], dict) or set(media["example"]) >= set(
+                    resolved(document, schema).get("required", ())
+                )
+                seen += 1
+    assert seen > 100
+
+
+def test_operations_are_named_once_and_say_who_may(app: FastAPI) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(app.openapi())]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in names)
+    for _, path, operation in operations(app.openapi()):
+        scopes = operation.get("x-khoso-scopes", [])
+        listed = documented()[f"{_.upper()} {path}"]
+        assert sorted(scopes) == sorted(scope.strip() for scope in listed.split(",") if scope.strip()), path
+        assert operation["security"] == ([{"bearer": []}] if scopes else [{}, {"bearer": []}])
 
 
 def test_the_page_loads_nothing_from_anywhere(app: FastAPI) -> None:
