@@ -19,11 +19,18 @@ _MOST_LINKS = 40  # as path_resolution(7)
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One mount: where it is, the type of the file system (``ext4``, ``nfs4``, ``fuse.sshfs``) and its source."""
+    """One mount: where it is, the type of the file system (``ext4``, ``nfs4``, ``fuse.sshfs``) and its source.
+
+    ``device`` is the number of its device (``8:1``), where it has one of its own; ``root`` the folder of it
+    that is mounted there; ``read_only`` holds for this mount or the whole file system.
+    """
 
     point: str
     kind: str
     source: str
+    device: str = ""
+    root: str = "/"
+    read_only: bool = False
 
     @property
     def remote(self) -> bool:
@@ -40,11 +47,14 @@ def parse_mountinfo(data: bytes) -> dict[str, Mount]:
     for line in data.splitlines():
         before, _, after = line.partition(b" - ")
         fields, tail = before.split(b" "), after.split(b" ")
-        if len(fields) > 4 and len(tail) > 1:
+        if len(fields) > 5 and len(tail) > 1:
             point = _decoded(fields[4])
             # Taken out first, so that the order stays the one in which they were mounted.
             table.pop(point, None)
-            table[point] = Mount(point, _decoded(tail[0]), _decoded(tail[1]))
+            options = {*b",".join(fields[5:6]).split(b","), *(tail[2].split(b",") if len(tail) > 2 else ())}
+            table[point] = Mount(
+                point, _decoded(tail[0]), _decoded(tail[1]), _decoded(fields[2]), _decoded(fields[3]), b"ro" in options
+            )
     return table
 
 

@@ -31,7 +31,7 @@ def table() -> dict[str, Mount]:
 
 
 def test_points_are_decoded_and_the_one_on_top_counts(table):
-    assert table["/srv/Đầu t\\\tu"] == Mount("/srv/Đầu t\\\tu", "xfs", "/dev/sdb1")
+    assert table["/srv/Đầu t\\\tu"] == Mount("/srv/Đầu t\\\tu", "xfs", "/dev/sdb1", "8:17")
     assert table["/srv/disk"].kind == "tmpfs"
     assert table[os.fsdecode(b"/srv/bytes\xff")].source == "a b:/"
     assert len(table) == 6
