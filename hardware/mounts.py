@@ -47,7 +47,7 @@ def parse_mountinfo(data: bytes) -> dict[str, Mount]:
     for line in data.splitlines():
         before, _, after = line.partition(b" - ")
         fields, tail = before.split(b" "), after.split(b" ")
-        if len(fields) > 5 and len(tail) > 1:
+        if len(fields) > 4 and len(tail) > 1:
             point = _decoded(fields[4])
             # Taken out first, so that the order stays the one in which they were mounted.
             table.pop(point, None)
