@@ -1,7 +1,7 @@
 """How long a scrape takes when the catalogue is large: python benchmarks/scrape.py [versions, default 1,000,000].
 
 Makes an SQLite catalogue of that many packages with one version and two copies each, a deposit and three events for
-each, and a tenth as many ended tasks, in a temporary folder; then renders /metrics and prints one JSON line.
+each, a tenth as many ended tasks, and 500 disks, in a temporary folder; then renders /metrics and prints one JSON line.
 """
 
 from __future__ import annotations
@@ -24,10 +24,20 @@ from vault.telemetry import Telemetry
 ROUNDS = 20
 COUNT = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < {n}) "
 TIME = "strftime('%Y-%m-%dT%H:%M:%f', 'now', '-' || (i % 90) || ' days', '-' || (i % 86400) || ' seconds') || '000Z'"
+NOW = "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"
 FILL = (
-    "INSERT INTO volumes SELECT i, '00000000-0000-4000-8000-00000000000' || i, 'nas-' || i, 'directory', 'disk',"
+    "INSERT INTO volumes (id, uuid, name, kind, medium, domain, site, mode, condition, condition_reason, size_bytes,"
+    " free_bytes, probed_at, added_at) SELECT i, '00000000-0000-4000-8000-00000000000' || i, 'nas-' || i, 'directory',"
+    " 'disk',"
     f" 'nas-' || i, 'site', 'active', 'online', '', 1000000, 500000, {TIME}, {TIME} FROM c WHERE i <= 2",
-    "INSERT INTO packages SELECT i, printf('G09.%08d/2026', i), 1, 'UBND', 'So Noi vu', 'b' || (i % 500), 'Ho so',"
+    "INSERT INTO disks SELECT 'ZL20' || i, 'ZL20' || i, printf('5000c500%08x', i), 'ST16000NM001G-2KK103', '/dev/sda',"
+    " 'ata', iif(i % 50, 'healthy', 'watch'), '[]', '{\"temperature_celsius\":31,\"temperature_warning_celsius\":60,"
+    '"temperature_critical_celsius":70,"power_on_hours":13114,"capacity_bytes":16000900661248,"wear_percent":3,'
+    '"reallocated_sectors":0,"reported_uncorrectable_errors":0,"command_timeouts":12,"pending_sectors":0,'
+    '"offline_uncorrectable_sectors":0,"interface_crc_errors":0,"logged_errors":0}'
+    f"', 1, {NOW}, {NOW}, {NOW} FROM c WHERE i <= 500",
+    "INSERT INTO packages (id, identifier, head, fonds, agency, batch, title, retention, access, priority_class,"
+    " created_at) SELECT i, printf('G09.%08d/2026', i), 1, 'UBND', 'So Noi vu', 'b' || (i % 500), 'Ho so',"
     f" 'vinh vien', 'han che', 'default', {TIME} FROM c",
     "INSERT INTO versions (id, package_id, number, kind, algorithm, content_digest, inventory_digest, files, bytes,"
     " part_bytes, deposit_digests, policy, policy_fingerprint, priority_class, priority, below_policy, ingest_id,"

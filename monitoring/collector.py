@@ -24,13 +24,14 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector as BaseCollector
 
 import vault
-from monitoring import metrics
+from monitoring import devices, metrics
 from monitoring.metrics import METRICS, Kind, Metric
 from vault.catalog import copies, events, overview, packages, schedules, tasks
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue, Tx
 from vault.catalog.overview import Tally
 from vault.custody import forecast
+from vault.device_model import Health
 from vault.model import Condition, CopyState, TaskKind, TaskState, Volume, VolumeMode
 from vault.telemetry import Counted, Telemetry
 
@@ -46,6 +47,9 @@ CLASSES: Final = 20
 
 OTHER: Final = "other"
 _LONGEST_CLASS: Final = 64
+_END: Final = b"# EOF\n"
+"""The end of an answer in OpenMetrics; in Prometheus' text format there is none."""
+
 _OVERLAP: Final = timedelta(minutes=10)
 """A transaction records the time at which it began; this is longer than any lasts."""
 
@@ -83,8 +87,8 @@ class Collector(BaseCollector):
 
     ``configured`` are the names of the volumes that should be there; one that the catalogue never met is unknown.
     ``intervals`` says how often each kind of scheduled work should run. ``stalled`` counts the running tasks that do
-    not move; ``certificate`` says when the API's certificate ends. What was seen of a volume longer than
-    ``probe_valid`` ago is no longer known.
+    not move; ``certificate`` says when the API's certificate ends. ``devices`` says what was heard of the
+    disks, known for ``devices_valid``. What was seen of a volume longer than ``probe_valid`` ago is no longer known.
     """
 
     def __init__(
@@ -96,6 +100,8 @@ class Collector(BaseCollector):
         intervals: Mapping[str, timedelta] | None = None,
         stalled: Callable[[], int] | None = None,
         certificate: Callable[[], datetime | None] | None = None,
+        devices: devices.Hearing | None = None,
+        devices_valid: timedelta = timedelta(hours=1),
         probe_valid: timedelta = timedelta(minutes=5),
         patience: float = PATIENCE_SECONDS,
     ) -> None:
@@ -104,7 +110,9 @@ class Collector(BaseCollector):
         self._stalled = stalled
         self._certificate = certificate
         self._errors = 0
-        self._memory = _Memory(probe_valid, frozenset(configured))
+        self.of_devices = Samples()
+        """What the last scrape found of disks: much, and mostly the same as the time before. Not in :meth:`collect`."""
+        self._memory = _Memory(probe_valid, frozenset(configured), devices or _nothing_heard, devices_valid)
         self._reading = _SingleFlight(lambda: _read(catalogue, self._memory), patience)
 
     def collect(self) -> Iterator[Family]:
@@ -120,8 +128,9 @@ class Collector(BaseCollector):
         if read is None:
             self._errors += 1
         else:
-            samples.values.update(read.values)
+            samples.values.update(read[0].values)
             samples.add(metrics.COLLECTOR_DURATION, time.monotonic() - began)
+        self.of_devices = Samples() if read is None else read[1]
         samples.add(metrics.COLLECTOR_UP, 0 if read is None else 1)
         samples.add(metrics.COLLECTOR_ERRORS, self._errors)
         _add_counted(samples, self._telemetry.snapshot())
@@ -139,16 +148,37 @@ class Exporter:
     """Renders what a collector yields, and what is known of the process (``process_*``)."""
 
     def __init__(self, collector: Collector) -> None:
+        self._collector = collector
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(collector)
         ProcessCollector(registry=self._registry)
+        self._rendered: dict[str, tuple[Samples, bytes]] = {}
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the body for a request with this ``Accept`` header ("" for none), and its Content-Type: OpenMetrics
         where that is asked for, else Prometheus' text format. Takes up to the collector's patience; call it in a
         thread that may block."""
         encoder, content_type = choose_encoder(accept)
-        return encoder(self._registry), content_type
+        body = encoder(self._registry)
+        of_devices = self._collector.of_devices
+        known, rendered = self._rendered.get(content_type, (None, b""))
+        if known is None or known.values != of_devices.values:
+            registry = CollectorRegistry(auto_describe=False)
+            registry.register(_Fixed(of_devices))
+            rendered = encoder(registry)
+            self._rendered[content_type] = of_devices, rendered
+        return body.removesuffix(_END) + rendered, content_type
+
+
+class _Fixed(BaseCollector):
+    """Yields samples that were made before."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def collect(self) -> Iterator[Family]:
+        """Yield them."""
+        yield from self._samples.families()
 
 
 def _add_counted(samples: Samples, counted: Counted) -> None:
@@ -171,6 +201,8 @@ class _Memory:
 
     probe_valid: timedelta
     configured: frozenset[str]
+    devices: devices.Hearing
+    devices_valid: timedelta
     packages: Tally = field(default_factory=Tally)
     versions: Tally = field(default_factory=Tally)
     done_at: dict[TaskKind, datetime] = field(default_factory=dict)
@@ -178,8 +210,8 @@ class _Memory:
     classes: list[str] = field(default_factory=lambda: ["default"])
 
 
-def _read(catalogue: Catalogue, memory: _Memory) -> Samples:
-    samples = Samples()
+def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, Samples]:
+    samples, of_devices = Samples(), Samples()
     with catalogue.read() as tx:
         known = catalog_volumes.all(tx)
         _add_holdings(samples, tx, memory, known)
@@ -191,7 +223,12 @@ def _read(catalogue: Catalogue, memory: _Memory) -> Samples:
         _add_work(samples, tx, memory)
         _add_intake(samples, tx)
         _add_ledger(samples, tx)
-    return samples
+        devices.add(of_devices, tx, memory.devices(), valid=memory.devices_valid)
+    return samples, of_devices
+
+
+def _nothing_heard() -> devices.Heard:
+    return devices.Heard(None, fresh=False, volumes={})
 
 
 def _add_holdings(samples: Samples, tx: Tx, memory: _Memory, known: list[Volume]) -> None:
@@ -222,6 +259,8 @@ def _add_volume(samples: Samples, volume: Volume, now: datetime, probe_valid: ti
     fresh = volume.probed_at is not None and now - volume.probed_at <= probe_valid
     condition = volume.condition if fresh else Condition.UNKNOWN
     _add_condition(samples, volume.name, condition)
+    for health in Health:
+        samples.add(metrics.VOLUME_HEALTH, health is volume.health, volume.name, health.value)
     for mode in VolumeMode:
         samples.add(metrics.VOLUME_MODE, mode is volume.mode, volume.name, mode.value)
     samples.add(metrics.VOLUME_PROBED, volume.probed_at, volume.name)

@@ -56,6 +56,31 @@ VOLUME_PROBED: Final = _gauge("volume_last_probe_timestamp_seconds", "When the v
 VOLUME_SIZE: Final = _gauge("volume_size_bytes", "Size of the file system that the volume is on.", "volume")
 VOLUME_FREE: Final = _gauge("volume_free_bytes", "Space on it that is free for the node.", "volume")
 
+VOLUME_HEALTH: Final = _gauge(
+    "volume_health", "1 on the health of what the volume stands on, 0 on the others.", "volume", "health"
+)
+
+DISK_REPORT: Final = _gauge("disk_report_timestamp_seconds", "When the last report on the disks was taken.")
+DISK_REPORT_FRESH: Final = _gauge("disk_report_fresh", "Whether that report still says something of now: 1 yes, 0 no.")
+DISK_INFO: Final = _gauge(
+    "disk_info", "Always 1; the labels say which disk it is.", "serial", "wwn", "model", "protocol"
+)
+DISK_PRESENT: Final = _gauge("disk_present", "Whether the disk is there: 1 yes, 0 no.", "serial")
+DISK_VERDICT: Final = _gauge("disk_verdict", "1 on the verdict that holds of the disk.", "serial", "verdict")
+DISK_VOLUME: Final = _gauge("disk_volume", "Always 1; the volume stands on the disk.", "serial", "volume")
+DISK_READ: Final = _gauge("disk_last_read_timestamp_seconds", "When the disk last told of itself.", "serial")
+DISK_CAPACITY: Final = _gauge("disk_capacity_bytes", "Capacity of the disk.", "serial")
+DISK_TEMPERATURE: Final = _gauge("disk_temperature_celsius", "Temperature of the disk.", "serial")
+DISK_TEMPERATURE_LIMIT: Final = _gauge(
+    "disk_temperature_limit_celsius", "Temperature that the disk itself gives as a limit.", "serial", "limit"
+)
+DISK_POWER_ON: Final = _gauge("disk_power_on_seconds", "How long the disk has been running in its life.", "serial")
+DISK_WEAR: Final = _gauge("disk_endurance_used_ratio", "Share of a flash disk's endurance that is used.", "serial")
+DISK_SPARE: Final = _gauge("disk_spare_ratio", "Share of an NVMe disk's spare capacity that is left.", "serial")
+DISK_ERRORS: Final = _gauge(
+    "disk_errors", "What the disk counts that should stay at 0; pending sectors may fall.", "serial", "counter"
+)
+
 FIXITY_FILES: Final = _counter("fixity_files", "Files read back, by outcome of the check.", "volume", "outcome")
 FIXITY_BYTES: Final = _counter("fixity_bytes", "Bytes read back, by outcome of the check.", "volume", "outcome")
 FIXITY_OLDEST: Final = _gauge(

@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from monitoring.collector import Collector, Exporter
+from monitoring.devices import Heard
 from vault import __version__, logs
 from vault.api.app import create_app
 from vault.api.door import Door
@@ -142,6 +143,12 @@ async def _doors(node: Node, notifier: Notifier) -> None:
         await beating
 
 
+def _heard(node: Node) -> Heard:
+    hearing, footings = node.health.hearing, node.health.footings
+    volumes = {name: [disk.key for disk in footing.disks] for name, footing in footings.items()}
+    return Heard(hearing.taken_at, hearing.fresh, volumes)
+
+
 def _parts(node: Node, door: Door) -> NodeParts:
     custody = node.settings.custody
     exporter = Exporter(
@@ -155,8 +162,11 @@ def _parts(node: Node, door: Door) -> NodeParts:
                 "receipts": custody.planner_interval,
                 "checkpoint": custody.checkpoint_interval,
                 BACKUP_SCHEDULE: custody.backup_interval,
+                "health": node.settings.health.interval,
             },
             certificate=lambda: door.expires,
+            devices=lambda: _heard(node),
+            devices_valid=node.settings.health.stale_after,
             stalled=lambda: len(node.dispatcher.stalled(STALLED_AFTER)),
         )
     )
@@ -172,6 +182,7 @@ def _parts(node: Node, door: Door) -> NodeParts:
         uploads=node.uploads,
         dispatcher=node.dispatcher,
         watch=node.watch,
+        health=node.health,
         key=node.key,
         metrics=exporter.render,
         clock=node.catalogue.clock,

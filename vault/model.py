@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from vault.device_model import Health
+
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """What can stand in an event's detail, a task's parameters or a receipt."""
 
@@ -88,7 +90,7 @@ class Condition(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A place that holds copies: a directory tree or a tape."""
+    """A place that holds copies: a directory tree or a tape. ``health`` is that of what it stands on."""
 
     id: int
     uuid: UUID
@@ -104,6 +106,8 @@ class Volume:
     free_bytes: int | None
     probed_at: datetime | None
     added_at: datetime
+    health: Health = Health.UNKNOWN
+    health_reason: str = ""
 
 
 class PackageKind(enum.StrEnum):
@@ -219,8 +223,7 @@ class IngestState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """One deposit on its way. ``agency`` is the one that it is said to be of; ``problem`` is the problem document of a
-    refused or failed one."""
+    """One deposit on its way. ``agency``: the one it is said to be of. ``problem``: why it was refused or failed."""
 
     id: str
     identifier: str
@@ -274,8 +277,7 @@ class TaskState(enum.StrEnum):
 class Task:
     """A piece of work that the planner derived. Losing every task loses nothing: they are derived again.
 
-    ``key`` is unique among the open tasks, so that deriving twice makes one. ``volumes`` are the names of those
-    whose lanes it occupies.
+    ``key`` is unique among the open tasks: deriving twice makes one. ``volumes`` are those whose lanes it occupies.
     """
 
     id: int
@@ -316,8 +318,7 @@ class NewTask:
 
 
 class EventType(enum.StrEnum):
-    """Types of events: PREMIS 3.0 event types (https://id.loc.gov/vocabulary/preservation/eventType) where it
-    has one, our own words for the rest."""
+    """Types of events: those of PREMIS 3.0 (https://id.loc.gov/vocabulary/preservation/eventType), and our own."""
 
     INGESTION = "ingestion"
     VALIDATION = "validation"
@@ -335,6 +336,7 @@ class EventType(enum.StrEnum):
     BATCH_CLOSED = "batch-closed"
     VOLUME_ADDED = "volume-added"
     VOLUME_CHANGED = "volume-changed"
+    DEVICE_CHANGED = "device-changed"
     POLICY_CHANGED = "policy-changed"
     VERIFICATION_REQUESTED = "verification-requested"
     VERIFICATION_ENDED = "verification-ended"
@@ -370,11 +372,8 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """Something that happened, before the ledger has given it a place in the chain.
-
-    ``agent`` is who did it: ``node:NAME`` for the daemon itself, ``token:NAME`` or ``user:LOGIN`` for people
-    and programs. ``detail`` holds nothing secret and no content.
-    """
+    """Something that happened, before it has a place in the chain. ``agent`` is who did it: ``node:NAME``
+    for the daemon itself, ``token:NAME`` or ``user:LOGIN``. ``detail`` holds nothing secret and no content."""
 
     type: EventType
     outcome: Outcome

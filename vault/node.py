@@ -30,6 +30,7 @@ from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.state import lock_state
 from vault.custody.watch import Watch
 from vault.errors import ConfigError
+from vault.health.watch import HealthWatch
 from vault.intake import accession
 from vault.intake.batches import Batches
 from vault.intake.bell import Bell
@@ -101,6 +102,7 @@ class Node:
         self.watch = Watch(self.custodian, self._arrive)
         self.tapes = Tapes(self.custodian, self.key)
         self.librarians = {library.name: Librarian(self.tapes, library) for library in settings.libraries}
+        self.health = HealthWatch(self.custodian)
         self.clock = Clock(self.catalogue)
         self.recaller: Recaller = NoRecalls()
 
@@ -131,6 +133,7 @@ class Node:
         self.clock.every(custody.planner_interval, "plan", self.dispatcher.wake, recorded=False)
         self.clock.every(custody.planner_interval, "receipts", self.receipts.issue_all)
         self.clock.every(custody.planner_interval, "settle", self._settle)
+        self.clock.every(self.settings.health.interval, "health", self.health.look)
         self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
         self.clock.every(forecast.EVERY, forecast.SCHEDULE, lambda: forecast.look(self.custodian))
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)

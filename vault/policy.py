@@ -189,11 +189,12 @@ def choose_targets(
     ``need_bytes`` is what the version takes on a volume that does, ``whole_bytes`` what it takes, with the
     earlier ones, on another. ``reserve`` is what to leave free, by the volume's name.
 
-    A target is ACTIVE and ONLINE, is known to have room, has no copy of the version that is not retired, and is
-    in a domain where no counted copy stays and no copy is on its way. First come volumes that hold the earlier
-    versions, then other sites, then the largest free part. A copy that will be good after work that can be done
-    where it is (written or suspect on a volume that can be read; planned, damaged or missing on one that can be
-    written) is on its way. Fewer volumes than needed are returned where there are no more.
+    A target is ACTIVE and ONLINE, is known to have room, has no copy of the version that is not retired, and is in
+    a domain where no counted copy stays and no copy is on its way.First come volumes that stand on nothing
+    doubtful, then those that hold the earlier versions, then other sites, then the largest free part. A copy that
+    will be good after work that can be done where it is (written or suspect on a volume that can be read; planned,
+    damaged or missing on one that can be written) is on its way. Fewer volumes than needed are returned where there
+    are no more.
     """
     held = {holding.volume.id for holding in copies if holding.state is not CopyState.RETIRED}
     settled = [h.volume for h in copies if h.volume.medium is MediumClass.DISK and (_stays(h) or _on_its_way(h))]
@@ -213,7 +214,7 @@ def choose_targets(
         left = [volume for volume in left if volume.domain not in domains]
         if not left:
             break
-        best = min(left, key=lambda v: (v.id not in before, v.site in sites, -_free_part(v), v.name))
+        best = min(left, key=lambda v: (v.health.doubtful, v.id not in before, v.site in sites, -_free_part(v), v.name))
         targets.append(best)
         domains.add(best.domain)
         sites.add(best.site)

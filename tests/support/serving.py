@@ -160,6 +160,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
             backups=node.backups,
             dispatcher=node.dispatcher,
             watch=node.watch,
+            health=node.health,
             key=node.key,
             metrics=lambda accept: (f"vault_accept{{is={accept!r}}} 1\n".encode(), "text/plain; version=0.0.4"),
             clock=node.catalogue.clock,

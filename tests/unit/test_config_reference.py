@@ -25,6 +25,7 @@ TABLES = {
     "[intake]": sections.IntakeSettings,
     "[custody]": sections.CustodySettings,
     "[fixity]": sections.RoutineSettings,
+    "[health]": sections.HealthSettings,
     "[log]": sections.LogSettings,
     "[[volume]]": sections.VolumeSettings,
     "[[policy]]": sections.PolicySettings,

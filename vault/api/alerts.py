@@ -10,9 +10,13 @@ from typing import Final
 from vault import policy as policies
 from vault import wire
 from vault.api.parts import NodeParts
+from vault.api.views import volumes_on
 from vault.catalog import copies, evidence, packages
+from vault.catalog import disks as catalog_disks
 from vault.catalog.engine import Tx
 from vault.custody import forecast
+from vault.device_model import Health
+from vault.health.disks import explained
 from vault.identifiers import package_reference
 from vault.model import Condition, CopyState, Task, VolumeMode
 
@@ -34,6 +38,7 @@ def alerts(
     found = [
         *_below_policy(node, tx),
         *_evidence(tx),
+        *_disks(node, tx),
         *(alert for volume in volumes for alert in _of_volume(node, tx, volume)),
         *(_of_task(task) for task in stalled),
         *(_of_schedule(schedule) for schedule in schedules if schedule.last_error),
@@ -79,6 +84,42 @@ def _evidence(tx: Tx) -> Iterator[wire.Alert]:
             message=f"Damaged bytes were found and set aside {len(kept)} time(s), on {where}.",
             remedy="Look at vaultctl evidence and at that volume's health; release them when no longer needed.",
         )
+
+
+def _disks(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
+    """Disks that are doubtful. One that no volume stands on is somebody's too: a spare, or the system's own."""
+    for disk in catalog_disks.all(tx):
+        if disk.health.doubtful and (disk.present or volumes_on(node, disk.key)):
+            on = volumes_on(node, disk.key)
+            yield wire.Alert(
+                severity="critical" if disk.health in (Health.FAILING, Health.FAILED) else "warning",
+                code=f"disk-{disk.health}",
+                subject=disk.key,
+                message=f"The disk {disk.key} ({disk.model}, at {disk.device}) is {_WORDS[disk.health]}."
+                f" {explained(disk)}" + (f" The volumes {', '.join(on)} stand on it." if on else ""),
+                remedy=_what_to_do(disk.health, on),
+            )
+    hearing = node.health.hearing
+    if hearing.problem and (hearing.taken_at is not None or catalog_disks.all(tx)):
+        yield wire.Alert(
+            severity="warning",
+            code="disks-not-heard",
+            subject="",
+            message=f"How the disks are is not known. {hearing.problem}",
+            remedy=hearing.remedy or "Look at: systemctl status vault-smart.timer vault-smart",
+        )
+
+
+_WORDS: Final = {Health.WATCH: "to be watched", Health.FAILING: "failing", Health.FAILED: "broken"}
+
+
+def _what_to_do(health: Health, volumes: Collection[str]) -> str:
+    if health is Health.WATCH:
+        return "Look at it again in some days (vaultctl disks); have a spare at hand. Its volumes are verified now."
+    if not volumes:
+        return "Replace it; in an array, one at a time, each rebuilt before the next."
+    moves = " or ".join(f"vaultctl volumes evacuate {name}" for name in volumes)
+    return f"Replace it if an array stands above it; else move the copies away while it can be read: {moves}"
 
 
 def _of_volume(node: NodeParts, tx: Tx, volume: wire.Volume) -> Iterator[wire.Alert]:

@@ -19,6 +19,7 @@ from vault.api import (
     content,
     credentials,
     deposits,
+    devices,
     following,
     operations,
     outside,
@@ -72,7 +73,7 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.inventories = InventoryCache()
     app.state.lists_open = 0
     v1 = APIRouter(prefix=PREFIX)
-    modules = (deposits, uploads, following, batches, catalogue, content, operations, status, credentials)
+    modules = (deposits, uploads, following, batches, catalogue, content, operations, devices, status, credentials)
     for module in modules:
         v1.include_router(module.router)
     app.include_router(v1)

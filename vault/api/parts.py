@@ -16,6 +16,7 @@ from vault.custody.context import Custodian
 from vault.custody.dispatcher import Dispatcher
 from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.watch import Watch
+from vault.health.watch import HealthWatch
 from vault.intake.batches import Batches
 from vault.intake.bell import Bell
 from vault.intake.deposit import Intake
@@ -42,6 +43,7 @@ class NodeParts:
     uploads: Uploads
     dispatcher: Dispatcher
     watch: Watch
+    health: HealthWatch
     key: NodeKey
     metrics: Metrics
     clock: Clock

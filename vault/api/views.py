@@ -193,7 +193,14 @@ def _volume(
         added_at=row.added_at,
         copies={state: number for (name, state), number in sorted(counts.items()) if name == row.name},
         oldest_proof_at=oldest,
+        health=row.health,
+        health_reason=row.health_reason,
     )
+
+
+def volumes_on(node: NodeParts, disk: str) -> list[str]:
+    """The names of the volumes that stand on the disk of that key."""
+    return sorted(name for name, footing in node.health.footings.items() if any(d.key == disk for d in footing.disks))
 
 
 def _unseen(node: NodeParts, name: str) -> wire.Volume:

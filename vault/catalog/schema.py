@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from vault.catalog.types import EnumText, Flag, JsonText, KeyText, ProseText, TimeText, UuidText, big_key
 from vault.depositing import UploadState
+from vault.device_model import Health
 from vault.model import (
     Condition,
     CopyState,
@@ -67,6 +68,10 @@ volumes = sa.Table(
     sa.Column("free_bytes", sa.BigInteger, comment="Free bytes, where known."),
     sa.Column("probed_at", TimeText, comment="When it was last probed."),
     sa.Column("added_at", TimeText, nullable=False, comment="When the catalogue first met it."),
+    sa.Column(
+        "health", EnumText(Health), nullable=False, server_default="unknown", comment="That of what it stands on."
+    ),
+    sa.Column("health_reason", ProseText, nullable=False, server_default="", comment="Why, for people."),
     comment="Places that hold copies: directory trees and tapes.",
 )
 

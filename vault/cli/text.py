@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from vault.device_model import Health
 from vault.formats.names import shown
 from vault.i18n import N_, _, current_language
 from vault.model import (
@@ -54,6 +55,13 @@ _WORDS: Final[_Words] = {
         Condition.OFFLINE: N_("off-line"),
         Condition.FOREIGN: N_("another volume stands there"),
         Condition.UNKNOWN: N_("not known"),
+    },
+    Health: {
+        Health.HEALTHY: N_("healthy"),
+        Health.UNKNOWN: N_("not known"),
+        Health.WATCH: N_("to be watched"),
+        Health.FAILING: N_("failing"),
+        Health.FAILED: N_("broken"),
     },
     TaskKind: {
         TaskKind.VERIFY: N_("verify"),
@@ -106,6 +114,12 @@ _COLOURS: Final[_Words] = {
         Condition.READ_ONLY: "yellow",
         Condition.OFFLINE: "bold red",
         Condition.FOREIGN: "bold red",
+    },
+    Health: {
+        Health.HEALTHY: "green",
+        Health.WATCH: "yellow",
+        Health.FAILING: "bold red",
+        Health.FAILED: "bold red",
     },
     Outcome: {Outcome.SUCCESS: "green", Outcome.WARNING: "yellow", Outcome.FAILURE: "bold red"},
     TaskState: {TaskState.FAILED: "bold red"},

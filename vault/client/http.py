@@ -238,6 +238,14 @@ class Client:
         """All volumes."""
         return self._get("/v1/volumes", wire.VolumeList)
 
+    def volume(self, name: str) -> wire.VolumeDetail:
+        """One volume, with what it stands on."""
+        return self._get(f"/v1/volumes/{encoded(name)}", wire.VolumeDetail)
+
+    def disks(self) -> wire.DiskList:
+        """All disks, the worst first."""
+        return self._get("/v1/disks", wire.DiskList)
+
     def initialise_volume(self, name: str) -> wire.Volume:
         """Make an empty place into the volume of that name."""
         return self._post(f"/v1/volumes/{encoded(name)}/init", wire.Volume, None)

@@ -23,7 +23,7 @@ DEFAULT_PATH: Final = Path("/etc/vault/vault.toml")
 VARIABLE: Final = "VAULT_CONFIG"
 
 _SectionT = TypeVar("_SectionT", bound=Section)
-_TABLES: Final = ("node", "catalog", "api", "intake", "custody", "fixity", "log", "recall")
+_TABLES: Final = ("node", "catalog", "api", "intake", "custody", "fixity", "health", "log", "recall")
 _ARRAYS: Final = ("volume", "library", "pool", "policy")
 _PLAIN: Final = {
     "string_type": ("it is no text", "put it in quotes"),
@@ -109,6 +109,7 @@ class _Reader:
         intake = self._table("intake", settings.IntakeSettings)
         custody = self._table("custody", settings.CustodySettings)
         fixity = self._table("fixity", settings.RoutineSettings)
+        health = self._table("health", settings.HealthSettings)
         log = self._table("log", settings.LogSettings)
         recall = self._table("recall", settings.RecallSettings)
         volumes = self._array("volume", VolumeSettings)
@@ -135,7 +136,9 @@ class _Reader:
             remedy = 'add a [[policy]] with name = "default" and disk = 2'
             self._problems.append(self._source.problem(("policy",), "policy", what, remedy))
         self._problems.sort(key=lambda problem: problem.line)
-        if self._problems or not (node and catalog and api and intake and custody and fixity and log and recall):
+        if self._problems or not (
+            node and catalog and api and intake and custody and fixity and health and log and recall
+        ):
             return None, self._problems
         if not catalog.url:
             catalog = settings.CatalogSettings(url=f"sqlite:///{node.state / 'catalog.db'}")
@@ -146,6 +149,7 @@ class _Reader:
             intake=intake,
             custody=custody,
             fixity=fixity,
+            health=health,
             log=log,
             volumes=tuple(volumes.values()),
             policies=tuple(written.policy() for written in policies.values()),

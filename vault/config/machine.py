@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 from hardware.mounts import Mount, mount_table, resolve
+from hardware.stack import stack_of
 from vault.config.problem import Problem
 from vault.config.rules import nesting
 from vault.config.settings import Settings, VolumeSettings
@@ -26,12 +27,12 @@ def check_machine(settings: Settings) -> list[Problem]:
     minutes: call it where that can be waited for.
     """
     mounts = mount_table()
-    devices: dict[int, int] = {}
+    devices: dict[int, tuple[int, frozenset[str]]] = {}
     problems: list[Problem] = []
     for index, volume in enumerate(settings.volumes):
         found = _volume_problem(volume, mounts)
         if found is None:
-            devices[index] = os.stat(volume.path).st_dev
+            devices[index] = os.stat(volume.path).st_dev, stack_of(str(volume.path), table=mounts).marks
         else:
             problems.append(_at(settings, index, *found))
     problems += _folders(settings, mounts)
@@ -62,11 +63,13 @@ def _folders(settings: Settings, mounts: Mapping[str, Mount]) -> Iterator[Proble
             yield _at(settings, second, *nested)
 
 
-def _shared_devices(settings: Settings, devices: Mapping[int, int]) -> Iterator[Problem]:
+def _shared_devices(settings: Settings, devices: Mapping[int, tuple[int, frozenset[str]]]) -> Iterator[Problem]:
     for (first, device), (second, other) in combinations(devices.items(), 2):
-        if device == other:
+        common = ", ".join(sorted(device[1] & other[1]))
+        if device[0] == other[0] or common:
             name = settings.volumes[first].name
-            what = f'it is on the same device as volume "{name}", and one failure takes both'
+            disks = f" (disk {common})" if common else ""
+            what = f'it is on the same device as volume "{name}"{disks}, and one failure takes both'
             remedy = "put them on two devices (node.accept_shared_devices = true is for demonstrations only)"
             yield _at(settings, second, what, remedy)
 

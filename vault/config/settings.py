@@ -170,6 +170,16 @@ class RoutineSettings(Section):
         return tuple(window.window() for window in self.window)
 
 
+class HealthSettings(Section):
+    """``[health]``: what is heard of the disks. ``report`` is what the helper writes; older than
+    ``stale_after`` it says nothing of now. ``history`` is how long a disk's days are kept."""
+
+    report: AbsolutePath = Path("/run/vault-smart/disks.json")
+    interval: Duration = timedelta(minutes=1)
+    stale_after: Duration = timedelta(hours=1)
+    history: Duration = timedelta(days=400)
+
+
 class LogSettings(Section):
     """``[log]``: how and how much the daemon writes down."""
 
@@ -279,6 +289,7 @@ class Settings:
     intake: IntakeSettings
     custody: CustodySettings
     fixity: RoutineSettings
+    health: HealthSettings
     log: LogSettings
     volumes: tuple[VolumeSettings, ...]
     policies: tuple[Policy, ...]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from hardware.stack import stack_of
 from vault.catalog import volumes as catalog_volumes
 from vault.custody.context import Custodian
 from vault.errors import VaultError
@@ -51,6 +52,7 @@ class Watch:
         self._first_answers = threading.Event()
         self._said: dict[str, str] = {}
         self._devices: dict[str, int | None] = {}
+        self._disks: dict[str, frozenset[str]] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -109,17 +111,27 @@ class Watch:
 
     def _independent(self, volume: Volume, probe: Probe) -> Probe:
         """Two volumes on one device fail together: the one that comes later in the configuration is not used."""
+        settings = self._custodian.settings
+        # The disks as the kernel knows them: neither they nor a file system are asked.
+        disks = stack_of(str(settings.volume(volume.name).path)).marks if probe.device is not None else frozenset()
         with self._lock:
             self._devices[volume.name] = probe.device
-            if probe.device is None or self._custodian.settings.node.accept_shared_devices:
+            self._disks[volume.name] = disks
+            if probe.device is None or settings.node.accept_shared_devices:
                 return probe
             before = itertools.takewhile(lambda name: name != volume.name, self._custodian.volumes)
-            shared = [name for name in before if self._devices.get(name) == probe.device]
+            shared = [
+                (name, ", ".join(sorted(disks & self._disks.get(name, frozenset()))))
+                for name in before
+                if self._devices.get(name) == probe.device or disks & self._disks.get(name, frozenset())
+            ]
         if not shared:
             return probe
+        other, common = shared[0]
+        what = f"device as the volume {other!r}" + (f" (disk {common})" if common else "")
         return Probe(
             Condition.FOREIGN,
-            f"It stands on the same device as the volume {shared[0]!r}: they would fail together, and copies on both"
+            f"It stands on the same {what}: they would fail together, and copies on both"
             " would be counted as two. Give it a device of its own; for a trial set node.accept_shared_devices = true.",
         )
 

@@ -5,7 +5,7 @@ may be added, never renamed or taken away; readers ignore what they do not know.
 something is not known or has not happened, and is never the same as 0.
 
 Here live the models and nothing that fills them in. A model stands in the module of what it is about (``base``,
-``batches``, ``node``, ``packages``) and is known to others as ``wire.NAME``.
+``batches``, ``devices``, ``node``, ``packages``) and is known to others as ``wire.NAME``.
 """
 
 from vault.wire.base import (
@@ -24,6 +24,13 @@ from vault.wire.batches import (
     BatchList,
     BatchOrder,
     ListedPackage,
+)
+from vault.wire.devices import (
+    Disk,
+    DiskList,
+    DiskReason,
+    StackLayer,
+    VolumeDetail,
 )
 from vault.wire.node import (
     Alert,
@@ -82,6 +89,9 @@ __all__ = [
     "Count",
     "CreatedToken",
     "Descriptive",
+    "Disk",
+    "DiskList",
+    "DiskReason",
     "Event",
     "EventList",
     "Evidence",
@@ -107,6 +117,7 @@ __all__ = [
     "RepairOrder",
     "Schedule",
     "Sets",
+    "StackLayer",
     "Status",
     "Task",
     "TaskList",
@@ -119,5 +130,6 @@ __all__ = [
     "VerificationOrder",
     "Version",
     "Volume",
+    "VolumeDetail",
     "VolumeList",
 ]

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
+from vault.device_model import Health as DeviceHealth
 from vault.model import (
     Condition,
     CopyState,
@@ -41,6 +42,8 @@ class Volume(Model):
     added_at: Moment | None
     copies: Mapping[CopyState, int] = Field(description="How many copies are in which state; zeros are absent.")
     oldest_proof_at: Moment | None = Field(description="The proof that is longest ago among its copies.")
+    health: DeviceHealth = Field(default=DeviceHealth.UNKNOWN, description="That of the devices that it stands on.")
+    health_reason: str = Field(default="", description="Why; empty where all is well, or nothing is known.")
 
 
 class VolumeList(Model):

@@ -11,10 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from monitoring import collector as collector_module
 from monitoring.collector import Collector, Exporter
+from monitoring.devices import Heard
 from monitoring.metrics import METRICS, Kind
 from tests.support.holdings import Hands, add_copy, add_version, add_volume, tell
 from tests.support.tools import require
-from vault.catalog import Catalogue, evidence, facts, ingests, packages, schedules, tasks, volumes
+from vault.catalog import Catalogue, disks, evidence, facts, ingests, packages, schedules, tasks, volumes
+from vault.device_model import Disk, Health
 from vault.model import Condition, CopyState, EventType, NewTask, TaskKind, TaskState, VolumeMode
 from vault.telemetry import DepositOutcome, FixityOutcome, Telemetry
 
@@ -61,6 +63,23 @@ def exported(scraper):
     return {sample for sample, _ in scraper.samples if sample.startswith("vault_")}
 
 
+READINGS = {
+    "temperature_celsius": 31, "temperature_critical_celsius": 70, "power_on_hours": 2, "wear_percent": 3,
+    "spare_percent": 100, "capacity_bytes": 10**12, "pending_sectors": 0, "reallocated_sectors": 4,
+}  # fmt: skip
+
+
+def put_disk(tx, key, now, health=Health.WATCH, *, present=True, readings=READINGS):
+    disks.put(
+        tx, Disk(key, key, "5000c500", "ST16000", "/dev/sda", "ata", health, [], readings, present, now, now, now)
+    )
+    tell(tx, EventType.DEVICE_CHANGED)
+
+
+def heard(now):
+    return lambda: Heard(now, fresh=True, volumes={"nas-a": ["ZL20ABCD", "GONE"]})
+
+
 def fill(catalogue, hands):
     """Put something there for every metric to be about, and return the volumes."""
     with catalogue.write() as tx:
@@ -81,6 +100,7 @@ def fill(catalogue, hands):
         ingests.prepare(tx, "i1", volume="nas-a", version=1, prepared={})
         ingests.store(tx, "i1")
         ingests.begin(tx, "i2", "G09.2", "token:repo")
+        put_disk(tx, "ZL20ABCD", hands())
         end = tell(tx, EventType.INGESTION)
         tell(tx, EventType.CHECKPOINT, detail={"seq": end.seq, "hash": end.hash, "volumes": ["nas-a"]})
     return a, b
@@ -94,6 +114,7 @@ def test_every_metric_is_exported_with_its_type_help_and_labels(catalogue, hands
         intervals={"plan": timedelta(minutes=1)},
         stalled=lambda: 2,
         certificate=hands,
+        devices=heard(hands()),
     )
     scraper.scrape()
     assert exported(scraper) == {metric.name for metric in METRICS}
@@ -134,6 +155,56 @@ def test_values_are_those_of_the_catalogue(catalogue, hands):
     assert seen.get("vault_ledger_last_checkpoint_timestamp_seconds") == pytest.approx(now)
     assert seen.get("vault_ledger_last_checkpoint_volumes") == 1
     assert seen.get("vault_ledger_events_after_checkpoint") == 0
+
+
+def test_disks_are_told_by_who_they_are(catalogue, hands):
+    fill(catalogue, hands)
+    seen = Scraper(catalogue, devices=heard(hands())).scrape()
+    assert seen.of("vault_disk_verdict") == {(("serial", "ZL20ABCD"), ("verdict", "watch")): 1}
+    assert seen.get("vault_disk_errors", serial="ZL20ABCD", counter="reallocated_sectors") == 4
+    assert seen.get("vault_disk_errors", serial="ZL20ABCD", counter="pending_sectors") == 0
+    assert seen.get("vault_disk_errors", serial="ZL20ABCD", counter="media_errors") is None
+    assert seen.get("vault_disk_power_on_seconds", serial="ZL20ABCD") == 7200
+    assert seen.get("vault_disk_endurance_used_ratio", serial="ZL20ABCD") == pytest.approx(0.03)
+    assert seen.get("vault_disk_temperature_limit_celsius", serial="ZL20ABCD", limit="critical") == 70
+    assert seen.get("vault_disk_temperature_limit_celsius", serial="ZL20ABCD", limit="warning") is None
+    assert seen.of("vault_disk_volume") == {(("serial", "ZL20ABCD"), ("volume", "nas-a")): 1}
+    assert seen.get("vault_disk_report_fresh") == 1
+    assert seen.get("vault_volume_health", volume="nas-a", health="unknown") == 1
+
+
+def test_what_a_disk_said_long_ago_or_elsewhere_is_absent(catalogue, hands):
+    with catalogue.write() as tx:
+        put_disk(tx, "OLD", hands() - timedelta(hours=2))
+        put_disk(tx, "GONE", hands(), present=False)
+    seen = Scraper(catalogue).scrape()
+    assert {dict(labels)["serial"] for labels in seen.of("vault_disk_verdict")} == {"OLD", "GONE"}
+    assert seen.get("vault_disk_present", serial="GONE") == 0
+    for name in ("vault_disk_temperature_celsius", "vault_disk_errors", "vault_disk_capacity_bytes"):
+        assert seen.of(name) == {}
+
+
+def test_a_change_of_a_disk_is_in_the_next_scrape_and_of_openmetrics_too(catalogue, hands):
+    with catalogue.write() as tx:
+        put_disk(tx, "X1", hands())
+    scraper = Scraper(catalogue)
+    assert scraper.scrape().get("vault_disk_verdict", serial="X1", verdict="watch") == 1
+    with catalogue.write() as tx:
+        put_disk(tx, "X1", hands(), Health.FAILED)
+    assert scraper.scrape().get("vault_disk_verdict", serial="X1", verdict="failed") == 1
+    assert scraper.get("vault_disk_verdict", serial="X1", verdict="watch") is None
+    body, _ = scraper.exporter.render("application/openmetrics-text; version=1.0.0")
+    assert body.count(b"# EOF") == 1
+    assert "vault_disk_verdict" in {family.name for family in parse_openmetrics(body.decode())}
+
+
+def test_disks_are_bounded_and_the_worst_are_shown(catalogue, hands, monkeypatch):
+    monkeypatch.setattr("monitoring.devices.MOST", 2)
+    with catalogue.write() as tx:
+        for key, health in (("A", Health.HEALTHY), ("B", Health.FAILED), ("C", Health.WATCH)):
+            put_disk(tx, key, hands(), health)
+    seen = Scraper(catalogue).scrape()
+    assert {dict(labels)["serial"] for labels in seen.of("vault_disk_verdict")} == {"B", "C"}
 
 
 def test_what_an_empty_catalogue_does_not_know_is_absent(catalogue):

@@ -35,4 +35,5 @@ def test_names_follow_the_rules():
         assert (metric.kind == "counter") == metric.name.endswith("_total")
         assert metric.help.endswith(".")
         assert set(metric.labels) <= {"version", "python", "volume", "state", "class", "condition", "mode", "outcome",
-                                      "kind"}  # fmt: skip
+                                      "kind", "health", "verdict", "serial", "wwn", "model", "protocol", "limit",
+                                      "counter"}  # fmt: skip

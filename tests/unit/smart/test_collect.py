@@ -16,8 +16,8 @@ from hardware.smart.facts import Reading, TestOutcome
 from hardware.smart.parse import from_document
 from hardware.smart.reasons import Verdict
 from hardware.smart.verdict import judge
+from tests.support.drives import HEALTHY_NVME, ata, sas
 from tests.support.tools import require
-from tests.unit.smart.drives import HEALTHY_NVME, ata, sas
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 

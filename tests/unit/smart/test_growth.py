@@ -9,7 +9,7 @@ from hardware.smart.growth import Day, judge_growth
 from hardware.smart.parse import parse
 from hardware.smart.reasons import Verdict
 from hardware.smart.verdict import judge
-from tests.unit.smart.drives import attribute, nvme
+from tests.support.drives import attribute, nvme
 
 TODAY = date(2026, 11, 22)
 

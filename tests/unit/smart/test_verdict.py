@@ -10,7 +10,7 @@ from hardware.smart.parse import from_document, parse
 from hardware.smart.reasons import TEXTS, Code, Verdict
 from hardware.smart.selftests import from_words
 from hardware.smart.verdict import judge
-from tests.unit.smart.drives import HEALTHY_ATA, HEALTHY_NVME, HEALTHY_SAS, ata, attribute, nvme, sas
+from tests.support.drives import HEALTHY_ATA, HEALTHY_NVME, HEALTHY_SAS, ata, attribute, nvme, sas
 
 
 def judged(document):

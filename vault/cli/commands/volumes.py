@@ -9,7 +9,7 @@ import typer
 from vault import wire
 from vault.cli.options import JsonOption
 from vault.cli.output import print_json
-from vault.cli.render import node
+from vault.cli.render import devices, node
 from vault.cli.session import session_of
 from vault.errors import NotFound
 from vault.i18n import _
@@ -39,14 +39,17 @@ def show(context: typer.Context, name: NameArgument, json: JsonOption = False) -
     """Show one volume."""
     session = session_of(context)
     with session.client() as client:
-        found = next((volume for volume in client.volumes().items if volume.name == name), None)
-    if found is None:
-        raise NotFound(
-            _("There is no volume {name}.").format(name=repr(name)),
-            remedy=_("`vaultctl volumes` lists them; add a new one to the configuration first."),
-            code="no-such-volume",
-        )
+        try:
+            found = client.volume(name)
+        except NotFound as error:
+            raise NotFound(
+                _("There is no volume {name}.").format(name=repr(name)),
+                remedy=_("`vaultctl volumes` lists them; add a new one to the configuration first."),
+                code="no-such-volume",
+            ) from error
     _print(context, found, json=json)
+    if not json:
+        session.show(devices.stack(found.stack))
 
 
 @app.command("init", help=_("Make the empty folder of a configured volume into that volume."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vault.cli.doctor import machine, node, volumes
+from vault.cli.doctor import devices, machine, node, volumes
 from vault.cli.doctor.finding import Finding, Level
 from vault.client import Endpoint
 from vault.clock import utcnow
@@ -32,6 +32,7 @@ def examine(config: Path, endpoint: Callable[[], Endpoint]) -> Iterator[Finding]
     yield machine.clock(utcnow(), newest)
     if settings is not None:
         yield from _volumes(settings, fresh=newest is None)
+        yield from devices.disks(settings.health)
     try:
         where = endpoint()
     except VaultError:

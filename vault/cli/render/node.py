@@ -104,14 +104,15 @@ def _schedules(found: Iterable[wire.Schedule], say: Speech, now: datetime) -> Re
 def volumes(found: Iterable[wire.Volume], say: Speech) -> RenderableType:
     """All volumes, a line each."""
     made = table(
-        _("Volume"), _("condition"), _("mode"), _("domain"), _("site"), _("size"), _("free"), _("copies"),
-        _("oldest proof"), right=(5, 6),
+        _("Volume"), _("condition"), _("mode"), _("health"), _("domain"), _("site"), _("size"), _("free"), _("copies"),
+        _("oldest proof"), right=(6, 7),
     )  # fmt: skip
     for volume in found:
         made.add_row(
             plain(volume.name),
             state(volume.condition),
             state(volume.mode) if volume.configured else Text(_("not in the configuration"), style="yellow"),
+            state(volume.health),
             plain(volume.domain),
             plain(volume.site),
             say.size(volume.size_bytes),
@@ -130,10 +131,14 @@ def volume(found: wire.Volume, say: Speech) -> RenderableType:
     condition = state(found.condition)
     if found.condition_reason:
         condition.append(f": {plain(found.condition_reason)}", style="default")
+    health = state(found.health)
+    if found.health_reason:
+        health.append(f": {plain(found.health_reason)}", style="default")
     rows: list[tuple[str, str | Text]] = [
         (_("Volume"), found.name),
         (_("condition"), condition),
         (_("mode"), state(found.mode)),
+        (_("health"), health),
         (_("configured"), _("yes") if found.configured else _("no")),
         (_("kind"), f"{found.kind}, {found.medium}"),
         (_("domain"), found.domain),

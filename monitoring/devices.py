@@ -1,0 +1,80 @@
+"""What is exported of the devices below the volumes: disks and their verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from hardware.smart.facts import Counter
+from monitoring import metrics
+from monitoring.metrics import Metric
+from vault.catalog import disks
+from vault.catalog.engine import Tx
+from vault.device_model import Disk
+
+MOST: Final = 1000
+"""So many disks have series of their own, the worst before the others."""
+
+_COUNTERS: Final = tuple(counter.value for counter in Counter)
+_HOUR: Final = 3600
+_MEASURES: Final[Mapping[str, tuple[Metric, float]]] = {
+    "capacity_bytes": (metrics.DISK_CAPACITY, 1),
+    "temperature_celsius": (metrics.DISK_TEMPERATURE, 1),
+    "power_on_hours": (metrics.DISK_POWER_ON, _HOUR),
+    "wear_percent": (metrics.DISK_WEAR, 0.01),
+    "spare_percent": (metrics.DISK_SPARE, 0.01),
+}
+
+
+class Sink(Protocol):
+    """Where samples go: labels in the metric's order, None adds nothing."""
+
+    def add(self, metric: Metric, value: float | datetime | None, *labels: str) -> None:
+        """Add a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When the report on the disks was taken, whether it is fresh, and which disks each volume stands on."""
+
+    taken_at: datetime | None
+    fresh: bool
+    volumes: Mapping[str, Iterable[str]]
+
+
+Hearing = Callable[[], Heard]
+
+
+def add(sink: Sink, tx: Tx, heard: Heard, *, valid: timedelta) -> None:
+    """Add everything that is known of the disks; what was read longer than ``valid`` ago is not known any more."""
+    found = sorted(disks.all(tx), key=lambda disk: (-disk.health.rank, disk.key))[:MOST]
+    if found or heard.taken_at is not None:
+        sink.add(metrics.DISK_REPORT, heard.taken_at)
+        sink.add(metrics.DISK_REPORT_FRESH, heard.fresh)
+    keys = {disk.key for disk in found}
+    for volume, mine in heard.volumes.items():
+        for key in mine:
+            if key in keys:
+                sink.add(metrics.DISK_VOLUME, 1, key, volume)
+    for disk in found:
+        _add_disk(sink, disk, is_fresh=disk.read_at is not None and tx.now - disk.read_at <= valid)
+
+
+def _add_disk(sink: Sink, disk: Disk, *, is_fresh: bool) -> None:
+    sink.add(metrics.DISK_INFO, 1, disk.key, disk.wwn, disk.model, disk.protocol)
+    sink.add(metrics.DISK_PRESENT, disk.present, disk.key)
+    sink.add(metrics.DISK_VERDICT, 1, disk.key, disk.health.value)
+    sink.add(metrics.DISK_READ, disk.read_at, disk.key)
+    if not is_fresh or not disk.present:
+        return
+    readings = disk.readings
+    for name, (metric, factor) in _MEASURES.items():
+        if name in readings:
+            sink.add(metric, readings[name] * factor, disk.key)
+    for limit in ("warning", "critical"):
+        sink.add(metrics.DISK_TEMPERATURE_LIMIT, readings.get(f"temperature_{limit}_celsius"), disk.key, limit)
+    for name in _COUNTERS:
+        if name in readings:
+            sink.add(metrics.DISK_ERRORS, readings[name], disk.key, name)

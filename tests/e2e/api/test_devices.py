@@ -1,0 +1,54 @@
+"""Disks and what volumes stand on, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import httpx
+
+from hardware.blocks import Block
+from hardware.mounts import Mount
+from hardware.smart import report
+from hardware.smart.facts import Reading
+from hardware.smart.parse import identity
+from hardware.smart.second import Second
+from hardware.stack import Kind, Layer, Stack
+from tests.support.drives import attribute
+from tests.support.serving import Running
+from vault.clock import utcnow
+
+
+def stand_on_a_failing_disk(running: Running, tmp_path) -> None:
+    document = attribute(5, value=5, worst=5, when_failed="now", raw=2000) | {"serial_number": "S1", "wwn": {}}
+    entry = report.Entry("/dev/sda", "sat", identity("S1", "", ""), Reading.READ, document, Second())
+    path = report.write(tmp_path, [entry], utcnow())
+    disk = Block("sda", "S1", "", "ST16000", None, rotational=True)
+    layers = Layer(Kind.FILE_SYSTEM, "/srv/a", "xfs", 0), Layer(Kind.DISK, "sda", "ST16000 S1", 1)
+    health = running.node.health
+    health._settings = health._settings.model_copy(update={"report": path, "stale_after": timedelta(days=1)})
+    health._stack = lambda path: Stack(path, Mount("/srv/a", "xfs", "/dev/sda"), layers, (disk,))
+    health.look()
+
+
+def test_a_failing_disk_is_seen_from_every_side(running: Running, everyone: httpx.Client, tmp_path) -> None:
+    stand_on_a_failing_disk(running, tmp_path)
+    (disk,) = everyone.get("/v1/disks").json()["items"]
+    assert (disk["key"], disk["health"], disk["present"]) == ("S1", "failing", True)
+    assert disk["reasons"][0]["code"] == "counter-high" or disk["reasons"][0]["code"] == "attribute-below-threshold"
+    assert "nas-a" in disk["volumes"]
+    volume = everyone.get("/v1/volumes/nas-a").json()
+    assert (volume["health"], volume["disks"]) == ("failing", ["S1"])
+    assert [layer["kind"] for layer in volume["stack"]] == ["filesystem", "disk"]
+    alerts = {alert["code"]: alert for alert in everyone.get("/v1/status").json()["alerts"]}
+    assert alerts["disk-failing"]["severity"] == "critical"
+    assert "vaultctl volumes evacuate nas-a" in alerts["disk-failing"]["remedy"]
+
+
+def test_there_is_no_such_volume(everyone: httpx.Client) -> None:
+    answer = everyone.get("/v1/volumes/nowhere")
+    assert (answer.status_code, answer.json()["code"]) == (404, "no-such-volume")
+
+
+def test_a_depositor_sees_no_disks(running: Running) -> None:
+    with running.client("deposit") as client:
+        assert client.get("/v1/disks").status_code == 403

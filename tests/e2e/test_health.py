@@ -1,0 +1,247 @@
+"""What a disk says of itself reaches the volume that stands on it, and what follows for its copies."""
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from hardware.blocks import Block
+from hardware.smart import report
+from hardware.smart.facts import Reading
+from hardware.smart.parse import identity
+from hardware.smart.second import Second
+from hardware.stack import Kind, Layer, Stack
+from tests.support.drives import ata, attribute
+from tests.support.nodes import Bench, bag, eventually, tar_of
+from vault.catalog import disks, verifications, volumes
+from vault.clock import utcnow
+from vault.device_model import Health
+from vault.model import EventType
+
+SERIALS = {"a": "DISK-A", "b": "DISK-B", "c": "DISK-C"}
+
+
+def drive(serial, document=None):
+    found = dict(document or ata())
+    found |= {"serial_number": serial, "wwn": {}}
+    return found
+
+
+def block(serial):
+    return Block("sd" + serial[-1].lower(), serial, "", "ST16000NM001G", 10**13, rotational=True)
+
+
+class Devices:
+    """A node whose volumes stand on disks of our making."""
+
+    def __init__(self, folder):
+        self.report = folder / "disks.json"
+        self.bench = Bench(folder, ("a", "b", "c"), extra=f'[health]\nreport = "{self.report}"\ninterval = "1h"')
+        self.now = utcnow() - timedelta(minutes=20)
+
+    def __enter__(self):
+        self.bench.start()
+        self.watch = self.bench.running.health
+        self.watch._stack = self.stack
+        return self
+
+    def __exit__(self, *_):
+        self.bench.stop()
+
+    def stack(self, path):
+        name = path.rsplit("/", 1)[1]
+        disk = block(SERIALS[name])
+        return Stack(path, None, (Layer(Kind.DISK, disk.name, disk.serial, 0),), (disk,))
+
+    def told(self, *documents, age=None):
+        """The helper reported these (a document, or a serial number and how the reading went)."""
+        self.now = utcnow() - age if age else self.now + timedelta(seconds=60)
+        entries = []
+        for document in documents:
+            if isinstance(document, tuple):
+                serial, reading = document
+                entry = report.Entry("/dev/sdx", "sat", identity(serial, "", "M"), reading, {}, Second())
+            else:
+                known = identity(document["serial_number"], "", "M")
+                entry = report.Entry("/dev/sdx", "sat", known, Reading.READ, document, Second())
+            entries.append(entry)
+        report.write(self.report.parent, entries, self.now)
+        self.watch.look()
+        return self
+
+    def disk(self, serial):
+        with self.bench.running.catalogue.read() as tx:
+            return next((disk for disk in disks.all(tx) if disk.key == serial), None)
+
+    def volume(self, name):
+        with self.bench.running.catalogue.read() as tx:
+            return volumes.get(tx, name)
+
+    def orders(self):
+        with self.bench.running.catalogue.read() as tx:
+            return [order.volume for order in verifications.listing(tx, limit=100)]
+
+    def changes(self):
+        return [event.detail for event in self.bench.events(EventType.DEVICE_CHANGED)]
+
+
+@pytest.fixture
+def health(tmp_path):
+    with Devices(tmp_path) as found:
+        eventually(lambda: all((row := found.volume(name)) and row.condition == "online" for name in SERIALS))
+        yield found
+
+
+ALL_WELL = [drive(serial) for serial in SERIALS.values()]
+FAILING = attribute(5, value=5, worst=5, when_failed="now", raw=2000)
+
+
+def test_nothing_is_known_until_somebody_asked(health):
+    health.watch.look()
+    assert {health.volume(name).health for name in SERIALS} == {Health.UNKNOWN}
+    assert "no" in health.watch.hearing.problem
+    assert health.changes() == []
+
+
+def test_a_failing_disk_lowers_its_volume_and_has_it_verified(health):
+    health.told(*ALL_WELL)
+    assert {health.volume(name).health for name in SERIALS} == {Health.HEALTHY}
+    health.told(drive("DISK-A", FAILING), *ALL_WELL[1:])
+    a = health.volume("a")
+    assert a.health is Health.FAILING
+    assert "DISK-A" in a.health_reason
+    assert "below its vendor's threshold" in a.health_reason
+    assert health.volume("b").health is Health.HEALTHY
+    assert health.orders() == ["a"]
+    assert health.changes()[-1]["key"] == "DISK-A"
+    assert (health.changes()[-1]["was"], health.changes()[-1]["is"]) == ("healthy", "failing")
+    changed = [event for event in health.bench.events(EventType.VOLUME_CHANGED, volume="a") if "health" in event.detail]
+    assert changed[-1].detail["health"] == {"was": "healthy", "is": "failing"}
+    health.bench.assert_ledger()
+
+
+def test_the_same_news_twice_is_no_news(health):
+    health.told(drive("DISK-A", FAILING), *ALL_WELL[1:])
+    before = health.bench.last_event(), health.orders()
+    for _ in range(3):
+        health.watch.look()
+    eventually(health.orders)
+    health.told(drive("DISK-A", FAILING), *ALL_WELL[1:])
+    assert [*health.orders()] == before[1]
+    assert len(health.changes()) == 3  # each disk once, when it was first seen
+
+
+def test_new_copies_go_elsewhere(health):
+    health.told(drive("DISK-A", attribute(197, raw=3)), *ALL_WELL[1:])
+    assert health.volume("a").health is Health.WATCH
+    for number in range(3):
+        health.bench.deposit(f"hồ sơ {number}", tar_of(bag({"x": b"%d" % number})))
+    health.bench.settle()
+    assert {copy.volume for copy in health.bench.all_copies()} == {"b", "c"}
+
+
+def test_copies_go_to_a_doubtful_volume_rather_than_nowhere(health):
+    health.told(drive("DISK-A", FAILING), drive("DISK-B", FAILING), ALL_WELL[2])
+    health.bench.deposit("hồ sơ", tar_of(bag({"x": b"1"})))
+    health.bench.settle()
+    assert health.bench.below_policy() == []
+
+
+def test_growth_is_seen_over_days_and_history_is_bounded(health):
+    for days, value in ((500, 1), (10, 4), (6, 5), (3, 6)):
+        health.now = utcnow() - timedelta(days=days)
+        with health.bench.running.catalogue.write() as tx:
+            from vault.device_model import DiskDay
+
+            day = DiskDay("DISK-A", health.now.date(), Health.WATCH, {"reallocated_sectors": value})
+            disks.put_day(tx, day)
+    health.now = utcnow() - timedelta(minutes=10)
+    health.told(drive("DISK-A", attribute(5, raw=7)))
+    assert health.disk("DISK-A").health is Health.FAILING
+    with health.bench.running.catalogue.read() as tx:
+        kept = disks.history(tx, utcnow().date() - timedelta(days=1000))["DISK-A"]
+    assert [day.readings["reallocated_sectors"] for day in kept] == [4, 5, 6, 7]
+
+
+def test_one_day_has_one_row(health):
+    health.told(*ALL_WELL).told(*ALL_WELL)
+    with health.bench.running.catalogue.read() as tx:
+        assert len(disks.history(tx, utcnow().date() - timedelta(days=9))["DISK-A"]) == 1
+
+
+def test_a_disk_that_sleeps_is_as_it_fell_asleep(health):
+    health.told(*ALL_WELL)
+    health.told(("DISK-A", Reading.ASLEEP), *ALL_WELL[1:])
+    assert health.disk("DISK-A").health is Health.HEALTHY
+    assert health.volume("a").health is Health.HEALTHY
+    assert health.disk("DISK-A").read_at < health.now
+
+
+@pytest.mark.parametrize("reading", [Reading.HUNG, Reading.DENIED, Reading.ABSENT, Reading.UNREADABLE])
+def test_a_disk_that_does_not_speak_is_unknown_and_no_failure(health, reading):
+    health.told(*ALL_WELL)
+    health.told(("DISK-A", reading), *ALL_WELL[1:])
+    assert health.disk("DISK-A").health is Health.UNKNOWN
+    assert health.volume("a").health is Health.UNKNOWN
+    assert health.orders() == []
+
+
+def test_what_was_wrong_with_a_disk_is_not_forgotten_when_it_falls_silent(health):
+    health.told(drive("DISK-A", FAILING), *ALL_WELL[1:])
+    health.told(("DISK-A", Reading.HUNG), *ALL_WELL[1:])
+    assert health.disk("DISK-A").health is Health.FAILING
+    assert [row["code"] for row in health.disk("DISK-A").reasons][-1] == "does-not-answer"
+    health.told(*ALL_WELL[1:])
+    assert (health.disk("DISK-A").present, health.disk("DISK-A").health) == (False, Health.FAILING)
+    assert health.changes()[-1]["present"] is False
+
+
+def test_when_the_helper_falls_silent_nothing_is_healthy_any_more(health):
+    health.told(drive("DISK-A", FAILING), *ALL_WELL[1:])
+    health.told(drive("DISK-A", FAILING), *ALL_WELL[1:], age=timedelta(hours=3))
+    assert health.watch.hearing.fresh is False
+    assert "systemctl status" in health.watch.hearing.remedy
+    assert health.disk("DISK-A").health is Health.FAILING
+    assert {health.disk(serial).health for serial in ("DISK-B", "DISK-C")} == {Health.UNKNOWN}
+    health.told(*ALL_WELL, age=timedelta(minutes=1))
+    assert {health.disk(serial).health for serial in SERIALS.values()} == {Health.HEALTHY}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 1, "taken_at": "x"}'])
+def test_a_report_that_is_none_is_said_and_believed_in_nothing(health, text):
+    health.told(*ALL_WELL)
+    health.report.write_text(text)
+    health.watch.look()
+    assert health.watch.hearing.problem
+    assert {health.disk(serial).health for serial in SERIALS.values()} == {Health.UNKNOWN}
+
+
+def test_a_volume_on_disks_that_nobody_knows_is_unknown(health):
+    health.told(ALL_WELL[0])
+    assert (health.volume("a").health, health.volume("b").health) == (Health.HEALTHY, Health.UNKNOWN)
+
+
+def test_the_worst_of_an_array_decides_and_a_mended_one_is_well_again(health):
+    both = block("DISK-A"), block("DISK-B")
+    health.watch._stack = lambda path: Stack(path, None, (), both)
+    health.told(drive("DISK-A", FAILING), *ALL_WELL[1:])
+    assert {health.volume(name).health for name in SERIALS} == {Health.FAILING}
+    assert sorted(health.orders()) == ["a", "b", "c"]
+    health.told(*ALL_WELL)
+    assert {health.volume(name).health for name in SERIALS} == {Health.HEALTHY}
+
+
+def test_two_volumes_on_one_disk_are_one(health, monkeypatch):
+    import vault.custody.watch as custody_watch
+
+    stacks = {"a": (block("DISK-A"),), "b": (block("DISK-A"),), "c": (block("DISK-C"),)}
+    monkeypatch.setattr(custody_watch, "stack_of", lambda path: Stack(path, None, (), stacks[path.rsplit("/", 1)[1]]))
+    devices = iter(range(100, 10_000))
+    real = type(health.bench.running.volumes["a"]).probe
+    monkeypatch.setattr(type(health.bench.running.volumes["a"]), "probe",
+                        lambda self: dataclasses.replace(real(self), device=next(devices)))  # fmt: skip
+    node = health.bench.settings.node.model_copy(update={"accept_shared_devices": False})
+    health.bench.restart(dataclasses.replace(health.bench.settings, node=node))
+    eventually(lambda: "(disk DISK-A)" in health.volume("b").condition_reason)
+    eventually(lambda: str(health.volume("c").condition) == "online")
+    assert str(health.volume("a").condition) == "online"

@@ -1,0 +1,65 @@
+"""What the volumes stand on: disks with their verdicts, and the way down from each volume to them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from vault import wire
+from vault.api import views
+from vault.api.auth import MayLook
+from vault.api.openapi import PROBLEM
+from vault.api.parts import Node, NodeParts
+from vault.catalog import disks
+from vault.device_model import Disk
+from vault.errors import NotFound
+from vault.health.disks import from_json
+
+router = APIRouter(tags=["devices"], responses=PROBLEM)
+
+
+@router.get("/volumes/{name}", summary="One volume, with what it stands on")
+def get_volume(node: Node, _who: MayLook, name: str) -> wire.VolumeDetail:
+    """All that is known of a volume, down to the disks below it."""
+    with node.catalogue.read() as tx:
+        found = next((volume for volume in views.all_volumes(node, tx) if volume.name == name), None)
+    if found is None:
+        raise NotFound(
+            f"There is no volume {name[:100]!r}.",
+            remedy="Look at its spelling: vaultctl volumes lists them.",
+            code="no-such-volume",
+        )
+    footing = node.health.footings.get(name)
+    layers = footing.stack.layers if footing else ()
+    return wire.VolumeDetail(
+        **dict(found),
+        stack=[wire.StackLayer(kind=one.kind, name=one.name, detail=one.detail, depth=one.depth) for one in layers],
+        disks=[disk.key for disk in footing.disks] if footing else [],
+    )
+
+
+@router.get("/disks", summary="Every disk, and what to think of it")
+def list_disks(node: Node, _who: MayLook) -> wire.DiskList:
+    """What the disks told of themselves, with verdicts and reasons, and which volumes stand on them."""
+    with node.catalogue.read() as tx:
+        found = disks.all(tx)
+    hearing = node.health.hearing
+    return wire.DiskList(
+        items=[_disk(node, disk) for disk in sorted(found, key=lambda disk: (-disk.health.rank, disk.key))],
+        heard_at=hearing.taken_at,
+        problem=hearing.problem,
+        remedy=hearing.remedy,
+    )
+
+
+def _disk(node: NodeParts, disk: Disk) -> wire.Disk:
+    reasons = [reason for row in disk.reasons if (reason := from_json(row)) is not None]
+    return wire.Disk(
+        **{name: getattr(disk, name) for name in Disk.__slots__ if name != "reasons"},
+        reasons=[
+            wire.DiskReason.model_validate(
+                {"code": one.code, "verdict": one.verdict.value, "text": one.text, "values": dict(one.values)}
+            )
+            for one in reasons
+        ],
+        volumes=views.volumes_on(node, disk.key),
+    )

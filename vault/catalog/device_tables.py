@@ -1,0 +1,39 @@
+"""The tables of what volumes stand on. Part of :mod:`vault.catalog.schema`; who imports the catalogue has them too."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from vault.catalog.schema import metadata
+from vault.catalog.types import EnumText, Flag, JsonText, KeyText, ProseText, TimeText
+from vault.device_model import Health
+
+disks = sa.Table(
+    "disks",
+    metadata,
+    sa.Column("key", KeyText, primary_key=True, comment="Serial number or World Wide Name."),
+    sa.Column("serial", ProseText, nullable=False, comment="Serial number; may be empty."),
+    sa.Column("wwn", ProseText, nullable=False, comment="World Wide Name, hexadecimal; may be empty."),
+    sa.Column("model", ProseText, nullable=False, comment="Model."),
+    sa.Column("device", ProseText, nullable=False, comment="Where it was when last seen."),
+    sa.Column("protocol", KeyText, nullable=False, comment="ata, nvme, scsi, unknown."),
+    sa.Column("health", EnumText(Health), nullable=False, comment="The verdict."),
+    sa.Column("reasons", JsonText, nullable=False, comment="Why: a list of codes with their values."),
+    sa.Column("readings", JsonText, nullable=False, comment="Counters and measures when last read, by name."),
+    sa.Column("present", Flag, nullable=False, comment="1 while it is there."),
+    sa.Column("read_at", TimeText, comment="When it last told of itself."),
+    sa.Column("seen_at", TimeText, nullable=False, comment="When it was last there."),
+    sa.Column("first_seen_at", TimeText, nullable=False, comment="When it was first there."),
+    comment="Disks of this machine, whatever their devices are called just now.",
+)
+
+disk_history = sa.Table(
+    "disk_history",
+    metadata,
+    sa.Column("key", KeyText, primary_key=True, comment="The disk."),
+    sa.Column("day", KeyText, primary_key=True, comment="Day in UTC, as 2026-11-22."),
+    sa.Column("health", EnumText(Health), nullable=False, comment="The verdict, when last read on that day."),
+    sa.Column("readings", JsonText, nullable=False, comment="Counters and measures, by name."),
+    comment="What disks told, day by day; as long as the configuration says.",
+)
+sa.Index("ix_disk_history_day", disk_history.c.day)

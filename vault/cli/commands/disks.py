@@ -1,0 +1,50 @@
+"""``vaultctl disks``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vault.cli.options import JsonOption
+from vault.cli.output import print_json
+from vault.cli.render import devices
+from vault.cli.session import session_of
+from vault.errors import NotFound
+from vault.i18n import _
+
+app = typer.Typer(help=_("Disks: what they say of themselves, and what to think of it."), rich_markup_mode=None)
+
+KeyArgument = Annotated[str, typer.Argument(metavar="DISK", help=_("The disk's serial number, as in the list."))]
+
+
+@app.callback(invoke_without_command=True)
+def disks(context: typer.Context, json: JsonOption = False) -> None:
+    """List the disks."""
+    if context.invoked_subcommand is not None:
+        return
+    session = session_of(context)
+    with session.client() as client:
+        found = client.disks()
+    if json:
+        print_json(found)
+    else:
+        session.show(devices.disks(found, session.speech))
+
+
+@app.command("show", help=_("All that is known of one disk."))
+def show(context: typer.Context, disk: KeyArgument, json: JsonOption = False) -> None:
+    """Show one disk."""
+    session = session_of(context)
+    with session.client() as client:
+        found = next((one for one in client.disks().items if disk in (one.key, one.serial, one.wwn)), None)
+    if found is None:
+        raise NotFound(
+            _("There is no disk {name}.").format(name=repr(disk)),
+            remedy=_("`vaultctl disks` lists them."),
+            code="no-such-disk",
+        )
+    if json:
+        print_json(found)
+    else:
+        session.show(devices.disk(found, session.speech))

@@ -1,0 +1,156 @@
+"""Verdicts on disks, with their history, from what the helper reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from hardware.smart.facts import Counter, DiskFacts, Reading
+from hardware.smart.growth import WINDOW, Day, judge_growth
+from hardware.smart.reasons import Code, Judgement, Reason, Verdict
+from hardware.smart.verdict import judge
+from vault.device_model import Disk, DiskDay, Health
+
+REMEMBERED_ASLEEP: Final = timedelta(days=30)
+"""So long what a disk said before it fell asleep is still believed."""
+
+_COUNTERS: Final = frozenset(counter.value for counter in Counter)
+_SPARE: Final = "spare_percent"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A disk with today's verdict, and the day to remember where it told of itself."""
+
+    disk: Disk
+    day: DiskDay | None
+
+
+def judge_all(
+    found: Iterable[DiskFacts],
+    known: Mapping[str, Disk],
+    history: Mapping[str, Sequence[DiskDay]],
+    *,
+    taken_at: datetime,
+) -> list[Judged]:
+    """Judge every disk in a report; those that cannot be told from others are left out.
+
+    ``known`` are the disks that are remembered, ``history`` their days since :data:`hardware.smart.growth.WINDOW`.
+    """
+    return [
+        _judged(facts, known.get(facts.identity.key), history.get(facts.identity.key, ()), taken_at)
+        for facts in found
+        if facts.identity.known
+    ]
+
+
+def _judged(facts: DiskFacts, before: Disk | None, history: Sequence[DiskDay], taken_at: datetime) -> Judged:
+    read = facts.reading is Reading.READ
+    if read:
+        days = [Day(day.day, _only_counters(day.readings), day.readings.get(_SPARE)) for day in history]
+        judgement = judge(facts, judge_growth(days, facts, taken_at.date()))
+        readings = _readings(facts)
+    else:
+        judgement = _without_reading(judge(facts), facts.reading, before, taken_at)
+        readings = dict(before.readings) if before else {}
+    disk = Disk(
+        key=facts.identity.key,
+        serial=facts.identity.serial,
+        wwn=facts.identity.wwn,
+        model=facts.identity.model,
+        device=facts.device,
+        protocol=facts.protocol.value if read or before is None else before.protocol,
+        health=Health(judgement.verdict.value),
+        reasons=[_as_json(reason) for reason in judgement.reasons],
+        readings=readings,
+        present=facts.reading is not Reading.ABSENT,
+        read_at=taken_at if read else (before.read_at if before else None),
+        seen_at=taken_at,
+        first_seen_at=before.first_seen_at if before else taken_at,
+    )
+    day = DiskDay(disk.key, taken_at.date(), disk.health, readings) if read else None
+    return Judged(disk, day)
+
+
+def _without_reading(now: Judgement, reading: Reading, before: Disk | None, taken_at: datetime) -> Judgement:
+    """A disk that says nothing just now: what was wrong with it still is, and a sleeping one is as it fell asleep."""
+    if before is None or before.read_at is None:
+        return now
+    slept_well = reading is Reading.ASLEEP and taken_at - before.read_at <= REMEMBERED_ASLEEP
+    if before.health.doubtful or slept_well:
+        remembered = tuple(reason for row in before.reasons if (reason := from_json(row)) is not None)
+        was = tuple(reason for reason in remembered if reason.code not in {one.code for one in now.reasons})
+        remarks = tuple(replace(reason, verdict=Verdict.HEALTHY) for reason in now.reasons)
+        return Judgement(Verdict(before.health.value), (*was, *remarks))
+    return now
+
+
+def gone(disk: Disk) -> Disk:
+    """A disk that is no longer there: taken out, or dead to the bus. What was wrong with it is remembered."""
+    return replace(
+        disk,
+        present=False,
+        health=disk.health if disk.health.doubtful else Health.UNKNOWN,
+        reasons=[*[row for row in disk.reasons if row.get("code") != Code.ABSENT], _as_json(_ABSENT)],
+    )
+
+
+def unheard(disk: Disk) -> Disk:
+    """A disk of which no fresh report tells: what was wrong with it is remembered, all else is not known."""
+    if disk.health.doubtful or not disk.present or disk.health is Health.UNKNOWN:
+        return disk
+    when = "before the helper fell silent" if disk.read_at is None else f"at {disk.read_at:%Y-%m-%d %H:%M} UTC"
+    stale = Reason(Code.STALE, Verdict.UNKNOWN, {"detail": when})
+    return replace(disk, health=Health.UNKNOWN, reasons=[_as_json(stale)])
+
+
+_ABSENT: Final = Reason(Code.ABSENT, Verdict.HEALTHY)
+
+
+def since(taken_at: datetime) -> date:
+    """The day from which on history is needed to judge growth."""
+    return (taken_at - WINDOW).date()
+
+
+def _readings(facts: DiskFacts) -> dict[str, int]:
+    """What is measured and counted, by name, without what is not known."""
+    measured: dict[str, int | None] = {
+        "temperature_celsius": facts.temperature.current,
+        "temperature_warning_celsius": facts.temperature.warning,
+        "temperature_critical_celsius": facts.temperature.critical,
+        "power_on_hours": facts.power_on_hours,
+        "wear_percent": facts.wear_percent,
+        "capacity_bytes": facts.capacity_bytes,
+        _SPARE: facts.nvme.spare_percent if facts.nvme else None,
+        "spare_threshold_percent": facts.nvme.spare_threshold_percent if facts.nvme else None,
+    }
+    counted = {counter.value: number for counter, number in facts.counters.items()}
+    return counted | {name: number for name, number in measured.items() if number is not None}
+
+
+def _only_counters(readings: Mapping[str, int]) -> dict[str, int]:
+    return {name: number for name, number in readings.items() if name in _COUNTERS}
+
+
+def _as_json(reason: Reason) -> dict[str, object]:
+    return {"code": reason.code.value, "verdict": reason.verdict.value, "values": dict(reason.values)}
+
+
+def from_json(row: Mapping[str, object]) -> Reason | None:
+    """A reason as the catalogue keeps it; None for one of a code that is not known (any more)."""
+    values = row.get("values")
+    try:
+        code, verdict = Code(str(row.get("code"))), Verdict(str(row.get("verdict")))
+    except ValueError:
+        return None
+    known = {str(k): v for k, v in values.items() if isinstance(v, int | str)} if isinstance(values, Mapping) else {}
+    return Reason(code, verdict, known)
+
+
+def explained(disk: Disk) -> str:
+    """Why a disk is judged as it is, in English sentences; remarks only where there is nothing worse."""
+    reasons = [reason for row in disk.reasons if (reason := from_json(row)) is not None]
+    grave = [reason for reason in reasons if reason.verdict is not Verdict.HEALTHY]
+    return " ".join(reason.text for reason in grave or reasons)

@@ -1,0 +1,76 @@
+"""The health of a volume: that of what it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hardware.blocks import Block
+from hardware.stack import Stack
+from vault.device_model import Disk, Health
+from vault.health.disks import explained
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that bears on a volume: ``health`` is what it alone would make of it."""
+
+    health: Health
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What a volume stands on, and what is thought of that. ``disks`` are those that are known by what they told."""
+
+    stack: Stack
+    disks: tuple[Disk, ...]
+    health: Health
+    reason: str
+
+
+def footing(stack: Stack, known: Iterable[Disk], more: Iterable[Finding] = ()) -> Footing:
+    """Join what a path stands on with what is known of the disks. ``more`` is what is known of arrays and mounts.
+
+    The worst decides. A disk below of which nothing is known makes it unknown; and so it is for a volume on a server,
+    whose disks nobody here can see.
+    """
+    by_name = _by_name(known)
+    mine, unknown = [], []
+    for block in stack.disks:
+        disk = _match(block, by_name)
+        if disk is None:
+            unknown.append(block)
+        elif disk not in mine:
+            mine.append(disk)
+    findings = list(more)
+    for disk in mine:
+        if disk.health is not Health.HEALTHY:
+            text = f"The disk {disk.key} ({disk.model}) is {disk.health}: {explained(disk)}"
+            findings.append(Finding(disk.health, text))
+    if unknown and mine:
+        listed = ", ".join(block.key or block.name for block in unknown)
+        findings.append(Finding(Health.UNKNOWN, f"Of the disk {listed} nothing is known."))
+    findings.sort(key=lambda finding: -finding.health.rank)
+    worst = findings[0].health if findings else Health.HEALTHY
+    if not mine:  # nothing speaks for it
+        worst = max(worst, Health.UNKNOWN, key=lambda health: health.rank)
+    return Footing(stack, tuple(mine), worst, " ".join(finding.text for finding in findings)[:2000])
+
+
+def _by_name(known: Iterable[Disk]) -> Mapping[str, Disk]:
+    found: dict[str, Disk] = {}
+    for disk in known:
+        for name in (disk.wwn, disk.serial, disk.key):
+            if name and disk.present:
+                found.setdefault(_plain(name), disk)
+    return found
+
+
+def _match(block: Block, by_name: Mapping[str, Disk]) -> Disk | None:
+    return next((by_name[_plain(name)] for name in (block.wwn, block.serial) if name and _plain(name) in by_name), None)
+
+
+def _plain(name: str) -> str:
+    """Serial numbers are written with spaces or underscores, in either case, by one program and another."""
+    return "".join(character for character in name.casefold() if character.isalnum())

@@ -1,0 +1,199 @@
+"""Reads the helper's report and looks what the volumes stand on, at an interval; writes down what changed, and orders
+what follows from it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from hardware.errors import HardwareError, NotFound
+from hardware.smart import report as smart_report
+from hardware.smart.report import Report
+from hardware.stack import Stack, stack_of
+from vault.catalog import disks as catalog_disks
+from vault.catalog import verifications
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.custody.context import Custodian
+from vault.custody.orders import order_verification
+from vault.custody.room import READABLE
+from vault.device_model import Disk
+from vault.health.disks import Judged, explained, gone, judge_all, since, unheard
+from vault.health.volumes import Finding, Footing, footing
+from vault.ledger import append
+from vault.model import EventType, NewEvent, Outcome, Volume, VolumeMode
+
+log = structlog.get_logger(__name__)
+
+KEEP_GONE = timedelta(days=400)
+"""So long a disk that was taken out is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What was last heard of the helper: when its report was taken (None: there never was one), whether that is fresh,
+    and what is wrong otherwise."""
+
+    taken_at: datetime | None
+    fresh: bool
+    problem: str = ""
+    remedy: str = ""
+
+
+class HealthWatch:
+    """What is heard of the devices below the volumes. One round at a time; ask for it from any thread."""
+
+    def __init__(
+        self,
+        custodian: Custodian,
+        *,
+        stack: Callable[[str], Stack] = stack_of,
+        findings: Callable[[Stack, str], Iterable[Finding]] = lambda _stack, _volume: (),
+    ) -> None:
+        self._custodian = custodian
+        self._settings = custodian.settings.health
+        self._stack = stack
+        self._findings = findings
+        self._turn = threading.Lock()
+        self._hearing = Hearing(None, fresh=False)
+        self._footings: Mapping[str, Footing] = {}
+
+    @property
+    def hearing(self) -> Hearing:
+        """What was last heard of the helper."""
+        return self._hearing
+
+    @property
+    def footings(self) -> Mapping[str, Footing]:
+        """What each configured volume stood on in the last round, by name."""
+        return self._footings
+
+    def look(self) -> None:
+        """Do one round. Raises what the catalogue raises."""
+        with self._turn:
+            self._look_at_disks()
+            self._look_at_volumes()
+
+    # --- disks
+
+    def _look_at_disks(self) -> None:
+        now = self._custodian.catalogue.clock()
+        try:
+            found = smart_report.read(self._settings.report)
+        except NotFound as error:
+            self._hearing = Hearing(None, fresh=False, problem=error.message, remedy=error.remedy)
+            self._fall_silent()
+            return
+        except HardwareError as error:
+            log.warning("disks-not-heard", reason=error.message)
+            self._hearing = Hearing(None, fresh=False, problem=error.message, remedy=error.remedy)
+            self._fall_silent()
+            return
+        if smart_report.age(found, now) > self._settings.stale_after:
+            problem = f"The last report on the disks was taken at {found.taken_at:%Y-%m-%d %H:%M} UTC."
+            remedy = "See why the helper does not run: systemctl status vault-smart.timer vault-smart"
+            self._hearing = Hearing(found.taken_at, fresh=False, problem=problem, remedy=remedy)
+            self._fall_silent()
+            return
+        if found.taken_at != self._hearing.taken_at or not self._hearing.fresh:
+            self._take(found)
+            self._hearing = Hearing(found.taken_at, fresh=True)
+
+    def _take(self, found: Report) -> None:
+        """Judge what is new, in one transaction: it is short, whatever number of disks there are."""
+        with self._custodian.catalogue.write() as tx:
+            known = {disk.key: disk for disk in catalog_disks.all(tx)}
+            history = catalog_disks.history(tx, since(found.taken_at))
+            judged = judge_all(found.disks, known, history, taken_at=found.taken_at)
+            told = {one.disk.key for one in judged}
+            missing = [Judged(gone(disk), None) for key, disk in known.items() if key not in told and disk.present]
+            for one in (*judged, *missing):
+                self._put(tx, one.disk, known.get(one.disk.key))
+                if one.day is not None:
+                    catalog_disks.put_day(tx, one.day)
+            catalog_disks.forget(tx, (found.taken_at - self._settings.history).date(), found.taken_at - KEEP_GONE)
+
+    def _fall_silent(self) -> None:
+        with self._custodian.catalogue.read() as tx:
+            known = catalog_disks.all(tx)
+        silent = [(unheard(disk), disk) for disk in known]
+        if any(now is not before for now, before in silent):
+            with self._custodian.catalogue.write() as tx:
+                for now, before in silent:
+                    if now is not before:
+                        self._put(tx, now, before)
+
+    def _put(self, tx: Tx, disk: Disk, before: Disk | None) -> None:
+        if not catalog_disks.put(tx, disk):
+            return
+        was = before.health if before else None
+        append(
+            tx,
+            NewEvent(
+                EventType.DEVICE_CHANGED,
+                Outcome.WARNING if disk.health.doubtful or not disk.present else Outcome.SUCCESS,
+                self._custodian.agent,
+                detail={
+                    "device": "disk",
+                    "key": disk.key,
+                    "model": disk.model,
+                    "was": None if was is None else str(was),
+                    "is": str(disk.health),
+                    "present": disk.present,
+                    "reason": explained(disk),
+                },
+            ),
+        )
+        log.info("disk-changed", disk=disk.key, was=str(was), now=str(disk.health), present=disk.present)
+
+    # --- volumes
+
+    def _look_at_volumes(self) -> None:
+        custodian = self._custodian
+        with custodian.catalogue.read() as tx:
+            known = catalog_disks.all(tx)
+            rows = {row.name: row for row in catalog_volumes.all(tx)}
+        found = {}
+        for configured in custodian.settings.volumes:
+            stack = self._stack(str(configured.path))
+            found[configured.name] = footing(stack, known, self._findings(stack, configured.name))
+        self._footings = found
+        for name, now in found.items():
+            row = rows.get(name)
+            if row is None or row.condition not in READABLE:
+                continue  # what stands in its place just now, such as the root's own disk, says nothing of it
+            if (row.health, row.health_reason) != (now.health, now.reason):
+                self._change(row, now)
+
+    def _change(self, row: Volume, now: Footing) -> None:
+        custodian = self._custodian
+        with custodian.catalogue.write() as tx:
+            changed = catalog_disks.set_volume_health(tx, row.id, now.health, now.reason)
+            if changed:
+                append(
+                    tx,
+                    NewEvent(
+                        EventType.VOLUME_CHANGED,
+                        Outcome.WARNING if now.health.doubtful else Outcome.SUCCESS,
+                        custodian.agent,
+                        volume=row.name,
+                        detail={"health": {"was": str(row.health), "is": str(now.health)}, "reason": now.reason},
+                    ),
+                )
+        if not changed:
+            return
+        log.info("volume-health-changed", volume=row.name, was=str(row.health), now=str(now.health), reason=now.reason)
+        if now.health.doubtful and now.health.rank > row.health.rank and row.mode is not VolumeMode.RETIRED:
+            self._order_verification(row.name)
+        custodian.wake()
+
+    def _order_verification(self, volume: str) -> None:
+        """What lies on something that may be failing is read back now, not when its turn comes."""
+        with self._custodian.catalogue.read() as tx:
+            if any(order.volume in ("", volume) and not order.identifier for order in verifications.running(tx)):
+                return
+        order_verification(self._custodian, volume=volume, agent=self._custodian.agent)
