@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
-from hardware.errors import Busy, Corrupted, HardwareError, NotFound, Unreachable
+from hardware.errors import Busy, Corrupted, HardwareError, NotFound, Refused, Unreachable
 from hardware.tape import barcodes, cleaning
 from hardware.tape.barcodes import Kind
 from hardware.tape.changer import Changer, Drive, Moved, OperatorAsked, Outcome, Slot
@@ -30,9 +30,11 @@ from hardware.tape.errors import (
     WrongVolume,
 )
 from hardware.tape.held import DrivePort
-from hardware.tape.inventory import DriveSeen, Inventory, cartridges_in, changes_between
+from hardware.tape.inventory import DriveSeen, Found, Inventory, cartridges_in, changes_between
+from hardware.tape.manual import ManualChanger
 from hardware.tape.session import CartridgeSession
 from hardware.tape.tapealert import Flag
+from hardware.tape.virtual import VirtualChanger
 
 _CLEANING_TIMEOUT: Final = 900.0
 """Seconds that a cleaning may take; makers give two to five minutes."""
@@ -177,6 +179,49 @@ class Library:
                     raise ElementFull("The library has no free slot.", remedy="Export a cartridge first.")
                 done.append(self._noted(self.changer.transfer(port.number, free[0].number, barcode=port.barcode)))
             return tuple(done)
+
+    # What a person does.
+
+    @property
+    def asked(self) -> OperatorAsked | None:
+        """What a person is asked to do; None where nothing is, and where a robot does it."""
+        return self.changer.asked() if isinstance(self.changer, ManualChanger) else None
+
+    def confirm(self, barcode: str) -> Moved:
+        """What was asked was done with the cartridge whose label was scanned.
+
+        Raises ``WrongCartridge`` (another one was asked for, and still is), ``Refused`` (none was).
+        """
+        with self._lock:
+            if not isinstance(self.changer, ManualChanger):
+                raise Refused("This library asks nobody for anything.", remedy="Its robot moves the cartridges.")
+            moved = self.changer.confirm(barcode)
+            self._noted(moved)
+            return moved
+
+    def arrived(self, barcode: str) -> Found:
+        """A cartridge was brought: put on the shelf of a drive without a robot, or into the library; says where it is.
+
+        Raises ``NotInLibrary`` where the library does not see it, ``ElementFull``, ``Refused`` (label).
+        """
+        with self._lock:
+            if isinstance(self.changer, ManualChanger):
+                if self.changer.inventory().find(barcode) == ():
+                    self.changer.place(barcode)
+            elif isinstance(self.changer, VirtualChanger):
+                if barcode in self.changer.shelf():
+                    self.changer.insert(barcode)
+            else:
+                self.take_in()
+            found = self.inventory().find(barcode)
+            if found is None:
+                raise NotInLibrary(
+                    f"The cartridge {barcode} is not in the library.",
+                    remedy="Put it into an import/export slot, close the door, and try again.",
+                )
+            return found
+
+    # Cleaning.
 
     def clean(self, drive: int, cartridges: Iterable[CleaningCartridge] = ()) -> Cleaned | OperatorAsked:
         """Clean a drive with the cleaning cartridge in the library that has the fewest uses left.

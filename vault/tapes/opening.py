@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from hardware.errors import Unsupported
-from hardware.tape.libraries import virtual_library
+from hardware.errors import Unreachable
+from hardware.tape.libraries import manual_library, scsi_library, virtual_library
 from hardware.tape.library import Library
+from hardware.tape.tools.acts import Tools
 from hardware.tape.virtual import STATE, VirtualChanger
 from vault.config import LibrarySettings
 from vault.tapes.context import Tapes
@@ -21,4 +22,15 @@ def open_library(tapes: Tapes, settings: LibrarySettings) -> Library:
             drives = settings.drives if isinstance(settings.drives, int) else 1
             VirtualChanger.create(settings.path, drives=drives, slots=settings.slots).close()
         return virtual_library(settings.path, name=settings.name, spool=spool)
-    raise Unsupported("Libraries of the SCSI kind are not driven by this version.", remedy="Use a virtual one.")
+    state = tapes.state / settings.name
+    tools = Tools(work=str(state / "ltfs"), mounts=str(state / "mounts"))
+    if tools.missing():
+        raise Unreachable(
+            f"The LTFS tools are not installed ({', '.join(tools.missing())}).",
+            remedy="A real drive needs them: see docs/howto/tape-drive.md.",
+        )
+    serials = settings.drives if isinstance(settings.drives, tuple) else ()
+    if settings.changer == "none":
+        drive = serials[0] if serials else "auto"
+        return manual_library(state / "shelf", tools=tools, drive=drive, name=settings.name, spool=spool)
+    return scsi_library(tools=tools, changer=settings.changer, drives=serials, name=settings.name, spool=spool)

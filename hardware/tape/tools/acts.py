@@ -262,9 +262,14 @@ class Mounted:
             )
 
     def _umount(self) -> None:
-        """``umount`` as root, ``fusermount`` otherwise. It returns before ``ltfs`` has written anything."""
-        fusermount = shutil.which("fusermount3") or shutil.which("fusermount")
-        command = ["umount", self.point] if os.geteuid() == 0 or fusermount is None else [fusermount, "-u", self.point]
+        """Begin the unmount: by ``umount`` as root, which tells whether somebody uses the mount; else by SIGTERM.
+
+        Either returns before ``ltfs`` has written anything.
+        """
+        if os.geteuid() != 0:
+            self._running.terminate()
+            return
+        command = ["umount", self.point]
         try:
             gone = subprocess.run(
                 command,
@@ -279,9 +284,7 @@ class Mounted:
             self._end_hung()
             return
         except OSError as error:
-            raise Unreachable(
-                f"{command[0]} cannot be run: {error.strerror}.", remedy="Install mount or fuse."
-            ) from error
+            raise Unreachable(f"umount cannot be run: {error.strerror}.", remedy="Install mount.") from error
         if gone.returncode and is_mount_point(self.point):
             raise Busy(
                 f"{self.point} cannot be unmounted: {' '.join(gone.stderr.split())[:200]}",

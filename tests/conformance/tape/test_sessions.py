@@ -76,6 +76,18 @@ def test_a_file_can_be_replaced_only_when_that_is_asked(rig):
     assert held(session) == {"list.json": b"two!"}
 
 
+def test_a_session_ends_well_without_the_rights_of_root(rig, monkeypatch):
+    session, uuid = rig.formatted()
+    with session.open_for_writing(uuid) as writing:
+        sink = writing.create("a")
+        sink.write(b"x" * 700_000)
+        sink.finish()
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        assert writing.commit().files == ("a",)
+    assert held(session) == {"a": b"x" * 700_000}
+    assert session.recognise().clean
+
+
 def test_an_abandoned_file_is_not_there(rig):
     session, uuid = rig.formatted()
     with session.open_for_writing(uuid) as writing:

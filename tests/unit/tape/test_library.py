@@ -20,7 +20,9 @@ from hardware.tape.errors import (
     WrongVolume,
 )
 from hardware.tape.inventory import Holds, How
-from hardware.tape.libraries import virtual_library
+from hardware.tape.libraries import own_sessions, virtual_library
+from hardware.tape.library import Library
+from hardware.tape.manual import ManualChanger
 from hardware.tape.patience import Patience
 from hardware.tape.tapealert import Flag
 from hardware.tape.virtual import FAULTS, VirtualChanger
@@ -253,6 +255,33 @@ def test_cartridges_leave_and_come_by_the_import_export_slot(library):
     assert [moved.barcode for moved in library.take_in()] == ["VLT001L8"]
     assert where(library)["VLT001L8"] == 1
     assert library.take_in() == ()
+
+
+def test_a_cartridge_that_was_brought_is_found_where_it_was_put(library):
+    library.changer.remove(2)
+    assert library.arrived("VLT002L8").place.number == 2
+    assert library.arrived("VLT002L8").place.number == 2
+    with pytest.raises(NotInLibrary):
+        library.arrived("VLT099L8")
+    assert library.asked is None
+    with pytest.raises(Refused, match="nobody"):
+        library.confirm("VLT002L8")
+
+
+def test_a_person_is_asked_for_cartridges_and_confirms_by_the_label(tmp_path):
+    changer = ManualChanger(tmp_path / "shelf")
+    with Library(changer, {}, own_sessions(tmp_path)) as library:
+        assert library.arrived("VLT001L8").place.number == 1
+        assert library.arrived("VLT001L8").place.number == 1
+        assert library.arrived("VLT002L8").place.number == 2
+        assert library.inventory().changes == ()
+        changer.load(1, 0)
+        assert library.asked.barcode == "VLT001L8"
+        with pytest.raises(WrongCartridge):
+            library.confirm("VLT002L8")
+        assert library.confirm("VLT001L8").target.number == 0
+        assert library.asked is None
+        assert library.inventory().changes == ()
 
 
 def test_a_second_owner_is_told_so_in_another_process_too(library, path):

@@ -1,4 +1,4 @@
-"""The udev rule: sg nodes of drives and libraries for the service, st and nst nodes for nobody."""
+"""What a machine with tape drives is given: sg nodes for the service, st and nst nodes for nobody."""
 
 import os
 import subprocess
@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.tools import require
 
-RULES = Path(__file__).parents[3] / "systemd/udev/70-vault-tape.rules"
+SYSTEMD = Path(__file__).parents[3] / "systemd"
+RULES = SYSTEMD / "udev/70-vault-tape.rules"
 
 DEVICES = """\
 P: /devices/pci0000:00/host1/target1:0:{n}/1:0:{n}:0
@@ -82,3 +83,26 @@ def test_udevadm_finds_nothing_to_complain_about():
     if "Unknown command verb" in done.stderr:
         pytest.skip("this udevadm cannot verify rules (systemd 254 and newer can)")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("line", "complaint"), [("", ""), ("OpenEverything=yes\n", "OpenEverything")])
+def test_systemd_understands_the_drop_in_for_tape(tmp_path, line, complaint):
+    analyze = require("systemd-analyze", "systemd")
+    program = tmp_path / "vaultd"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = (SYSTEMD / "vaultd.service").read_text().replace("/opt/khoso/.venv/bin/vaultd", str(program))
+    (tmp_path / "vaultd.service").write_text(unit)
+    (tmp_path / "vaultd.service.d").mkdir()
+    (tmp_path / "vaultd.service.d/tape.conf").write_text((SYSTEMD / "vaultd-tape.conf").read_text() + line)
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", "vaultd.service"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+    said = done.stdout + done.stderr
+    assert complaint in said
+    assert complaint or (done.returncode, said) == (0, "")
