@@ -8,9 +8,6 @@ unpack the same tar, sync, and validate the bag.
 from __future__ import annotations
 
 import hashlib
-import http.client
-import io
-import json
 import os
 import socket
 import subprocess
@@ -18,16 +15,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.harness import MIB, Row, console, fill, show
+from benchmarks.node import BIN, BenchNode, vaultd
 from vault.formats.bag_writer import bag_manifests
 from vault.formats.tar_writer import TarWriter
 
 FLOOR = "floor: socket, sha512, write, sync"
-BIN = Path(sys.executable).parent
 
 
 def run(scale: float) -> None:
@@ -39,13 +34,13 @@ def run(scale: float) -> None:
         (folder / "large" / "f000000.bin").rename(large)
         bag = folder / "bag.tar"
         _bag(bag, folder / "payload", max(10, int(5000 * scale)), 100 * 1024)
-        with _vaultd(folder) as node:
+        with vaultd(folder) as node:
             _compare(node, folder, large, "a single file")
             _compare(node, folder, bag, "a bag of 100 KiB files, as tar")
             console.print(f"vaultd's peak memory: {node.peak_memory() / MIB:.0f} MiB\n")
 
 
-def _compare(node: _Node, folder: Path, body: Path, what: str) -> None:
+def _compare(node: BenchNode, folder: Path, body: Path, what: str) -> None:
     size = body.stat().st_size
     rows = [Row(FLOOR, min(_floor(body, folder) for _ in range(2)), size)]
     for wait, label in ((0, "khoso: stored"), (600, "khoso: receipted, 2 copies proved")):
@@ -104,91 +99,3 @@ def _bag(path: Path, folder: Path, count: int, size: int) -> None:
         for file in files:
             writer.file(f"bag/data/{file.name}", size, [file.read_bytes()])
         writer.close()
-
-
-class _Node:
-    """A running vaultd."""
-
-    def __init__(self, process: subprocess.Popen[bytes], port: int, token: str) -> None:
-        self._process = process
-        self._port = port
-        self._token = token
-        self._count = 0
-
-    def deposit(self, body: Path, wait: int) -> float:
-        """Seconds until the answer; each time under another identifier."""
-        self._count += 1
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=900, blocksize=MIB)
-        headers = {
-            "Authorization": f"Bearer {self._token}",
-            "Prefer": f"wait={wait}",
-            "Content-Length": str(body.stat().st_size),
-        }
-        began = time.perf_counter()
-        with body.open("rb") as file:
-            connection.request("PUT", f"/v1/packages/bench-{self._count}?filename={body.name}", file, headers)
-        answer = connection.getresponse()
-        text = answer.read()
-        seconds = time.perf_counter() - began
-        if answer.status != (202 if wait == 0 else 201):
-            raise RuntimeError(f"the deposit answered {answer.status}: {text[:500]!r}")
-        if wait == 0:
-            self._settle(json.loads(text)["id"])
-        return seconds
-
-    def _settle(self, ingest: str) -> None:
-        """Wait for the receipt, so that the copying does not disturb the next measurement."""
-        while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-            connection.request("GET", f"/v1/ingests/{ingest}", headers={"Authorization": f"Bearer {self._token}"})
-            if json.loads(connection.getresponse().read())["state"] == "receipted":
-                return
-            time.sleep(0.2)
-
-    def peak_memory(self) -> int:
-        """VmHWM of the process, bytes."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
-        return next(int(line.split()[1]) for line in io.StringIO(status) if line.startswith("VmHWM")) * 1024
-
-
-@contextmanager
-def _vaultd(folder: Path) -> Iterator[_Node]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    volumes = ""
-    for name in ("a", "b"):
-        (folder / name).mkdir()
-        volumes += f'[[volume]]\nname="{name}"\nkind="directory"\npath="{folder / name}"\nmount=false\n'
-        volumes += f'domain="{name}"\nsite="bench"\nreserve="100 MB"\n'
-    config = folder / "vault.toml"
-    config.write_text(
-        f'[node]\nname="bench"\nstate="{folder}/state"\naccept_shared_devices=true\n'
-        f'[api]\nlisten="127.0.0.1:{port}"\nsocket="{folder}/s"\n{volumes}'
-        '[[policy]]\nname="default"\ndisk=2\n',
-        encoding="utf-8",
-    )
-
-    def vaultctl(*arguments: str) -> str:
-        done = subprocess.run(
-            [BIN / "vaultctl", "--config", config, *arguments], check=True, capture_output=True, text=True, timeout=60
-        )
-        return done.stdout
-
-    with (folder / "vaultd.log").open("wb") as log:
-        process = subprocess.Popen([BIN / "vaultd", "--config", config], stdout=log, stderr=log)
-    try:
-        while (
-            subprocess.run(
-                [BIN / "vaultctl", "--config", config, "volumes"], capture_output=True, check=False
-            ).returncode
-            != 0
-        ):
-            time.sleep(0.3)
-        for name in ("a", "b"):
-            vaultctl("volumes", "init", name)
-        token = json.loads(vaultctl("token", "create", "bench", "--scope", "deposit", "--scope", "read", "--json"))
-        yield _Node(process, port, token["token"])
-    finally:
-        process.terminate()
-        process.wait(60)

@@ -47,6 +47,7 @@ idle_timeout = "2s"
 max_package_bytes = "8 MB"
 max_inflated_bytes = "16 MB"
 max_concurrent = 3
+queue_timeout = "0s"
 max_concurrent_per_token = 3
 [custody]
 planner_interval = "1s"

@@ -67,8 +67,8 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.parts = node
     app.state.limits = limits
     app.state.under_way = under_way
-    app.state.places = Places(intake.max_concurrent, intake.max_concurrent_per_token)
-    app.state.upload_places = Places(intake.max_concurrent, intake.max_concurrent_per_token)
+    app.state.places = Places(intake.max_concurrent, intake.max_concurrent_per_token, intake.queue_timeout)
+    app.state.upload_places = Places(intake.max_concurrent, intake.max_concurrent_per_token, intake.queue_timeout)
     app.state.followers = following.Followers(node.settings.api.max_followers)
     app.state.inventories = InventoryCache()
     app.state.lists_open = 0

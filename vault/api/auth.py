@@ -130,7 +130,8 @@ class Needs:
     any_of: frozenset[Scope]
     bound: bool
 
-    def __call__(
+    # Not blocking, and so no plain function: those go to a thread each time.
+    async def __call__(
         self,
         request: Request,
         _documented_only: Annotated[HTTPAuthorizationCredentials | None, Security(_documented)] = None,

@@ -138,7 +138,7 @@ async def receive(node: NodeParts, places: Places, request: Request, deposit: De
 
 async def carry(node: NodeParts, places: Places, request: Request, agent: str, work: Callable[[BodyPipe], _T]) -> _T:
     """Have ``work`` read a request's body in a thread, while it comes in; return what it returns."""
-    give_back = places.take(agent)
+    give_back = await places.wait(agent)
     pipe = BodyPipe()
 
     def reading() -> _T:

@@ -50,8 +50,8 @@ class NodeParts:
     recaller: Recaller = field(default_factory=NoRecalls)
 
 
-def parts_of(request: Request) -> NodeParts:
-    """The node that this request is for."""
+async def parts_of(request: Request) -> NodeParts:
+    """The node that this request is for. Not blocking: what may block goes to a thread each time."""
     parts = request.app.state.parts
     assert isinstance(parts, NodeParts), "create_app set it"  # noqa: S101
     return parts
