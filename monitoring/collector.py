@@ -26,13 +26,15 @@ from prometheus_client.registry import Collector as BaseCollector
 import vault
 from monitoring import devices, metrics
 from monitoring.metrics import METRICS, Kind, Metric
+from monitoring.tapes import add_libraries, add_tapes
 from vault.catalog import copies, events, overview, packages, schedules, tasks
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue, Tx
 from vault.catalog.overview import Tally
 from vault.custody import forecast
 from vault.device_model import Health
-from vault.model import Condition, CopyState, TaskKind, TaskState, Volume, VolumeMode
+from vault.model import Condition, CopyState, MediumClass, TaskKind, TaskState, Volume, VolumeMode
+from vault.tapes.librarian import LibraryView
 from vault.telemetry import Counted, Telemetry
 
 log = structlog.get_logger(__name__)
@@ -87,8 +89,9 @@ class Collector(BaseCollector):
 
     ``configured`` are the names of the volumes that should be there; one that the catalogue never met is unknown.
     ``intervals`` says how often each kind of scheduled work should run. ``stalled`` counts the running tasks that do
-    not move; ``certificate`` says when the API's certificate ends. ``devices`` says what was heard of the
-    disks, known for ``devices_valid``. What was seen of a volume longer than ``probe_valid`` ago is no longer known.
+    not move; ``certificate`` says when the API's certificate ends, ``libraries`` how the tape libraries stand.
+    ``devices`` says what was heard of the disks, known for ``devices_valid``. What was seen of a volume longer than
+    ``probe_valid`` ago is no longer known.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Collector(BaseCollector):
         certificate: Callable[[], datetime | None] | None = None,
         devices: devices.Hearing | None = None,
         devices_valid: timedelta = timedelta(hours=1),
+        libraries: Callable[[], Iterable[LibraryView]] = tuple,
         probe_valid: timedelta = timedelta(minutes=5),
         patience: float = PATIENCE_SECONDS,
     ) -> None:
@@ -109,6 +113,7 @@ class Collector(BaseCollector):
         self._intervals = dict(intervals or {})
         self._stalled = stalled
         self._certificate = certificate
+        self._libraries = libraries
         self._errors = 0
         self.of_devices = Samples()
         """What the last scrape found of disks: much, and mostly the same as the time before. Not in :meth:`collect`."""
@@ -141,6 +146,7 @@ class Collector(BaseCollector):
         expires = self._certificate() if self._certificate is not None else None
         if expires is not None:
             samples.add(metrics.CERTIFICATE_EXPIRY, expires.timestamp())
+        add_libraries(samples, self._libraries())
         yield from samples.families()
 
 
@@ -215,7 +221,7 @@ def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, Samples]:
     with catalogue.read() as tx:
         known = catalog_volumes.all(tx)
         _add_holdings(samples, tx, memory, known)
-        for volume in known:
+        for volume in (each for each in known if each.medium is not MediumClass.TAPE):
             _add_volume(samples, volume, tx.now, memory.probe_valid)
         for name in memory.configured - {volume.name for volume in known}:
             _add_condition(samples, name, Condition.UNKNOWN)
@@ -224,6 +230,7 @@ def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, Samples]:
         _add_intake(samples, tx)
         _add_ledger(samples, tx)
         devices.add(of_devices, tx, memory.devices(), valid=memory.devices_valid)
+        add_tapes(samples, tx)
     return samples, of_devices
 
 

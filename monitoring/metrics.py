@@ -38,6 +38,22 @@ def _counter(name: str, meaning: str, *labels: str) -> Metric:
 
 BUILD_INFO: Final = _gauge("build_info", "Always 1; the labels say what runs.", "version", "python")
 
+TAPE_CARTRIDGES: Final = _gauge("tape_cartridges", "Tape cartridges by state.", "state")
+TAPE_AWAY: Final = _gauge("tape_cartridges_outside", "Cartridges that are in no library, by where they are.", "state")
+TAPE_LOADS: Final = _counter("tape_cartridge_loads", "Loads of a cartridge since this node knows it.", "volume")
+TAPE_ERRORS: Final = _counter("tape_cartridge_errors", "Errors that reading or writing it met.", "volume")
+TAPE_FREE: Final = _gauge("tape_cartridge_free_bytes", "Room that is left on a cartridge.", "volume")
+TAPE_REQUESTS: Final = _gauge("tape_mount_requests", "Cartridges that are asked for.")
+TAPE_REQUEST_OLDEST: Final = _gauge(
+    "tape_mount_request_oldest_timestamp_seconds", "Since when the one that is asked for longest is."
+)
+TAPE_LIBRARY_UP: Final = _gauge("tape_library_up", "Whether the library can be used: 1 yes, 0 no.", "library")
+TAPE_LACKING: Final = _gauge(
+    "tape_pools_without_cartridge", "Pools for which something waits, and no cartridge has room.", "library"
+)
+TAPE_WAITING: Final = _gauge("tape_waiting_bytes", "What waits to be written to a pool, as far as was looked.", "pool")
+RECALLS: Final = _gauge("recalls", "Recalls that wait or are read.", "state")
+
 COLLECTOR_UP: Final = _gauge("collector_up", "Whether the catalogue answered this scrape: 1 yes, 0 no.")
 COLLECTOR_ERRORS: Final = _counter("collector_errors", "Scrapes that the catalogue did not answer, since the start.")
 COLLECTOR_DURATION: Final = _gauge("collector_duration_seconds", "How long reading the catalogue took, this time.")

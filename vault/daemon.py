@@ -168,6 +168,7 @@ def _parts(node: Node, door: Door) -> NodeParts:
             devices=lambda: _heard(node),
             devices_valid=node.settings.health.stale_after,
             stalled=lambda: len(node.dispatcher.stalled(STALLED_AFTER)),
+            libraries=node.tape_desk.libraries,
         )
     )
     return NodeParts(
@@ -187,4 +188,5 @@ def _parts(node: Node, door: Door) -> NodeParts:
         metrics=exporter.render,
         clock=node.catalogue.clock,
         recaller=node.recaller,
+        tapes=node.tape_desk,
     )

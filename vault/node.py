@@ -42,8 +42,11 @@ from vault.ledger import append
 from vault.model import Condition, EventType, NewEvent, Outcome, Version
 from vault.recovery.place import UNFINISHED
 from vault.signing import NodeKey
+from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
+from vault.tapes.desk import TapeDesk
 from vault.tapes.librarian import Librarian
+from vault.tapes.recaller import TapeRecaller
 from vault.telemetry import Telemetry
 from vault.volumes.base import Volume
 from vault.volumes.directory import DirectoryVolume
@@ -90,6 +93,7 @@ class Node:
             wake=self._wake,
             on_proved=self._on_proved,
             look=self._look,
+            recaller=lambda: self.recaller,
         )
         self.bell = Bell()
         self.receipts = Receipts(self.custodian, self.key, self.bell)
@@ -101,10 +105,13 @@ class Node:
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.watch = Watch(self.custodian, self._arrive)
         self.tapes = Tapes(self.custodian, self.key)
-        self.librarians = {library.name: Librarian(self.tapes, library) for library in settings.libraries}
         self.health = HealthWatch(self.custodian)
+        recall = settings.recall
+        cache = RecallCache(recall.path or settings.node.state / "recall", recall.max_bytes, recall.keep)
+        self.librarians = {library.name: Librarian(self.tapes, library, cache) for library in settings.libraries}
+        self.tape_desk = TapeDesk(self.tapes, self.librarians)
+        self.recaller: Recaller = TapeRecaller(self.tapes, cache) if self.librarians else NoRecalls()
         self.clock = Clock(self.catalogue)
-        self.recaller: Recaller = NoRecalls()
 
     def start(self) -> None:
         """Settle what a former process left, then begin to work."""

@@ -166,6 +166,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
             metrics=lambda accept: (f"vault_accept{{is={accept!r}}} 1\n".encode(), "text/plain; version=0.0.4"),
             clock=node.catalogue.clock,
             recaller=node.recaller,
+            tapes=node.tape_desk,
         )
     )
     begun = threading.Event()

@@ -23,7 +23,9 @@ from vault.api import (
     following,
     operations,
     outside,
+    recalls,
     status,
+    tapes,
     uploads,
 )
 from vault.api.contract import make_document
@@ -73,7 +75,8 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.inventories = InventoryCache()
     app.state.lists_open = 0
     v1 = APIRouter(prefix=PREFIX)
-    modules = (deposits, uploads, following, batches, catalogue, content, operations, devices, status, credentials)
+    content_modules = (deposits, uploads, following, batches, catalogue, content, recalls)
+    modules = (*content_modules, operations, devices, tapes, status, credentials)
     for module in modules:
         v1.include_router(module.router)
     app.include_router(v1)

@@ -23,6 +23,7 @@ from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
 from vault.intake.uploads import Uploads
 from vault.signing import NodeKey
+from vault.tapes.desk import TapeDesk
 
 Metrics = Callable[[str], tuple[bytes, str]]
 """Given an ``Accept`` header, returns metrics and their media type. Blocking."""
@@ -47,6 +48,7 @@ class NodeParts:
     key: NodeKey
     metrics: Metrics
     clock: Clock
+    tapes: TapeDesk
     recaller: Recaller = field(default_factory=NoRecalls)
 
 

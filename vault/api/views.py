@@ -163,10 +163,10 @@ def evidence(tx: Tx, kept: Evidence) -> wire.Evidence:
 
 
 def all_volumes(node: NodeParts, tx: Tx) -> list[wire.Volume]:
-    """Every volume that is known or configured, by name."""
+    """Every disk volume that is known or configured, by name; tapes have a list of their own (``/tapes``)."""
     counts = copies.counts(tx)
     oldest = copies.oldest_proof(tx)
-    known = {row.name: row for row in catalog_volumes.all(tx)}
+    known = {row.name: row for row in catalog_volumes.all(tx) if row.medium is not MediumClass.TAPE}
     return [
         _volume(node, known[name], counts, oldest.get(name)) if name in known else _unseen(node, name)
         for name in sorted({*known, *node.custodian.volumes})

@@ -19,6 +19,8 @@ COMMANDS = (
     Command("packages", _("Packages: which there are, and where their copies are."), "packages"),
     Command("volumes", _("Volumes: the places that hold copies."), "volumes"),
     Command("disks", _("Disks: what they say of themselves, and what to think of it."), "disks"),
+    Command("tapes", _("Tapes: cartridges, where they are, and what is on them."), "tapes"),
+    Command("recall", _("Bring a version back from tape."), "recall"),
     Command("verify", _("Read copies back from their media now."), "verify"),
     Command("repair", _("Make damaged and missing copies of a package anew."), "verify"),
     Command("tasks", _("The work that is waiting or running."), "tasks"),

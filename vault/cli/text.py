@@ -18,11 +18,13 @@ from vault.model import (
     IngestState,
     Outcome,
     PackageKind,
+    RecallState,
     TaskKind,
     TaskState,
     VerificationState,
     VolumeMode,
 )
+from vault.tape_model import CartridgeState, Whereabouts
 from vault.units import Language, format_bytes, format_duration
 
 DEFAULT_ZONE: Final = "Asia/Ho_Chi_Minh"
@@ -95,6 +97,28 @@ _WORDS: Final[_Words] = {
     PackageKind: {
         PackageKind.BAG: N_("bag"),
         PackageKind.FILE: N_("single file"),
+    },
+    CartridgeState: {
+        CartridgeState.SCRATCH: N_("scratch"),
+        CartridgeState.APPENDABLE: N_("appendable"),
+        CartridgeState.FULL: N_("full"),
+        CartridgeState.READ_ONLY: N_("read-only"),
+        CartridgeState.SUSPECT: N_("suspect"),
+        CartridgeState.FOREIGN: N_("foreign"),
+        CartridgeState.CLEANING: N_("cleaning"),
+        CartridgeState.RETIRED: N_("retired"),
+    },
+    Whereabouts: {
+        Whereabouts.LIBRARY: N_("in the library"),
+        Whereabouts.OFFLINE: N_("not where it should be"),
+        Whereabouts.VAULTED: N_("on the shelf"),
+    },
+    RecallState: {
+        RecallState.WAITING: N_("waiting"),
+        RecallState.READING: N_("being read"),
+        RecallState.READY: N_("ready"),
+        RecallState.FAILED: N_("failed"),
+        RecallState.EXPIRED: N_("no longer kept"),
     },
     VerificationState: {
         VerificationState.RUNNING: N_("running"),

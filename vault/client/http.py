@@ -311,6 +311,19 @@ class Client:
             timeout = httpx.Timeout(self._timeout, read=STORING)
             return _object(self._checked(self._http.post("/v1/catalog/backups", timeout=timeout)))
 
+    def ask(self, path: str, model: type[_ModelT], **params: str) -> _ModelT:
+        """GET an address of the API."""
+        return self._get(path, model, **params)
+
+    def order(self, path: str, model: type[_ModelT], order: wire.Model | None, *, patience: float = 0) -> _ModelT:
+        """POST to an address of the API; ``patience`` are seconds that the answer may take, where that is longer."""
+        content = None if order is None else order.model_dump_json(by_alias=True).encode()
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        timeout = httpx.Timeout(self._timeout, read=max(patience, STORING))
+        with explained(self.endpoint):
+            response = self._http.post(path, content=content, headers=headers, timeout=timeout)
+        return _parsed(self._checked(response), model)
+
     # --- how
 
     def _get(self, path: str, model: type[_ModelT], **params: str) -> _ModelT:

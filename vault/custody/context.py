@@ -17,6 +17,7 @@ from vault import policy as policies
 from vault.catalog.engine import Catalogue, Tx
 from vault.config import Settings, policy_fingerprint
 from vault.custody.pacing import Pacing
+from vault.custody.recalls import NoRecalls, Recaller
 from vault.errors import NotFound, Unreachable, VaultError
 from vault.formats.ocfl.object_ids import object_id
 from vault.model import Copy, CopyState, Version, VolumeMode
@@ -113,6 +114,7 @@ class Custodian:
     wake: Callable[[], None] = lambda: None
     on_proved: Callable[[Version], None] = _nobody
     look: Callable[[str], None] = _nowhere
+    recaller: Callable[[], Recaller] = NoRecalls
     stagings: LiveStagings = field(default_factory=LiveStagings)
 
     def volume(self, name: str) -> Volume:

@@ -6,14 +6,17 @@ first whether the bytes lie in the recall cache, and else for a recall, whose ad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
-from vault.errors import Unreachable
-from vault.model import RecallState, Version
-from vault.volumes.base import Part
+from vault.errors import Corrupted, NotFound, Unreachable
+from vault.model import Condition, RecallState, Version
+from vault.volumes.base import Part, Probe
+
+_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,37 @@ class Recaller(Protocol):
         Raises Unreachable (``recall-impossible``) where no tape that is known and not given up holds a copy, or where
         this node has no drive; Full where the cache has no room for it.
         """
+
+
+class RecallCacheSource:
+    """What was recalled, as a source to copy and repair from."""
+
+    name = "the recall cache"
+
+    def __init__(self, recaller: Recaller) -> None:
+        self._recaller = recaller
+
+    def probe(self) -> Probe:
+        """It is always there, with whatever it holds."""
+        return Probe(Condition.ONLINE)
+
+    def inventory(self, part: Part) -> bytes:
+        """Raises NotFound where it was not recalled, Corrupted where it is not the part's."""
+        data = self._recaller.inventory(part)
+        if data is None:
+            raise NotFound(f"The inventory of {part.object_id} v{part.number} was not recalled.")
+        if hashlib.new(str(part.algorithm), data, usedforsecurity=False).hexdigest() != part.inventory_digest:
+            raise Corrupted(f"The inventory of {part.object_id} v{part.number} that was recalled is another one.")
+        return data
+
+    def read(self, object_id: str, content_path: str) -> Iterator[memoryview]:
+        """Raises NotFound where it was not recalled."""
+        descriptor = self._recaller.cached(object_id, content_path)
+        if descriptor is None:
+            raise NotFound(f"{content_path} of {object_id} was not recalled.")
+        with open(descriptor, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                yield memoryview(chunk)
 
 
 class NoRecalls:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from vault.catalog import copies, packages
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record, verify
 from vault.custody.context import SOURCE_STATES, Custodian, part_of
 from vault.custody.evidence import keep_evidence
-from vault.custody.replicate import READABLE, best_sources, doubt_sources, no_source_has, stop_if_given_up
+from vault.custody.recalls import RecallCacheSource
+from vault.custody.replicate import (
+    READABLE,
+    best_sources,
+    doubt_sources,
+    no_source_has,
+    on_tape,
+    order_recall,
+    recalled_whole,
+    stop_if_given_up,
+)
 from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
 from vault.errors import Corrupted, VaultError
 from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.ledger import append
 from vault.model import Condition, Copy, CopyState, EventType, Json, NewEvent, Outcome, Version
-from vault.volumes.base import CheckReport, Staging, Verdict, Volume
+from vault.volumes.base import CheckReport, Source, Staging, Verdict, Volume
 
 
 def run(work: Work) -> Result:
@@ -41,21 +52,45 @@ def run(work: Work) -> Result:
         copy = verify.conclude(custodian, version, copy, report, event_type=EventType.RECOVERY, only_good=True)
         if copy.state is CopyState.GOOD:
             return done("it reads well again")
-    sources = [source for source in best_sources(custodian, here, condition) if source.name != copy.volume]
+    others = [source for source in best_sources(custodian, here, condition) if source.name != copy.volume]
+    sources: list[Source] = list(others)
+    if on_tape(custodian, here):
+        sources.append(RecallCacheSource(custodian.recaller()))
     if copy.state is CopyState.DAMAGED:
         # What is intact of the damaged copy itself comes last, and may be all that is left of a file.
         sources.append(volume)
     away = sorted(
         c.volume
         for c in here
-        if c.id != copy.id and c.state in SOURCE_STATES and condition.get(c.volume) not in READABLE
+        if c.id != copy.id
+        and c.volume in custodian.volumes
+        and c.state in SOURCE_STATES
+        and condition.get(c.volume) not in READABLE
     )
-    if away and all(source is volume for source in sources):
+    if not others and on_tape(custodian, here) and not recalled_whole(custodian, version):
+        ordered = order_recall(custodian, version, here)
+        if ordered is not None:
+            return ordered
+    if away and not others and not on_tape(custodian, here):
         return later(f"the other copies are on volumes that do not answer just now ({', '.join(away)})")
-    return _repair(work, version, copy, volume, sources, away)
+    # What the disks have may not suffice; then a tape may.
+    recall = partial(order_recall, custodian, version, here)
+    return _repair(
+        work,
+        version,
+        copy,
+        volume,
+        sources,
+        lambda lost, why: recall() or _unrepairable(custodian, version, copy, lost, why, away),
+    )
 
 
-def _repair(work: Work, version: Version, copy: Copy, volume: Volume, sources: list[Volume], away: list[str]) -> Result:
+_Lost = Callable[[Sequence[str], VaultError], Result]
+
+
+def _repair(
+    work: Work, version: Version, copy: Copy, volume: Volume, sources: list[Source], when_lost: _Lost
+) -> Result:
     custodian, part = work.custodian, part_of(version)
     with custodian.staging(volume, "repair", copy.id, version.number) as staging:
         target = Target(volume, staging)
@@ -63,10 +98,10 @@ def _repair(work: Work, version: Version, copy: Copy, volume: Volume, sources: l
             result = transfer(part, sources, [target], work.progress.add, work.cancelled)
         except Corrupted as error:
             # Without the inventory nobody can say what the files should be.
-            return _unrepairable(custodian, version, copy, [f"v{version.number}/{INVENTORY_FILE}"], error, away)
+            return when_lost([f"v{version.number}/{INVENTORY_FILE}"], error)
         doubt_sources(custodian, version, result)
         if result.lost:
-            return _unrepairable(custodian, version, copy, result.lost, no_source_has(version, result), away)
+            return when_lost(result.lost, no_source_has(version, result))
         if target.failure is not None:
             raise target.failure
         proof = staging.check(part, work.progress.add, work.cancelled)

@@ -10,11 +10,12 @@ from vault.catalog import volumes as catalog_volumes
 from vault.custody import record, verify
 from vault.custody.context import SOURCE_STATES, Custodian, part_of
 from vault.custody.evidence import keep_evidence
+from vault.custody.recalls import RecallCacheSource
 from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
 from vault.errors import Conflict, Full, Interrupted, Unreachable, VaultError
 from vault.model import Condition, Copy, CopyState, Json, Version
-from vault.volumes.base import KeptEvidence, Part, Volume
+from vault.volumes.base import KeptEvidence, Part, Source, Volume
 
 READABLE = (Condition.ONLINE, Condition.READ_ONLY)
 
@@ -45,9 +46,9 @@ def run(work: Work) -> Result:
     ]
     if not placings:
         return done("no copy is planned any more")
-    sources = best_sources(custodian, of_version, condition)
+    sources = _sources(custodian, version, of_version, condition)
     if not sources:
-        return later("no volume that holds a copy answers")
+        return order_recall(custodian, version, of_version) or later("no volume that holds a copy answers")
     fresh = []
     for placing in placings:
         if placing.copy.state is CopyState.WRITING:
@@ -83,6 +84,38 @@ def best_sources(custodian: Custodian, of_version: list[Copy], condition: dict[s
     return [custodian.volume(c.volume) for c in usable if c.volume in custodian.volumes]
 
 
+def _sources(
+    custodian: Custodian, version: Version, of_version: list[Copy], condition: dict[str, Condition]
+) -> list[Source]:
+    """The volumes that have it, else what was recalled from tape."""
+    volumes = best_sources(custodian, of_version, condition)
+    if not volumes and recalled_whole(custodian, version):
+        return [RecallCacheSource(custodian.recaller())]
+    return list(volumes)
+
+
+def on_tape(custodian: Custodian, of_version: list[Copy]) -> list[Copy]:
+    """The copies that are on tapes, which no task reads directly."""
+    believed = (CopyState.GOOD, CopyState.WRITTEN, CopyState.SUSPECT)
+    return [c for c in of_version if c.volume not in custodian.volumes and c.state in believed]
+
+
+def recalled_whole(custodian: Custodian, version: Version) -> bool:
+    """Whether the part's inventory lies in the recall cache, and with it what was asked for of its content."""
+    return custodian.recaller().inventory(part_of(version)) is not None
+
+
+def order_recall(custodian: Custodian, version: Version, of_version: list[Copy]) -> Result | None:
+    """Have a tape's copy brought to disk, if there is one: then the work can go on. None where there is none."""
+    if not on_tape(custodian, of_version):
+        return None
+    try:
+        recall = custodian.recaller().request(version, (), custodian.agent)
+    except (Unreachable, Full) as error:
+        return later(str(error))
+    return later(f"it waits for a tape: recall {recall.id} {recall.message}".strip(), recall.retry_after)
+
+
 def good_sources(custodian: Custodian, of_version: list[Copy], condition: dict[str, Condition]) -> list[Volume]:
     """Of these only the ones whose copy was proved: nothing else is written to a tape."""
     good = [copy for copy in of_version if copy.state is CopyState.GOOD]
@@ -90,7 +123,7 @@ def good_sources(custodian: Custodian, of_version: list[Copy], condition: dict[s
 
 
 def _copy(
-    work: Work, version: Version, placings: list[_Placing], sources: list[Volume]
+    work: Work, version: Version, placings: list[_Placing], sources: list[Source]
 ) -> list[tuple[str, VaultError]]:
     """Stage, transfer, put in place; returns the volumes on which it failed, with the reason."""
     custodian, part = work.custodian, part_of(version)
@@ -190,7 +223,7 @@ def _record_written(
             keep_evidence(custodian, tx, version, copy.id, placing.volume.name, kept)
 
 
-def _prove_source(work: Work, version: Version, sources: list[Volume]) -> None:
+def _prove_source(work: Work, version: Version, sources: list[Source]) -> None:
     """A first copy that is still not proved is proved here, so that the depositor's receipt waits for one task only."""
     with work.custodian.catalogue.read() as tx:
         now = copies.of_version(tx, version.id)

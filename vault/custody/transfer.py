@@ -15,7 +15,7 @@ from vault.errors import Conflict, Corrupted, Full, Interrupted, NotFound, Unrea
 from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import Condition
-from vault.volumes.base import Cancelled, Part, Sink, Staging, Volume
+from vault.volumes.base import Cancelled, Part, Sink, Source, Staging, Volume
 from vault.volumes.medium import Progress
 
 _FAILS = (Full, Unreachable, NotFound, Conflict)
@@ -46,7 +46,7 @@ class Transfer:
     used: tuple[str, ...] = ()
 
 
-def find_inventory(part: Part, sources: Sequence[Volume], wrong: dict[str, str]) -> bytes:
+def find_inventory(part: Part, sources: Sequence[Source], wrong: dict[str, str]) -> bytes:
     """The part's inventory from the first source that has it right. Raises Corrupted, Unreachable."""
     unreachable: VaultError | None = None
     for source in sources:
@@ -72,7 +72,7 @@ def find_inventory(part: Part, sources: Sequence[Volume], wrong: dict[str, str])
 
 
 def transfer(
-    part: Part, sources: Sequence[Volume], targets: Sequence[Target], progress: Progress, cancelled: Cancelled
+    part: Part, sources: Sequence[Source], targets: Sequence[Target], progress: Progress, cancelled: Cancelled
 ) -> Transfer:
     """Fill and seal the targets' stagings from the sources.
 
@@ -109,7 +109,7 @@ def _one_file(
     part: Part,
     path: str,
     expected: str,
-    sources: Sequence[Volume],
+    sources: Sequence[Source],
     targets: Sequence[Target],
     wrong: dict[str, str],
     progress: Progress,

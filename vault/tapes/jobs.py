@@ -7,7 +7,7 @@ be written, then what is due to be checked.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,12 +16,14 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import LibrarySettings, PoolSettings
 from vault.model import CopyState, TaskKind, Volume
-from vault.tape_model import Cartridge, CartridgeState, Whereabouts
+from vault.tape_model import Cartridge, CartridgeState, Recall, Whereabouts
 from vault.tapes import record
+from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
 from vault.tapes.gathering import Waiting, waiting_for
 from vault.tapes.making import estimated_length
 from vault.tapes.proving import to_check
+from vault.tapes.recalling import Fetch, plan_recalls
 
 READABLE: Final = (
     CartridgeState.APPENDABLE, CartridgeState.FULL, CartridgeState.READ_ONLY, CartridgeState.SUSPECT,
@@ -50,6 +52,7 @@ class Job:
     barcode: str
     total_bytes: int
     pool: PoolSettings | None = None
+    fetches: tuple[Fetch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,18 @@ class Outlook:
     jobs: tuple[Job, ...]
     lacking: tuple[str, ...]
     waiting: dict[str, Waiting]
+    ended: tuple[tuple[Recall, str], ...] = ()
 
 
-def derive(tapes: Tapes, library: LibrarySettings, present: Collection[str]) -> Outlook:
-    """Look at everything that concerns this library. ``present`` are the cartridges in it that can be used."""
+def derive(
+    tapes: Tapes,
+    library: LibrarySettings,
+    cache: RecallCache,
+    present: Collection[str],
+    failed: Collection[tuple[str, int]] = (),
+) -> Outlook:
+    """Look at everything that concerns this library. ``present`` are the cartridges in it that can be used, ``failed``
+    the recalls, with the copies from which they could not be had."""
     custodian = tapes.custodian
     jobs: list[Job] = []
     lacking: list[str] = []
@@ -75,19 +86,20 @@ def derive(tapes: Tapes, library: LibrarySettings, present: Collection[str]) -> 
         mine = {c.barcode: c for c in cartridges.all(tx) if c.library == library.name}
         volumes = {volume.name: volume for volume in catalog_volumes.all(tx) if volume.name in mine}
         numbers = copies.counts(tx)
-        for barcode, cartridge in mine.items():
-            volume = volumes.get(barcode)
-            if volume is None or cartridge.state not in READABLE:
-                continue
-            job = _check(tx, numbers, volume, cartridge)
-            if job is None:
-                continue
-            if barcode in present:
+        for job in _checks(tx, numbers, mine, volumes):
+            if job.barcode in present:
                 jobs.append(job)
             elif job.rank is Rank.UNSETTLED:
-                needed[barcode] = "copies that were written to it are to be read back"
+                needed[job.barcode] = "copies that were written to it are to be read back"
             else:
-                needed[barcode] = "copies on it are due to be checked"
+                needed[job.barcode] = "copies on it are due to be checked"
+        plan = plan_recalls(tapes, tx, cache, present, failed)
+        for barcode, fetches in plan.fetches.items():
+            total = sum(fetch.need.version.part_bytes for fetch in fetches)
+            jobs.append(Job(f"recall:{barcode}", TaskKind.RECALL, Rank.RECALL, barcode, total, None, tuple(fetches)))
+        for barcode, recall in plan.offline.items():
+            if barcode in mine:
+                needed[barcode] = f"{recall.identifier} is recalled by {recall.agent}"
         for pool in tapes.pools_of(library):
             found = waiting_for(custodian, tx, pool, most_bytes=min(library.spool_bytes, library.mount_after_bytes))
             waiting[pool.name] = found
@@ -101,7 +113,22 @@ def derive(tapes: Tapes, library: LibrarySettings, present: Collection[str]) -> 
                     Job(f"tape-write:{pool.name}", TaskKind.TAPE_WRITE, Rank.WRITE, chosen, 2 * found.bytes, pool)
                 )
     _ask(tapes, mine, needed)
-    return Outlook(tuple(sorted(jobs, key=lambda job: (job.rank, job.key))), tuple(lacking), waiting)
+    ordered = tuple(sorted(jobs, key=lambda job: (job.rank, job.key)))
+    return Outlook(ordered, tuple(lacking), waiting, tuple(plan.ended))
+
+
+def _checks(
+    tx: Tx,
+    numbers: dict[tuple[str, CopyState], int],
+    mine: dict[str, Cartridge],
+    volumes: dict[str, Volume],
+) -> Iterator[Job]:
+    for barcode, cartridge in mine.items():
+        volume = volumes.get(barcode)
+        if volume is not None and cartridge.state in READABLE:
+            job = _check(tx, numbers, volume, cartridge)
+            if job is not None:
+                yield job
 
 
 def _check(tx: Tx, numbers: dict[tuple[str, CopyState], int], volume: Volume, cartridge: Cartridge) -> Job | None:

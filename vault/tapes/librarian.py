@@ -22,10 +22,12 @@ from vault.custody.planner import backoff
 from vault.errors import Interrupted, Unreachable, VaultError
 from vault.model import NewTask, Task, TaskKind, TaskState
 from vault.tapes import jobs, shelves
+from vault.tapes.cache import RecallCache
 from vault.tapes.context import Doing, Tapes, explained
 from vault.tapes.jobs import Job, Outlook
 from vault.tapes.opening import open_library
 from vault.tapes.proving import check_cartridge
+from vault.tapes.recalling import end_recalls, fetch
 from vault.tapes.writing import write_pool
 
 log = structlog.get_logger(__name__)
@@ -57,8 +59,10 @@ class LibraryView:
 class Librarian:
     """Owns one library. ``start`` once, ``stop`` once; all else may be called from any thread."""
 
-    def __init__(self, tapes: Tapes, settings: LibrarySettings) -> None:
+    def __init__(self, tapes: Tapes, settings: LibrarySettings, cache: RecallCache) -> None:
         self.settings = settings
+        self._cache = cache
+        self._failed: set[tuple[str, int]] = set()
         self._tapes = tapes
         self._catalogue = tapes.custodian.catalogue
         self._library: Library | None = None
@@ -162,7 +166,8 @@ class Librarian:
             return False
         if time.monotonic() - self._inventory_at > self.settings.inventory_interval.total_seconds():
             self._take_inventory(library)
-        self._outlook = jobs.derive(self._tapes, self.settings, self._sight.present)
+        self._outlook = jobs.derive(self._tapes, self.settings, self._cache, self._sight.present, self._failed)
+        end_recalls(self._tapes, self._outlook.ended)
         with self._catalogue.write() as tx:
             schedules.succeeded(tx, f"library-{self.settings.name}")
         self._cancel_others(self._outlook)
@@ -268,6 +273,8 @@ class Librarian:
     def _do(self, library: Library, job: Job, doing: Doing) -> str:
         if job.kind is TaskKind.TAPE_WRITE and job.pool is not None:
             return write_pool(self._tapes, library, self.settings, job.pool, job.barcode, doing)
+        if job.kind is TaskKind.RECALL:
+            return fetch(self._tapes, library, self._cache, job.barcode, list(job.fetches), self._failed, doing)
         return check_cartridge(self._tapes, library, job.barcode, doing)
 
     @property

@@ -230,6 +230,23 @@ class KeptEvidence:
     about: Mapping[str, Json] = field(default_factory=dict)
 
 
+class Source(Protocol):
+    """What content can be read from: a volume, or what was brought back from tape."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def probe(self) -> Probe:
+        """See :meth:`Volume.probe`."""
+
+    def inventory(self, part: Part) -> bytes:
+        """See :meth:`Volume.inventory`."""
+
+    def read(self, object_id: str, content_path: str) -> Iterator[memoryview]:
+        """See :meth:`Volume.read`."""
+
+
 class Volume(Protocol):
     """A place that holds copies.
 

@@ -15,9 +15,23 @@ from monitoring.devices import Heard
 from monitoring.metrics import METRICS, Kind
 from tests.support.holdings import Hands, add_copy, add_version, add_volume, tell
 from tests.support.tools import require
-from vault.catalog import Catalogue, disks, evidence, facts, ingests, packages, schedules, tasks, volumes
-from vault.device_model import Disk, Health
+from vault.catalog import (
+    Catalogue,
+    cartridges,
+    disks,
+    evidence,
+    facts,
+    ingests,
+    packages,
+    recalls,
+    schedules,
+    tasks,
+    volumes,
+)
 from vault.model import Condition, CopyState, EventType, NewTask, TaskKind, TaskState, VolumeMode
+from vault.device_model import Disk, Health
+from vault.tape_model import CartridgeState
+from vault.tapes.librarian import LibraryView
 from vault.telemetry import DepositOutcome, FixityOutcome, Telemetry
 
 
@@ -101,9 +115,19 @@ def fill(catalogue, hands):
         ingests.store(tx, "i1")
         ingests.begin(tx, "i2", "G09.2", "token:repo")
         put_disk(tx, "ZL20ABCD", hands())
+        tape = add_volume(tx, "VLT001L8")
+        cartridges.add(tx, "VLT001L8", library="lib", generation="LTO-8", state=CartridgeState.SCRATCH)
+        cartridges.formatted(tx, "VLT001L8", volume_id=tape.id, pool="p", state=CartridgeState.APPENDABLE)
+        cartridges.written(tx, "VLT001L8", generation=2, size_bytes=1000, free_bytes=500)
+        cartridges.ask_for(tx, "VLT001L8", "a test")
+        recalls.order(tx, "G09.1", 1, (), "user:test", 1)
+        tell(tx, EventType.MOUNT_REQUESTED)
         end = tell(tx, EventType.INGESTION)
         tell(tx, EventType.CHECKPOINT, detail={"seq": end.seq, "hash": end.hash, "volumes": ["nas-a"]})
     return a, b
+
+
+LIBRARY = LibraryView("lib", "", (), ("p",), "", {"p": 5})
 
 
 def test_every_metric_is_exported_with_its_type_help_and_labels(catalogue, hands):
@@ -115,6 +139,7 @@ def test_every_metric_is_exported_with_its_type_help_and_labels(catalogue, hands
         stalled=lambda: 2,
         certificate=hands,
         devices=heard(hands()),
+        libraries=lambda: [LIBRARY],
     )
     scraper.scrape()
     assert exported(scraper) == {metric.name for metric in METRICS}

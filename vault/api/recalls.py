@@ -1,0 +1,66 @@
+"""Recalls: bringing content back from tape, and how far that is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from vault import wire, wire_tapes
+from vault.api import ownership, threads
+from vault.api.auth import MayRead, Principal
+from vault.api.openapi import PROBLEM
+from vault.api.parts import Node
+from vault.catalog import packages, recalls
+from vault.catalog.engine import Tx
+from vault.custody.recalls import Recall
+from vault.errors import NotFound
+from vault.identifiers import parse_identifier
+from vault.tapes.recaller import shown
+
+router = APIRouter(tags=["content"], responses=PROBLEM)
+
+
+@router.post("/recalls", status_code=202, summary="Bring a version back from tape")
+async def order_recall(node: Node, who: MayRead, order: wire_tapes.RecallOrder, response: Response) -> wire.Recall:
+    """All of it, or some of its files, to the recall cache, from where ``GET /content`` serves it. The same order
+    again, while it is open, is the same recall; see ``Location``."""
+    identifier = parse_identifier(order.identifier)
+
+    def work() -> Recall:
+        with node.catalogue.read() as tx:
+            version = ownership.seen_version(tx, who, identifier, order.version)
+        return node.recaller.request(version, order.files, who.agent)
+
+    made = await threads.run("recall", work)
+    response.headers["Location"] = f"/v1/recalls/{made.id}"
+    return wire.Recall.model_validate(made)
+
+
+@router.get("/recalls", summary="The recalls")
+def list_recalls(node: Node, who: MayRead, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> wire_tapes.RecallList:
+    """Recalls, the newest first."""
+    with node.catalogue.read() as tx:
+        found = [row for row in recalls.listing(tx, limit=limit) if _may_see(tx, who, row.identifier)]
+    return wire_tapes.RecallList(
+        items=[wire.Recall.model_validate(shown(row, node.settings.recall.keep)) for row in found]
+    )
+
+
+@router.get("/recalls/{recall_id}", summary="How far a recall is")
+def get_recall(node: Node, who: MayRead, recall_id: str) -> wire.Recall:
+    """A recall, with what it waits for or how far it is."""
+    with node.catalogue.read() as tx:
+        found = recalls.get(tx, recall_id)
+        if found is None or not _may_see(tx, who, found.identifier):
+            raise NotFound(
+                f"There is no recall {recall_id[:100]!r}.",
+                remedy="Look at the address that the order answered.",
+                code="no-such-recall",
+            )
+    return wire.Recall.model_validate(shown(found, node.settings.recall.keep))
+
+
+def _may_see(tx: Tx, who: Principal, identifier: str) -> bool:
+    package = packages.get(tx, identifier)
+    return package is not None and ownership.may_see(who, package.descriptive.agency)

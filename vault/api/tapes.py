@@ -1,0 +1,122 @@
+"""Tapes: cartridges, libraries, what is asked for, and what is done with a cartridge by order."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from vault import wire_tapes as wire
+from vault.api import threads
+from vault.api.auth import MayLook, MayOperate
+from vault.api.openapi import PROBLEM
+from vault.api.parts import Node
+from vault.tapes.desk import Shown
+
+router = APIRouter(tags=["tapes"], responses=PROBLEM)
+
+
+@router.get("/tapes", summary="Every cartridge and tape library")
+def list_tapes(node: Node, _who: MayLook) -> wire.TapeList:
+    """What is known of every cartridge, and how the libraries stand."""
+    libraries = [wire.TapeLibrary.model_validate(view) for view in node.tapes.libraries()]
+    return wire.TapeList(items=[shown(one) for one in node.tapes.all()], libraries=libraries)
+
+
+@router.get("/tapes/requests", summary="Cartridges that are asked for")
+def list_requests(node: Node, _who: MayLook) -> wire.MountRequestList:
+    """What is needed in a library and is not there, the longest asked for first. A checkin answers it."""
+    shelves = {one.cartridge.barcode: one.cartridge.shelf for one in node.tapes.all()}
+    return wire.MountRequestList(
+        items=[
+            wire.MountRequest(
+                id=request.id,
+                barcode=request.barcode,
+                shelf=shelves.get(request.barcode, ""),
+                reason=request.reason,
+                requested_at=request.requested_at,
+            )
+            for request in node.tapes.requests()
+        ]
+    )
+
+
+@router.get("/tapes/{barcode}", summary="One cartridge")
+def get_tape(node: Node, _who: MayLook, barcode: str) -> wire.Tape:
+    """All that is known of a cartridge."""
+    return shown(node.tapes.one(barcode))
+
+
+@router.post("/tapes/{barcode}/format", summary="Make a cartridge one of a pool")
+async def format_tape(node: Node, who: MayOperate, barcode: str, order: wire.FormatOrder) -> wire.Tape:
+    """Write an empty LTFS volume. Refused where anything is on it, unless ``erase`` is the barcode typed again; refused
+    always where it holds copies that count."""
+    return shown(await threads.run("tape-format", node.tapes.format, barcode, order.pool, order.erase, who.agent))
+
+
+@router.post("/tapes/{barcode}/load", summary="Put a cartridge into a drive")
+async def load_tape(node: Node, who: MayOperate, barcode: str) -> wire.Tape:
+    """It is loaded, and its label compared with its barcode."""
+    return shown(await threads.run("tape-load", node.tapes.load, barcode, who.agent))
+
+
+@router.post("/tapes/{barcode}/unload", summary="Put a cartridge back into its slot")
+async def unload_tape(node: Node, who: MayOperate, barcode: str) -> wire.Tape:
+    """Nothing happens where it is in no drive."""
+    return shown(await threads.run("tape-unload", node.tapes.unload, barcode, who.agent))
+
+
+@router.post("/tapes/{barcode}/checkout", summary="Take a cartridge out of its library")
+async def checkout_tape(node: Node, who: MayOperate, barcode: str, order: wire.CheckoutOrder) -> wire.Tape:
+    """It is moved to the import/export slot, and from then on known to be on that shelf. Its copies count as before."""
+    return shown(await threads.run("tape-checkout", node.tapes.checkout, barcode, order.shelf, who.agent))
+
+
+@router.post("/tapes/{barcode}/checkin", summary="Take a cartridge into its library")
+async def checkin_tape(node: Node, who: MayOperate, barcode: str) -> wire.Tape:
+    """It was put into the library and its label scanned. That answers a request for it."""
+    return shown(await threads.run("tape-checkin", node.tapes.checkin, barcode, who.agent))
+
+
+@router.post("/libraries/{name}/inventory", summary="Take inventory of a tape library now")
+async def take_inventory(node: Node, _who: MayOperate, name: str) -> wire.TapeList:
+    """Ask the library what is where, and note what came and went."""
+    await threads.run("tape-inventory", node.tapes.inventory, name)
+    return list_tapes(node, _who)
+
+
+@router.post("/libraries/{name}/cartridges", status_code=201, summary="Make a blank cartridge in a virtual library")
+async def make_cartridge(node: Node, _who: MayOperate, name: str, order: wire.PracticeOrder) -> wire.Tape:
+    """For practice and demonstrations; refused for real libraries."""
+    made = await threads.run("tape-practice", node.tapes.make_practice, name, order.barcode, order.capacity_bytes)
+    return shown(made)
+
+
+def shown(one: Shown) -> wire.Tape:
+    """A cartridge as the API shows it."""
+    cartridge, volume = one.cartridge, one.volume
+    return wire.Tape(
+        barcode=cartridge.barcode,
+        library=cartridge.library,
+        generation=cartridge.generation,
+        pool=cartridge.pool,
+        set=volume.domain if volume else "",
+        site=volume.site if volume else "",
+        state=cartridge.state,
+        reason=cartridge.reason,
+        whereabouts=cartridge.whereabouts,
+        element=cartridge.element,
+        shelf=cartridge.shelf,
+        uuid=str(volume.uuid) if volume else None,
+        index_generation=cartridge.index_generation,
+        size_bytes=volume.size_bytes if volume else None,
+        free_bytes=volume.free_bytes if volume else None,
+        copies=dict(one.copies),
+        loads=cartridge.loads,
+        errors=cartridge.errors,
+        alerts=[alert for alert in cartridge.alerts if isinstance(alert, dict)],
+        requested_for=one.request.reason if one.request else "",
+        seen_at=cartridge.seen_at,
+        formatted_at=cartridge.formatted_at,
+        written_at=cartridge.written_at,
+        due_at=one.due_at,
+        added_at=cartridge.added_at,
+    )

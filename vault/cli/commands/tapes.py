@@ -1,0 +1,163 @@
+"""``vaultctl tapes``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vault import wire
+from vault import wire_tapes as tapes_wire
+from vault.cli.options import JsonOption, read_size
+from vault.cli.output import print_json
+from vault.cli.render import tapes as render
+from vault.cli.session import session_of
+from vault.client import tapes as client_tapes
+from vault.errors import Refused
+from vault.i18n import _
+
+app = typer.Typer(help=_("Tapes: cartridges, where they are, and what is on them."), rich_markup_mode=None)
+
+_PRACTICE_BYTES = 3 << 30
+
+BarcodeArgument = Annotated[
+    str, typer.Argument(metavar="BARCODE", help=_("The cartridge's barcode, such as VLT001L8."))
+]
+LibraryOption = Annotated[
+    str, typer.Option("--library", metavar="NAME", help=_("The library; may be left out where there is only one."))
+]
+
+
+@app.callback(invoke_without_command=True)
+def tapes(context: typer.Context, json: JsonOption = False) -> None:
+    """List the cartridges."""
+    if context.invoked_subcommand is not None:
+        return
+    session = session_of(context)
+    with session.client() as client:
+        found = client_tapes.everything(client)
+    if json:
+        print_json(found)
+    else:
+        session.show(render.everything(found, session.speech))
+
+
+@app.command("show", help=_("All that is known of one cartridge."))
+def show(context: typer.Context, barcode: BarcodeArgument, json: JsonOption = False) -> None:
+    """Show a cartridge."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client_tapes.one(client, barcode)
+    _print(context, found, json=json)
+
+
+@app.command("requests", help=_("The cartridges that are needed and not in their library."))
+def requests(context: typer.Context, json: JsonOption = False) -> None:
+    """List the mount requests."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client_tapes.requests(client)
+    if json:
+        print_json(found)
+    else:
+        session.show(render.requests(found.items, session.speech))
+
+
+@app.command("format", help=_("Make a cartridge one of a pool. What is on it is lost."))
+def format_tape(
+    context: typer.Context,
+    barcode: BarcodeArgument,
+    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help=_("The pool that it becomes one of."))],
+    erase: Annotated[
+        str,
+        typer.Option("--erase", metavar="BARCODE", help=_("The barcode again, where what is on it may be destroyed.")),
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Format a cartridge."""
+    _act(context, barcode, "format", tapes_wire.FormatOrder(pool=pool, erase=erase), json=json)
+
+
+@app.command("load", help=_("Put a cartridge into a drive."))
+def load(context: typer.Context, barcode: BarcodeArgument, json: JsonOption = False) -> None:
+    """Load a cartridge."""
+    _act(context, barcode, "load", None, json=json)
+
+
+@app.command("unload", help=_("Put a cartridge back into its slot."))
+def unload(context: typer.Context, barcode: BarcodeArgument, json: JsonOption = False) -> None:
+    """Unload a cartridge."""
+    _act(context, barcode, "unload", None, json=json)
+
+
+@app.command("checkout", help=_("Take a cartridge out of its library, to a shelf."))
+def checkout(
+    context: typer.Context,
+    barcode: BarcodeArgument,
+    shelf: Annotated[str, typer.Option("--shelf", metavar="TEXT", help=_("Where it will lie."))] = "",
+    json: JsonOption = False,
+) -> None:
+    """Check a cartridge out."""
+    _act(context, barcode, "checkout", tapes_wire.CheckoutOrder(shelf=shelf), json=json)
+
+
+@app.command("checkin", help=_("A cartridge was brought: scan its label. That answers a request for it."))
+def checkin(context: typer.Context, barcode: BarcodeArgument, json: JsonOption = False) -> None:
+    """Check a cartridge in."""
+    _act(context, barcode, "checkin", None, json=json)
+
+
+@app.command("inventory", help=_("Ask the library what is where, now."))
+def inventory(context: typer.Context, library: LibraryOption = "", json: JsonOption = False) -> None:
+    """Take inventory."""
+    session = session_of(context)
+    with session.client() as client:
+        name = library or _only(client_tapes.everything(client))
+        found = client_tapes.inventory(client, name)
+    if json:
+        print_json(found)
+    else:
+        session.show(render.everything(found, session.speech))
+
+
+@app.command("practise", help=_("Make a blank cartridge in a virtual library."))
+def practise(
+    context: typer.Context,
+    barcode: BarcodeArgument,
+    library: LibraryOption = "",
+    capacity: Annotated[str, typer.Option("--capacity", metavar="SIZE", help=_("How much it holds."))] = "",
+    json: JsonOption = False,
+) -> None:
+    """Make a cartridge for practice."""
+    session = session_of(context)
+    size = read_size(capacity, "--capacity") or _PRACTICE_BYTES
+    with session.client() as client:
+        name = library or _only(client_tapes.everything(client))
+        found = client_tapes.practise(client, name, tapes_wire.PracticeOrder(barcode=barcode, capacity_bytes=size))
+    _print(context, found, json=json)
+
+
+def _only(found: tapes_wire.TapeList) -> str:
+    if len(found.libraries) == 1:
+        return found.libraries[0].name
+    listed = ", ".join(library.name for library in found.libraries) or _("none")
+    raise Refused(
+        _("Which library is meant? There are: {names}.").format(names=listed),
+        remedy=_("Name one with --library."),
+        code="no-such-library",
+    )
+
+
+def _act(context: typer.Context, barcode: str, verb: str, order: wire.Model | None, *, json: bool) -> None:
+    session = session_of(context)
+    with session.client() as client:
+        found = client_tapes.act(client, barcode, verb, order)
+    _print(context, found, json=json)
+
+
+def _print(context: typer.Context, found: tapes_wire.Tape, *, json: bool) -> None:
+    session = session_of(context)
+    if json:
+        print_json(found)
+    else:
+        session.show(render.one(found, session.speech))

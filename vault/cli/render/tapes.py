@@ -1,0 +1,114 @@
+"""Tapes: cartridges, libraries, what is asked for, recalls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from vault import wire
+from vault import wire_tapes as tapes
+from vault.cli.render.parts import copies, facts, table
+from vault.cli.text import NONE, Speech, plain, word
+from vault.i18n import _
+from vault.tape_model import CartridgeState, Whereabouts
+
+_WORRYING = (CartridgeState.SUSPECT, CartridgeState.FOREIGN)
+
+
+def everything(found: tapes.TapeList, say: Speech) -> RenderableType:
+    """All cartridges, a line each, and how the libraries stand."""
+    made = table(_("Cartridge"), _("state"), _("pool"), _("set"), _("where"), _("free"), _("copies"), right=(5,))
+    for tape in found.items:
+        made.add_row(
+            plain(tape.barcode),
+            _state(tape),
+            plain(tape.pool) or NONE,
+            plain(tape.set) or NONE,
+            _where(tape),
+            say.size(tape.free_bytes),
+            copies(tape.copies, say),
+        )
+    parts: list[RenderableType] = [made] if found.items else [Text(_("No cartridge was ever seen."))]
+    parts += [_library(library, say) for library in found.libraries]
+    if not found.libraries:
+        parts.append(Text(_("The configuration has no tape library.")))
+    return Group(*parts)
+
+
+def _library(library: tapes.TapeLibrary, say: Speech) -> Text:
+    line = Text(_("Library {name}: ").format(name=plain(library.name)))
+    if library.problem:
+        line.append(plain(library.problem), style="bold red")
+    else:
+        line.append(plain(library.doing) or _("idle"))
+    for pool, waiting in library.waiting_bytes.items():
+        if waiting:
+            text = _("{size} wait for the pool {pool}").format(size=say.size(waiting), pool=plain(pool))
+            line.append("\n    " + text)
+    for pool in library.lacking:
+        text = _("No cartridge has room for the pool {pool}: put a blank one into the library.")
+        line.append("\n    " + text.format(pool=plain(pool)), style="yellow")
+    for note in library.notes:
+        line.append("\n    " + plain(note), style="yellow")
+    return line
+
+
+def _state(tape: tapes.Tape) -> Text:
+    return Text(word(tape.state), style="yellow" if tape.state in _WORRYING else "")
+
+
+def _where(tape: tapes.Tape) -> str:
+    if tape.whereabouts is Whereabouts.LIBRARY:
+        return plain(f"{tape.library}, {tape.element}")
+    return f"{word(tape.whereabouts)}{', ' if tape.shelf else ''}{plain(tape.shelf)}"
+
+
+def one(found: tapes.Tape, say: Speech) -> RenderableType:
+    """All that is known of one cartridge."""
+    alerts = [f"{plain(str(alert.get('time', '')))} {plain(str(alert.get('flag', '')))}" for alert in found.alerts]
+    rows: list[tuple[str, str | Text]] = [
+        (_("Barcode"), plain(found.barcode)),
+        (_("State"), f"{word(found.state)}{': ' if found.reason else ''}{plain(found.reason)}"),
+        (_("Where"), _where(found)),
+        (_("Asked for"), plain(found.requested_for)),
+        (_("Generation"), plain(found.generation)),
+        (_("Pool"), plain(found.pool)),
+        (_("Set"), plain(found.set)),
+        (_("Site"), plain(found.site)),
+        ("UUID", plain(found.uuid or "")),
+        (_("Size"), say.size(found.size_bytes)),
+        (_("Free"), say.size(found.free_bytes)),
+        (_("Copies"), copies(found.copies, say)),
+        (_("Loads"), say.number(found.loads)),
+        (_("Errors"), say.number(found.errors)),
+        (_("Formatted"), say.moment(found.formatted_at)),
+        (_("Written"), say.moment(found.written_at)),
+        (_("Next check"), say.moment(found.due_at)),
+        ("TapeAlert", ", ".join(alerts[-10:])),
+    ]
+    return facts(rows)
+
+
+def requests(found: Iterable[tapes.MountRequest], say: Speech) -> RenderableType:
+    """What is asked for."""
+    made = table(_("Cartridge"), _("shelf"), _("what for"), _("since"))
+    for request in found:
+        made.add_row(
+            plain(request.barcode),
+            plain(request.shelf) or NONE,
+            plain(request.reason),
+            say.moment(request.requested_at),
+        )
+    return made if made.row_count else Text(_("No cartridge is asked for."))
+
+
+def recall(found: wire.Recall, say: Speech) -> RenderableType:
+    """How far a recall is."""
+    line = f"{plain(found.id)}  {plain(found.identifier)} v{found.version}  {word(found.state)}"
+    if found.message:
+        line += f": {plain(found.message)}"
+    if found.kept_until:
+        line += "  " + _("kept until {moment}").format(moment=say.moment(found.kept_until))
+    return Text(line)

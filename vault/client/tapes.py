@@ -1,0 +1,52 @@
+"""What the API offers of tapes and recalls, for programs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vault import wire
+from vault import wire_tapes as tapes
+from vault.client.http import Client, encoded
+
+_HOURS: Final = 3 * 3600.0
+"""A first load of an LTO-9 cartridge takes up to two."""
+
+
+def everything(client: Client) -> tapes.TapeList:
+    """Every cartridge and library."""
+    return client.ask("/v1/tapes", tapes.TapeList)
+
+
+def one(client: Client, barcode: str) -> tapes.Tape:
+    """A cartridge. Raises NotFound."""
+    return client.ask(f"/v1/tapes/{encoded(barcode)}", tapes.Tape)
+
+
+def requests(client: Client) -> tapes.MountRequestList:
+    """What is asked for."""
+    return client.ask("/v1/tapes/requests", tapes.MountRequestList)
+
+
+def act(client: Client, barcode: str, verb: str, order: wire.Model | None = None) -> tapes.Tape:
+    """``format``, ``load``, ``unload``, ``checkout`` or ``checkin`` a cartridge. Raises Refused, Unreachable."""
+    return client.order(f"/v1/tapes/{encoded(barcode)}/{verb}", tapes.Tape, order, patience=_HOURS)
+
+
+def inventory(client: Client, library: str) -> tapes.TapeList:
+    """Have a library take inventory now."""
+    return client.order(f"/v1/libraries/{encoded(library)}/inventory", tapes.TapeList, None, patience=_HOURS)
+
+
+def practise(client: Client, library: str, order: tapes.PracticeOrder) -> tapes.Tape:
+    """Make a blank cartridge in a virtual library."""
+    return client.order(f"/v1/libraries/{encoded(library)}/cartridges", tapes.Tape, order)
+
+
+def recall(client: Client, order: tapes.RecallOrder) -> wire.Recall:
+    """Have content brought back from tape."""
+    return client.order("/v1/recalls", wire.Recall, order)
+
+
+def recall_state(client: Client, recall_id: str) -> wire.Recall:
+    """How far a recall is. Raises NotFound."""
+    return client.ask(f"/v1/recalls/{encoded(recall_id)}", wire.Recall)

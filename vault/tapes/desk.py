@@ -1,0 +1,242 @@
+"""The desk at which people ask for things of tapes: what is, and what is done by order. Each order has its event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, TypeVar
+from uuid import UUID
+
+from hardware.tape.changer import OperatorAsked, Slot
+from hardware.tape.library import Library
+from hardware.tape.own_session import said
+from hardware.tape.session import Blank, CartridgeSession
+from hardware.tape.virtual import VirtualChanger
+from vault.catalog import cartridges, copies
+from vault.catalog import volumes as catalog_volumes
+from vault.errors import Refused, Unreachable
+from vault.model import CopyState, EventType, Volume
+from vault.tape_model import Cartridge, CartridgeState, MountRequest, Whereabouts
+from vault.tapes import record
+from vault.tapes.context import Tapes
+from vault.tapes.librarian import Librarian, LibraryView
+from vault.tapes.loading import loaded
+from vault.tapes.shelves import reconcile
+
+T = TypeVar("T")
+
+_LIVE: Final = tuple(state for state in CopyState if state is not CopyState.RETIRED)
+_MB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A cartridge with what is on it. ``volume`` is None before it was formatted, ``due_at`` when the first of its
+    copies is to be checked, ``copies`` their numbers by state, ``request`` why it is asked for."""
+
+    cartridge: Cartridge
+    volume: Volume | None
+    copies: Mapping[CopyState, int]
+    due_at: datetime | None
+    request: MountRequest | None
+
+
+class TapeDesk:
+    """Everything about tapes that the API offers. May be used from any thread; what moves a cartridge blocks."""
+
+    def __init__(self, tapes: Tapes, librarians: Mapping[str, Librarian]) -> None:
+        self._tapes = tapes
+        self._librarians = librarians
+
+    # --- looking
+
+    def libraries(self) -> list[LibraryView]:
+        """How the libraries stand."""
+        return [librarian.view() for librarian in self._librarians.values()]
+
+    def all(self) -> list[Shown]:
+        """Every cartridge, by barcode."""
+        with self._tapes.custodian.catalogue.read() as tx:
+            volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
+            numbers = copies.counts(tx)
+            due = cartridges.next_due(tx)
+            asked = {request.barcode: request for request in cartridges.requests(tx)}
+            return [
+                Shown(
+                    cartridge,
+                    volumes.get(cartridge.volume_id) if cartridge.volume_id is not None else None,
+                    {state: number for (name, state), number in numbers.items() if name == cartridge.barcode},
+                    due.get(cartridge.volume_id) if cartridge.volume_id is not None else None,
+                    asked.get(cartridge.barcode),
+                )
+                for cartridge in cartridges.all(tx)
+            ]
+
+    def one(self, barcode: str) -> Shown:
+        """One cartridge. Raises NotFound."""
+        self._known(barcode)
+        return next(shown for shown in self.all() if shown.cartridge.barcode == barcode)
+
+    def requests(self) -> list[MountRequest]:
+        """What is asked for, the longest first."""
+        with self._tapes.custodian.catalogue.read() as tx:
+            return cartridges.requests(tx)
+
+    # --- orders
+
+    def inventory(self, library: str) -> None:
+        """Ask a library what is where, now."""
+        librarian = self._librarian(library)
+
+        def act(opened: Library) -> None:
+            reconcile(self._tapes, librarian.settings, opened.inventory())
+
+        librarian.call(act)
+
+    def format(self, barcode: str, pool_name: str, erase: str, agent: str) -> Shown:
+        """Make an empty volume of a pool. What is on it is destroyed only where ``erase`` is its barcode, and no copy
+        that is not retired is on it. Raises Refused (``cartridge-not-blank``, ``cartridge-needed``)."""
+        pool = self._tapes.settings.pool(pool_name)
+        cartridge = self._known(barcode)
+        if cartridge.state is CartridgeState.CLEANING:
+            raise Refused(f"{barcode} is a cleaning cartridge; it holds no data.", code="tape-refused")
+        if any(number for state, number in self.one(barcode).copies.items() if state in _LIVE):
+            raise Refused(
+                f"The cartridge {barcode} holds copies that count.",
+                remedy=f"Have them made anew elsewhere first: vaultctl volumes evacuate {barcode}",
+                code="cartridge-needed",
+            )
+
+        def act(library: Library) -> None:
+            with _unchecked(self._tapes, library, barcode) as session:
+                content = session.recognise()
+                if not isinstance(content, Blank) and erase != barcode:
+                    raise Refused(
+                        f"The cartridge {barcode} is not blank: {said(content)}.",
+                        remedy=f"To destroy that for good: vaultctl tapes format {barcode} --pool {pool.name}"
+                        f" --erase {barcode}",
+                        code="cartridge-not-blank",
+                    )
+                name = f"{self._tapes.settings.node.name} {pool.set} {barcode}"
+                uuid = UUID(session.format(name=name, force=not isinstance(content, Blank)))
+                with self._tapes.custodian.catalogue.write() as tx:
+                    record.formatted(tx, agent, barcode, uuid, pool, detail=said(content))
+
+        self._librarian(cartridge.library).call(act)
+        return self.one(barcode)
+
+    def load(self, barcode: str, agent: str) -> Shown:
+        """Put it into a drive, and see that it is the right one."""
+        cartridge = self._known(barcode)
+
+        def act(library: Library) -> None:
+            with loaded(self._tapes, library, barcode) as session:
+                where = f"drive {session.drive}"
+            self._told(barcode, agent, {"loaded": where})
+
+        self._librarian(cartridge.library).call(act)
+        return self.one(barcode)
+
+    def unload(self, barcode: str, agent: str) -> Shown:
+        """Put it back into its slot."""
+        cartridge = self._known(barcode)
+
+        def act(library: Library) -> None:
+            _put_back(library, barcode)
+            self._told(barcode, agent, {"unloaded": barcode})
+
+        self._librarian(cartridge.library).call(act)
+        return self.one(barcode)
+
+    def checkout(self, barcode: str, shelf: str, agent: str) -> Shown:
+        """Take it out of the library, to a shelf. It is moved to the import/export slot where there is one."""
+        cartridge = self._known(barcode)
+
+        def act(library: Library) -> None:
+            _put_back(library, barcode)
+            if any(slot.import_export and not slot.full for slot in library.changer.inventory().slots):
+                library.export(barcode)
+            if isinstance(library.changer, VirtualChanger):
+                # In a library that is a folder, nobody stands at the door.
+                place = library.inventory().find(barcode)
+                if place is not None and isinstance(place.place, Slot):
+                    library.changer.remove(place.place.number)
+            with self._tapes.custodian.catalogue.write() as tx:
+                record.placed(tx, agent, cartridges.need(tx, barcode), Whereabouts.VAULTED, shelf=shelf)
+
+        self._librarian(cartridge.library).call(act)
+        return self.one(barcode)
+
+    def checkin(self, barcode: str, agent: str) -> Shown:
+        """It was brought, and its label scanned: it is taken in from the import/export slot. Raises Refused
+        (``cartridge-not-there``) where the library does not show it."""
+        cartridge = self._known(barcode)
+        librarian = self._librarian(cartridge.library)
+
+        def act(library: Library) -> None:
+            if isinstance(library.changer, VirtualChanger) and barcode in library.changer.shelf():
+                library.changer.insert(barcode)
+            found = library.inventory().find(barcode)
+            if found is None:
+                raise Refused(
+                    f"The library does not show {barcode}.",
+                    remedy="Put it into the import/export slot, close the door, and try again.",
+                    code="cartridge-not-there",
+                )
+            if isinstance(found.place, Slot) and found.place.import_export:
+                library.take_in()
+            with self._tapes.custodian.catalogue.write() as tx:
+                record.placed(tx, agent, cartridges.need(tx, barcode), Whereabouts.LIBRARY, shelf="")
+                record.request_ended(tx, agent, barcode, "it was checked in")
+            reconcile(self._tapes, librarian.settings, library.inventory())
+
+        librarian.call(act)
+        return self.one(barcode)
+
+    def make_practice(self, library: str, barcode: str, capacity_bytes: int) -> Shown:
+        """A blank cartridge in a virtual library."""
+        librarian = self._librarian(library)
+
+        def act(opened: Library) -> None:
+            if not isinstance(opened.changer, VirtualChanger):
+                raise Refused(f"The library {library} is a real one: put a cartridge into it.", code="tape-refused")
+            opened.changer.add_cartridge(barcode, capacity_mb=max(1, capacity_bytes // _MB))
+            reconcile(self._tapes, librarian.settings, opened.inventory())
+
+        librarian.call(act)
+        return self.one(barcode)
+
+    # --- how it is done
+
+    def _known(self, barcode: str) -> Cartridge:
+        with self._tapes.custodian.catalogue.read() as tx:
+            return cartridges.need(tx, barcode)
+
+    def _librarian(self, library: str) -> Librarian:
+        if library not in self._librarians:
+            self._tapes.settings.library(library)
+        return self._librarians[library]
+
+    def _told(self, barcode: str, agent: str, detail: dict[str, str]) -> None:
+        with self._tapes.custodian.catalogue.write() as tx:
+            record.told(tx, EventType.CARTRIDGE_CHANGED, agent, barcode, {**detail})
+
+
+def _put_back(library: Library, barcode: str) -> None:
+    """Out of the drive, if it is in one."""
+    for drive in library.changer.inventory().drives:
+        if drive.full and drive.barcode == barcode:
+            outcome = library.unload(drive.number)
+            if isinstance(outcome, OperatorAsked):
+                raise Unreachable(outcome.request, remedy="Do that, then try again.", code="operator-asked")
+
+
+def _unchecked(tapes: Tapes, library: Library, barcode: str) -> CartridgeSession:
+    """A session with a cartridge whatever volume is on it: it is to be formatted."""
+    with tapes.custodian.catalogue.read() as tx:
+        cartridges.need(tx, barcode)
+    session = library.load(barcode, write=True)
+    if isinstance(session, OperatorAsked):
+        raise Unreachable(session.request, remedy="Load it, then try again.", code="operator-asked")
+    return session

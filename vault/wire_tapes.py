@@ -1,0 +1,107 @@
+"""The JSON that the API speaks of tapes. See :mod:`vault.wire`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from vault.model import CopyState
+from vault.tape_model import CartridgeState, Whereabouts
+from vault.wire import JsonObject, Model, Moment, Recall
+
+
+class Tape(Model):
+    """A cartridge, by its barcode, and what is on it."""
+
+    barcode: str
+    library: str
+    generation: str = Field(description="By its label, such as LTO-8; empty where that does not say.")
+    pool: str = Field(description="Empty: scratch, or not ours.")
+    set: str = Field(description="The backup set that it is part of.")
+    site: str
+    state: CartridgeState
+    reason: str = Field(description="Why it is in that state.")
+    whereabouts: Whereabouts
+    element: str = Field(description='Its place in the library: "slot 3", "drive 0".')
+    shelf: str = Field(description="Where it lies outside.")
+    uuid: str | None = Field(description="UUID of the LTFS volume on it.")
+    index_generation: int
+    size_bytes: int | None
+    free_bytes: int | None
+    copies: dict[CopyState, int]
+    loads: int
+    errors: int
+    alerts: list[JsonObject] = Field(description="TapeAlert flags with their times, the newest last.")
+    requested_for: str = Field(description="What it is asked for, where it is.")
+    seen_at: Moment | None
+    formatted_at: Moment | None
+    written_at: Moment | None
+    due_at: Moment | None = Field(description="When the first of its copies is to be checked.")
+    added_at: Moment
+
+
+class TapeLibrary(Model):
+    """A library. ``problem`` is why it cannot be used; empty where it can."""
+
+    name: str
+    problem: str
+    notes: list[str] = Field(description="What a person should look at.")
+    lacking: list[str] = Field(description="Pools for which something waits, and no cartridge has room.")
+    doing: str
+    waiting_bytes: dict[str, int] = Field(description="What waits to be written, by pool.")
+
+
+class TapeList(Model):
+    """Every cartridge and library."""
+
+    items: list[Tape]
+    libraries: list[TapeLibrary]
+
+
+class MountRequest(Model):
+    """A cartridge that is needed in its library and is not there."""
+
+    id: int
+    barcode: str
+    shelf: str
+    reason: str
+    requested_at: Moment
+
+
+class MountRequestList(Model):
+    """What is asked for, the longest first."""
+
+    items: list[MountRequest]
+
+
+class FormatOrder(Model):
+    """Make an empty volume of a pool. ``erase`` is the barcode again, where what is on it may be destroyed."""
+
+    pool: str
+    erase: str = ""
+
+
+class CheckoutOrder(Model):
+    """Take a cartridge out of its library."""
+
+    shelf: str = Field("", description="Where it will lie.")
+
+
+class PracticeOrder(Model):
+    """Make a blank cartridge in a virtual library."""
+
+    barcode: str
+    capacity_bytes: int = Field(3 * 2**30, ge=8 * 2**20, le=2**44)
+
+
+class RecallOrder(Model):
+    """Bring a version back from tape: all of it, or some of its files."""
+
+    identifier: str
+    version: int | None = Field(None, ge=1, description="The newest where nothing is said.")
+    files: list[str] = Field([], max_length=10_000, description="Paths; empty: all.")
+
+
+class RecallList(Model):
+    """Recalls, the newest first."""
+
+    items: list[Recall]
