@@ -28,8 +28,8 @@ from vault.catalog import (
     tasks,
     volumes,
 )
-from vault.model import Condition, CopyState, EventType, NewTask, TaskKind, TaskState, VolumeMode
 from vault.device_model import Disk, Health
+from vault.model import Condition, CopyState, EventType, NewTask, TaskKind, TaskState, VolumeMode
 from vault.tape_model import CartridgeState
 from vault.tapes.librarian import LibraryView
 from vault.telemetry import DepositOutcome, FixityOutcome, Telemetry
