@@ -17,6 +17,7 @@ COMMANDS = (
     Command("deposit", _("Deposit a file, a bag, or a folder, which is bagged on the way."), "deposit"),
     Command("get", _("Fetch a package, or one file of it, verified."), "get"),
     Command("packages", _("Packages: which there are, and where their copies are."), "packages"),
+    Command("batches", _("Deliveries: opened with a list, closed with a receipt."), "batches"),
     Command("volumes", _("Volumes: the places that hold copies."), "volumes"),
     Command("disks", _("Disks: what they say of themselves, and what to think of it."), "disks"),
     Command("tapes", _("Tapes: cartridges, where they are, and what is on them."), "tapes"),

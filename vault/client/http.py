@@ -108,7 +108,8 @@ class Client:
     def packages(
         self, *, cursor: str = "", limit: int = 100, below_policy: bool = False, **described: str
     ) -> wire.PackageList:
-        """A page of packages. ``described`` are ``fonds``, ``agency``, ``batch``, ``prefix``."""
+        """A page of packages. ``described`` are the other conditions, as ``docs/reference/api.md`` names them:
+        ``fonds``, ``agency``, ``batch``, ``class``, ``file_code``, ``proved_before``, ``prefix``, …"""
         params = {"cursor": cursor, "limit": str(limit), "below_policy": "true" if below_policy else "", **described}
         return self._get("/v1/packages", wire.PackageList, **params)
 
@@ -219,6 +220,34 @@ class Client:
             yield Download(response, self.endpoint)
         finally:
             stream.__exit__(None, None, None)
+
+    # --- batches
+
+    def open_batch(self, order: wire.BatchOrder) -> wire.Batch:
+        """Open a delivery; the same again is the batch that is there. Raises Conflict, Invalid with every fault."""
+        return self._post("/v1/batches", wire.Batch, order)
+
+    def batches(self, *, cursor: str = "", limit: int = 100, state: str = "") -> wire.BatchList:
+        """A page of batches, the newest first; ``state`` is ``open``, ``closed`` or "" for both."""
+        return self._get("/v1/batches", wire.BatchList, cursor=cursor, limit=str(limit), state=state)
+
+    def batch(self, batch_id: str) -> wire.Batch:
+        """A batch, and how far it is. Raises NotFound."""
+        return self._get(f"/v1/batches/{encoded(batch_id)}", wire.Batch)
+
+    def batch_items(self, batch_id: str, show: str = "all") -> Iterator[wire.BatchItem]:
+        """The packages of a batch by identifier: ``all``, ``missing``, ``extra``, ``different``, ``not-ready`` or
+        ``entered``. Raises NotFound."""
+        cursor: str | None = ""
+        while cursor is not None:
+            params = {"show": show, "cursor": cursor, "limit": "1000"}
+            page = self._get(f"/v1/batches/{encoded(batch_id)}/items", wire.BatchItemList, **params)
+            yield from page.items
+            cursor = page.next_cursor
+
+    def close_batch(self, batch_id: str, closing: wire.BatchClosing) -> wire.Batch:
+        """Close a batch; its receipt is in the answer. Raises Invalid with a fault for each package, Conflict."""
+        return self._post(f"/v1/batches/{encoded(batch_id)}/close", wire.Batch, closing)
 
     # --- the node
 

@@ -19,6 +19,7 @@ from vault.errors import (
     Invalid,
     NotFound,
     Refused,
+    Secret,
     Throttled,
     Unreachable,
     VaultError,
@@ -28,6 +29,8 @@ from vault.i18n import _
 from vault.wire import Problem
 
 _BY_CODE: Final[Mapping[str, type[VaultError]]] = {
+    "batch-differs": Invalid,
+    "batch-not-ready": Invalid,
     "already-initialised": Refused,
     "already-released": Refused,
     "bad-configuration": ConfigError,
@@ -47,6 +50,7 @@ _BY_CODE: Final[Mapping[str, type[VaultError]]] = {
     "request-timeout": Interrupted,
     "too-slow": Interrupted,
     "source-changed": Interrupted,
+    "state-secret": Secret,
     "unrepairable": Corrupted,
     "volume-needed": Refused,
     "write-not-proved": Corrupted,
@@ -99,7 +103,9 @@ def error_from_problem(problem: Problem) -> VaultError:
     kind = _BY_CODE.get(problem.code) or _BY_STATUS.get(problem.status)
     if kind is None:
         kind = Invalid if 400 <= problem.status < 500 else VaultError
-    if issubclass(kind, Invalid) or (problem.faults and kind is Refused):
+    if problem.faults and kind is Refused:
+        kind = Invalid
+    if issubclass(kind, Invalid):
         faults = [Fault(fault.code, fault.message, fault.path) for fault in problem.faults]
-        return Invalid(problem.detail, faults=faults, remedy=problem.remedy, code=problem.code)
+        return kind(problem.detail, faults=faults, remedy=problem.remedy, code=problem.code)
     return kind(problem.detail, remedy=problem.remedy, code=problem.code)

@@ -244,6 +244,8 @@ def test_every_code_comes_back_with_the_meaning_of_its_status(code):
         assert isinstance(found, errors.NotFound)
     elif entry.status in (401, 403):
         assert isinstance(found, Forbidden)
+    elif entry.status == 429:
+        assert isinstance(found, errors.Throttled)
     elif entry.status < 500 and entry.status != 408:
         assert isinstance(found, Refused)
     else:

@@ -13,6 +13,7 @@ EXPECTED = {
     errors.NotFound: ExitCode.NOT_FOUND,
     errors.Refused: ExitCode.REFUSED,
     errors.Invalid: ExitCode.REFUSED,
+    errors.Secret: ExitCode.REFUSED,
     errors.Conflict: ExitCode.CONFLICT,
     errors.Forbidden: ExitCode.REFUSED,
     errors.Full: ExitCode.FULL,
@@ -20,6 +21,7 @@ EXPECTED = {
     errors.WrongVolume: ExitCode.UNREACHABLE,
     errors.Corrupted: ExitCode.UNSOUND,
     errors.Interrupted: ExitCode.FAILED,
+    errors.Throttled: ExitCode.FAILED,
 }
 
 

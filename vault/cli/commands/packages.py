@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from vault.cli.render import packages as shown
 from vault.cli.render.parts import whole
 from vault.cli.session import Session, session_of
 from vault.cli.text import plain
+from vault.clock import to_text
 from vault.i18n import _
 from vault.model import PackageKind
 
@@ -30,6 +32,16 @@ def packages(
     fonds: Annotated[str, typer.Option("--fonds", help=_("Only those of this fonds."))] = "",
     agency: Annotated[str, typer.Option("--agency", help=_("Only those of this agency."))] = "",
     batch: Annotated[str, typer.Option("--batch", help=_("Only those of this delivery."))] = "",
+    priority_class: Annotated[str, typer.Option("--class", metavar="CLASS", help=_("Only those of this class."))] = "",
+    file_code: Annotated[str, typer.Option("--file-code", help=_("Only those with this file code."))] = "",
+    retention: Annotated[str, typer.Option("--retention", help=_("Only those with this retention period."))] = "",
+    access: Annotated[str, typer.Option("--access", help=_("Only those with this access level."))] = "",
+    proved_before: Annotated[
+        str, typer.Option("--proved-before", metavar="TIME", help=_("Only those last proved before then, or never."))
+    ] = "",
+    created_since: Annotated[
+        str, typer.Option("--created-since", metavar="TIME", help=_("Only those taken in then or later."))
+    ] = "",
     prefix: Annotated[str, typer.Option("--prefix", help=_("Only those whose identifier begins so."))] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help=_("How many at most."))] = 100,
     cursor: Annotated[str, typer.Option("--cursor", help=_("Where the page before ended (next_cursor)."))] = "",
@@ -39,9 +51,19 @@ def packages(
     if context.invoked_subcommand is not None:
         return
     session = session_of(context)
-    found = _collect(
-        session, limit, cursor, below_policy=below_policy, fonds=fonds, agency=agency, batch=batch, prefix=prefix
-    )
+    conditions = {
+        "fonds": fonds,
+        "agency": agency,
+        "batch": batch,
+        "class": priority_class,
+        "file_code": file_code,
+        "retention": retention,
+        "access": access,
+        "proved_before": read_moment(session, proved_before, "--proved-before"),
+        "created_since": read_moment(session, created_since, "--created-since"),
+        "prefix": prefix,
+    }
+    found = _collect(session, limit, cursor, below_policy=below_policy, **conditions)
     if json:
         print_json(found)
         return
@@ -49,6 +71,19 @@ def packages(
     if found.next_cursor:
         more = _("There are more; continue with --cursor {cursor}, or raise --limit.")
         session.err.print(more.format(cursor=found.next_cursor), soft_wrap=True)
+
+
+def read_moment(session: Session, text: str, hint: str) -> str:
+    """A time as the API takes it, from ``2026-08-01`` or ``2026-08-01T14:30``, in the node's zone; "" from nothing."""
+    if not text:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        told = _("{text} is no time; write 2026-08-01 or 2026-08-01T14:30.").format(text=repr(text))
+        raise typer.BadParameter(told, param_hint=hint) from None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=session.speech.zone)
+    return to_text(aware)
 
 
 def _collect(session: Session, limit: int, cursor: str, *, below_policy: bool, **described: str) -> wire.PackageList:

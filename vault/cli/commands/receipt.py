@@ -13,6 +13,7 @@ from vault.cli.exits import ExitCode
 from vault.cli.keys import node_key_of, read_keys
 from vault.cli.options import IdentifierArgument, JsonOption, VersionOption, read_identifier, read_version
 from vault.cli.output import print_json
+from vault.cli.render import batches as shown_batches
 from vault.cli.render import ledger as shown
 from vault.cli.session import Session, session_of
 from vault.durable import describe_os_error, write_durably
@@ -65,6 +66,7 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Check a receipt."""
+    from vault.intake.batches import FORMAT as BATCH_FORMAT
     from vault.intake.receipts import FORMAT
 
     session = session_of(context)
@@ -75,7 +77,9 @@ def verify(
         trusted = _own_key(session)
         own = bool(trusted)
     report = verify_document(document, trusted or None)
-    is_receipt = isinstance(document, Mapping) and document.get("format") == FORMAT
+    known = {FORMAT: shown.receipt, BATCH_FORMAT: shown_batches.receipt}
+    render = known.get(str(document.get("format"))) if isinstance(document, Mapping) else None
+    is_receipt = render is not None
     valid = report.ok and is_receipt
     if json:
         answer: dict[str, Json] = {
@@ -87,8 +91,8 @@ def verify(
         }
         print_json(answer)
     else:
-        if isinstance(document, Mapping) and is_receipt:
-            session.show(shown.receipt(document, session.speech))
+        if isinstance(document, Mapping) and render is not None:
+            session.show(render(document, session.speech))
         session.show(shown.findings(_lines(report, is_receipt=is_receipt, trusted=bool(trusted), own=own)))
     if not valid:
         raise typer.Exit(ExitCode.REFUSED)

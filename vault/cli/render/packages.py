@@ -15,13 +15,18 @@ from vault.i18n import _, n_
 
 def listing(found: Iterable[wire.PackageSummary], say: Speech) -> RenderableType:
     """Packages, a line each."""
-    made = table(_("Package"), _("version"), _("policy"), _("fonds"), _("agency"), _("batch"), _("title"), _("since"))
+    made = table(
+        _("Package"), _("version"), _("policy"), _("sets"), _("last proved"), _("fonds"), _("agency"), _("batch"),
+        _("title"), _("since"),
+    )  # fmt: skip
     for package in found:
         said = package.descriptive
         made.add_row(
             plain(package.identifier),
             f"v{package.head}",
             held(held=package.policy_held),
+            _sets(package, say),
+            say.moment(package.last_proved_at),
             plain(said.fonds),
             plain(said.agency),
             plain(said.batch),
@@ -29,6 +34,10 @@ def listing(found: Iterable[wire.PackageSummary], say: Speech) -> RenderableType
             say.moment(package.created_at),
         )
     return made if made.row_count else Text(_("There is no such package."))
+
+
+def _sets(found: wire.Kept, say: Speech) -> str:
+    return f"{say.number(found.sets.complete)}/{say.number(found.sets.wanted)}" if found.sets.wanted else NONE
 
 
 def held(*, held: bool) -> Text:
@@ -42,6 +51,9 @@ def package(found: wire.Package, say: Speech) -> RenderableType:
     rows: list[tuple[str, str | Text]] = [
         (_("Package"), found.identifier),
         (_("policy"), held(held=found.policy_held)),
+        (_("accepted"), say.moment(found.accepted_at)),
+        (_("sets"), f"{_sets(found, say)} ({', '.join(found.sets.domains)})" if found.sets.domains else NONE),
+        (_("last proved"), say.moment(found.last_proved_at)),
         (_("title"), Text(plain(said.title))),
         (_("fonds"), said.fonds),
         (_("agency"), " ".join(part for part in (said.agency, said.agency_name) if part)),
