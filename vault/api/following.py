@@ -25,13 +25,13 @@ from vault.api.auth import MayFollow, Principal
 from vault.api.headers import entity_tag_matches
 from vault.api.openapi import INGEST, PROBLEM, problem
 from vault.api.parts import Node, NodeParts
-from vault.api.problems import RETRY_AFTER_SECONDS
+from vault.api.problems import PROBLEMS, RETRY_AFTER_SECONDS, TYPE_PREFIX, Entry
 from vault.catalog import copies, ingests, packages, uploads
 from vault.catalog.engine import Tx
 from vault.depositing import IngestStep, Upload, UploadState
 from vault.errors import NotFound, Unreachable
 from vault.intake.bell import Listener
-from vault.model import Ingest, IngestState
+from vault.model import Ingest, IngestState, Json
 
 router = APIRouter(tags=["deposits"])
 
@@ -105,11 +105,21 @@ def _view(node: NodeParts, tx: Tx, ingest: Ingest) -> wire.Ingest:
         bytes_total=upload.length if upload else None,
         copies_good=good,
         copies_needed=needed,
-        problem=ingest.problem,
+        problem=_problem(ingest),
         receipt=ingest.receipt,
         created_at=ingest.created_at,
         updated_at=ingest.updated_at,
     )
+
+
+def _problem(ingest: Ingest) -> dict[str, Json] | None:
+    """What it ended with, as whoever had waited for it would have been answered."""
+    if ingest.problem is None:
+        return None
+    code = str(ingest.problem.get("code", ""))
+    usual = Entry(400, "It was refused") if ingest.state is IngestState.REFUSED else Entry(500, "It came to nothing")
+    entry = PROBLEMS.get(code, usual)
+    return {"type": TYPE_PREFIX + code, "title": entry.title, "status": entry.status, **ingest.problem}
 
 
 def step_of(ingest: Ingest, upload: Upload | None, good: int) -> IngestStep:

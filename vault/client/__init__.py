@@ -5,10 +5,12 @@ problem documents back into :mod:`vault.errors`, and compares every digest that 
 JSON shapes (:mod:`vault.wire`). Nothing here prints, asks, or knows the catalogue or a volume.
 """
 
+from vault.client.answers import Deposited, DepositStatus
 from vault.client.body import Body, FileBody, Progress
 from vault.client.connection import Endpoint
 from vault.client.folder import FolderBody
-from vault.client.http import Client, Deposited, DepositStatus, Download
+from vault.client.http import Client, Download
+from vault.client.resume import FolderMemory, Memory
 
 __all__ = [
     "Body",
@@ -19,5 +21,7 @@ __all__ = [
     "Endpoint",
     "FileBody",
     "FolderBody",
+    "FolderMemory",
+    "Memory",
     "Progress",
 ]

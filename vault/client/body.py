@@ -26,7 +26,8 @@ def no_progress(_count: int) -> None:
 
 class Body(Protocol):
     """A deposit's body. ``digests`` are those of the whole, by the names of RFC 9530 ("sha-256"), hexadecimal; empty
-    where they are not known before it was sent. ``sent_digest`` is the sha-256 once all was sent, "" before."""
+    where they are not known before it was sent. ``sent_digest`` is the sha-256 once all was sent, "" before.
+    ``fingerprint`` is the same for the same bytes, by which a later run recognises them."""
 
     @property
     def filename(self) -> str: ...  # noqa: D102 - an attribute
@@ -36,6 +37,8 @@ class Body(Protocol):
     def digests(self) -> Mapping[str, str]: ...  # noqa: D102 - an attribute
     @property
     def sent_digest(self) -> str: ...  # noqa: D102 - an attribute
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102 - an attribute
     def chunks(self, progress: Progress = no_progress) -> Iterator[bytes]:
         """The bytes. Raises Interrupted (``source-changed``) before the last of them if they are not those that were
         first read, so that nobody ever takes them for complete."""
@@ -112,6 +115,7 @@ class FileBody:
         self.size = stamp.size
         self.digests = {"sha-256": digest}
         self.sent_digest = ""
+        self.fingerprint = digest
         self._stamp = stamp
 
     @classmethod

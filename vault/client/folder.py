@@ -155,6 +155,7 @@ class FolderBody:
         self.digests: Mapping[str, str] = {"sha-256": digest} if digest else {}
         self.bagged = bagged
         self.sent_digest = ""
+        self.fingerprint = digest or _fingerprint(members)
         self._members = members
 
     @classmethod
@@ -209,6 +210,15 @@ class FolderBody:
             padding = tar_padding(member.size)
             if padding:
                 yield padding
+
+
+def _fingerprint(members: Iterable[_Member]) -> str:
+    """Of a folder that is bagged: its manifests are among the members, and name every byte."""
+    digest = hashlib.sha256()
+    for member in members:
+        digest.update(member.header())
+        digest.update(member.data)
+    return digest.hexdigest()
 
 
 def _bag_up(listing: Listing, bag_info: Iterable[tuple[str, str]], progress: Progress) -> Iterator[_Member]:

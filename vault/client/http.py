@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
-import enum
 import hashlib
-import json
-import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
-from urllib.parse import quote
+from typing import Final, Self, TypeVar
 
 import httpx
-from pydantic import ValidationError
 
 from vault import wire
+from vault.client.answers import (
+    ENDED,
+    LONG_POLL,
+    Deposited,
+    Params,
+    deposited,
+    encoded,
+    format_digests,
+    json_object,
+    parse_digests,
+    parsed,
+    present,
+    said_of,
+    upload_metadata,
+    uploaded,
+    version_text,
+)
 from vault.client.body import CHUNK, Body, Progress, no_progress
 from vault.client.connection import Endpoint, connect, explained
 from vault.client.problems import Explain, as_it_is, error_of
-from vault.errors import Corrupted, Unreachable, VaultError
+from vault.client.resume import PATIENCE, Memory, NoMemory, Patience, Shown
+from vault.client.sending import Sending
+from vault.errors import Corrupted, Interrupted, NotFound, Unreachable, VaultError
 from vault.i18n import _
-from vault.model import Descriptive, Json, TaskState, VolumeMode
+from vault.model import Descriptive, IngestState, Json, TaskState, VolumeMode
 
 _ModelT = TypeVar("_ModelT", bound=wire.Model)
 _HASHES: Final = {"sha-512": hashlib.sha512, "sha-256": hashlib.sha256}
-Params = Mapping[str, str | list[str]]
-_DIGEST: Final = re.compile(r"(sha-256|sha-512)=:([A-Za-z0-9+/=]+):")
 
 TIMEOUT: Final = 60.0
 """Seconds that one step of a request may take (connect, send a piece, wait for a piece)."""
 
 STORING: Final = 600.0
 """Seconds that the node may take, after the last byte of a deposit, to make it durable and look at it."""
-
-
-class DepositStatus(enum.Enum):
-    """CREATED: stored, with a receipt. KNOWN: the same content was there. PENDING: stored, the receipt comes later."""
-
-    CREATED = "created"
-    KNOWN = "known"
-    PENDING = "pending"
-
-
-@dataclass(frozen=True, slots=True)
-class Deposited:
-    """What the node answered to a deposit. ``receipt`` is the signed document, None while there is none."""
-
-    status: DepositStatus
-    ingest_id: str
-    receipt: Mapping[str, Json] | None
 
 
 class Download:
@@ -127,7 +120,7 @@ class Client:
         """The files of a version, page by page, by path. Raises NotFound."""
         cursor: str | None = ""
         while cursor is not None:
-            params = {"version": _version(version), "cursor": cursor, "limit": "1000"}
+            params = {"version": version_text(version), "cursor": cursor, "limit": "1000"}
             page = self._get(f"/v1/content/{encoded(identifier)}", wire.FileList, **params)
             yield page
             cursor = page.next_cursor
@@ -151,23 +144,7 @@ class Client:
 
         Raises whatever the node refuses it with, and Interrupted (``source-changed``).
         """
-        said = descriptive or Descriptive()
-        params = {
-            **(metadata or {}),
-            "kind": kind,
-            "filename": body.filename,
-            "fonds": said.fonds,
-            "agency": said.agency,
-            "batch": said.batch,
-            "title": said.title,
-            "retention": said.retention,
-            "access": said.access,
-            "agency_name": said.agency_name,
-            "file_code": said.file_code,
-            "date_from": said.date_from,
-            "date_to": said.date_to,
-            "class": "" if said.priority_class == Descriptive().priority_class else said.priority_class,
-        }
+        params = said_of(body, kind, descriptive, metadata)
         headers = {"Content-Length": str(body.size), "Content-Type": "application/octet-stream"}
         if body.digests:
             headers["Repr-Digest"] = format_digests(body.digests)
@@ -180,20 +157,84 @@ class Client:
             response = self._http.put(
                 f"/v1/packages/{encoded(identifier)}",
                 content=body.chunks(progress),
-                params=_present(params),
+                params=present(params),
                 headers=headers,
                 timeout=timeout,
             )
-        return _deposited(self._checked(response))
+        return deposited(self._checked(response))
+
+    def upload(
+        self,
+        identifier: str,
+        body: Body,
+        *,
+        kind: str = "auto",
+        descriptive: Descriptive | None = None,
+        follows: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        progress: Progress = no_progress,
+        memory: Memory | None = None,
+        patience: float = PATIENCE,
+    ) -> Deposited:
+        """As :meth:`deposit`, by tus: through broken connections and restarts of the node, each waited out for
+        ``patience`` seconds. With a ``memory`` a later run goes on where this one was stopped.
+
+        Returns when the package is stored. Raises what it is refused with, Interrupted (``source-changed``).
+        """
+        said = upload_metadata(identifier, body, kind, descriptive, follows, metadata)
+        sending = Sending(
+            self._request, str(self.endpoint), body, said, memory or NoMemory(), Patience(patience), Shown(progress)
+        )
+        ingest_id = sending.run()
+        for seen in self.follow(ingest_id, patience=patience):
+            if seen.state not in (IngestState.RECEIVING, IngestState.PREPARED):
+                sending.forget()
+                return uploaded(seen, self._explain)
+        raise Interrupted("The deposit cannot be followed any more.", remedy=_("Deposit it again."))
 
     def ingest(self, ingest_id: str) -> wire.Ingest:
         """How far a deposit is. Raises NotFound."""
         return self._get(f"/v1/ingests/{encoded(ingest_id)}", wire.Ingest)
 
+    def follow(self, ingest_id: str, *, patience: float = PATIENCE) -> Iterator[wire.Ingest]:
+        """A deposit as it is now, and again at each change, until it has ended. Restarts of the node are waited out."""
+        trying, tag = Patience(patience), ""
+        while True:
+            try:
+                with explained(self.endpoint):
+                    response = self._http.get(
+                        f"/v1/ingests/{encoded(ingest_id)}",
+                        params={"wait": str(LONG_POLL)} if tag else {},
+                        headers={"If-None-Match": tag} if tag else {},
+                        timeout=httpx.Timeout(self._timeout, read=self._timeout + LONG_POLL),
+                    )
+                if response.status_code == 304:
+                    trying.progress()
+                    continue
+                self._checked(response)
+            except VaultError as error:
+                time.sleep(trying.pause_after(error))
+                continue
+            trying.progress()
+            tag = response.headers.get("ETag", "")
+            seen = parsed(response, wire.Ingest)
+            yield seen
+            if seen.state in ENDED:
+                return
+
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str], content: Iterator[bytes] | None
+    ) -> httpx.Response:
+        with explained(self.endpoint):
+            response = self._http.request(method, path, headers=dict(headers), content=content)
+        if method == "HEAD" and response.status_code in (404, 410):
+            raise NotFound(f"There is no upload {path}.", code="no-such-upload")
+        return self._checked(response)
+
     def receipt(self, identifier: str, version: int | None = None) -> dict[str, Json]:
         """The signed receipt of a version. Raises NotFound."""
-        response = self._send("GET", f"/v1/receipts/{encoded(identifier)}", {"version": _version(version)})
-        return _object(response)
+        response = self._send("GET", f"/v1/receipts/{encoded(identifier)}", {"version": version_text(version)})
+        return json_object(response)
 
     @contextlib.contextmanager
     def content(
@@ -201,7 +242,7 @@ class Client:
     ) -> Iterator[Download]:
         """One ``file`` of a version, or the whole as ``archive`` ("tar", "zip"). Raises NotFound, Corrupted,
         Unreachable; the last one (``recall-begun``) also where it must first be fetched from tape."""
-        params = _present({"version": _version(version), "file": file, "format": archive})
+        params = present({"version": version_text(version), "file": file, "format": archive})
         path = f"/v1/content/{encoded(identifier)}"
         headers = {"Accept-Encoding": "identity"}
         with explained(self.endpoint):
@@ -261,7 +302,7 @@ class Client:
             response = self._http.get("/readyz")
         if response.status_code != 503:
             self._checked(response)
-        return _parsed(response, wire.Readiness)
+        return parsed(response, wire.Readiness)
 
     def volumes(self) -> wire.VolumeList:
         """All volumes."""
@@ -286,7 +327,7 @@ class Client:
     def tasks(self, *, limit: int = 100, states: Iterable[TaskState] = ()) -> wire.TaskList:
         """The newest tasks in these ``states``; the open ones where nothing is said."""
         params: Params = {"limit": str(limit), "state": [str(state) for state in states]}
-        return _parsed(self._send("GET", "/v1/tasks", params), wire.TaskList)
+        return parsed(self._send("GET", "/v1/tasks", params), wire.TaskList)
 
     def events(self, *, after: int = 0, limit: int = 100, identifier: str = "", event_type: str = "") -> wire.EventList:
         """A page of the ledger."""
@@ -331,14 +372,14 @@ class Client:
 
     def checkpoint(self) -> dict[str, Json]:
         """Have the ledger's end signed now and kept on every volume; the signed checkpoint."""
-        return _object(self._send("POST", "/v1/ledger/checkpoints", {}))
+        return json_object(self._send("POST", "/v1/ledger/checkpoints", {}))
 
     def backup_catalogue(self) -> dict[str, Json]:
         """Have the catalogue backed up to every volume now; the signed seal of the backup, with ``volumes``."""
         with explained(self.endpoint):
             # Of a large archive it takes minutes.
             timeout = httpx.Timeout(self._timeout, read=STORING)
-            return _object(self._checked(self._http.post("/v1/catalog/backups", timeout=timeout)))
+            return json_object(self._checked(self._http.post("/v1/catalog/backups", timeout=timeout)))
 
     def ask(self, path: str, model: type[_ModelT], **params: str) -> _ModelT:
         """GET an address of the API."""
@@ -356,16 +397,16 @@ class Client:
     # --- how
 
     def _get(self, path: str, model: type[_ModelT], **params: str) -> _ModelT:
-        return _parsed(self._send("GET", path, params), model)
+        return parsed(self._send("GET", path, params), model)
 
     def _post(self, path: str, model: type[_ModelT], order: wire.Model | None) -> _ModelT:
-        return _parsed(self._send("POST", path, {}, order), model)
+        return parsed(self._send("POST", path, {}, order), model)
 
     def _send(self, method: str, path: str, params: Params, order: wire.Model | None = None) -> httpx.Response:
         content = None if order is None else order.model_dump_json(by_alias=True).encode()
         headers = {} if content is None else {"Content-Type": "application/json"}
         with explained(self.endpoint):
-            response = self._http.request(method, path, params=_present(params), content=content, headers=headers)
+            response = self._http.request(method, path, params=present(params), content=content, headers=headers)
         return self._checked(response)
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
@@ -376,74 +417,3 @@ class Client:
                 f"{self.endpoint} leads elsewhere ({response.status_code}).", remedy=_("Give the node's own address.")
             )
         return response
-
-
-def encoded(identifier: str) -> str:
-    """An identifier as part of an address. Slashes stay; dots that stand alone between them are escaped, since they
-    would be taken out on the way (RFC 3986, section 5.2.4)."""
-    parts = quote(identifier, safe="/").split("/")
-    return "/".join(part.replace(".", "%2E") if part in (".", "..") else part for part in parts)
-
-
-def parse_digests(header: str) -> dict[str, str]:
-    """The digests of ``Repr-Digest`` (RFC 9530) that can be compared here, hexadecimal, by name."""
-    found: dict[str, str] = {}
-    for name, value in _DIGEST.findall(header):
-        with contextlib.suppress(binascii.Error):
-            found[name] = base64.b64decode(value, validate=True).hex()
-    return found
-
-
-def format_digests(digests: Mapping[str, str]) -> str:
-    """``Repr-Digest`` (RFC 9530) of digests in hexadecimal."""
-    return ", ".join(f"{n}=:{base64.b64encode(bytes.fromhex(d)).decode()}:" for n, d in digests.items())
-
-
-def _present(params: Params) -> dict[str, str | list[str]]:
-    return {name: value for name, value in params.items() if value}
-
-
-def _version(number: int | None) -> str:
-    return "" if number is None else str(number)
-
-
-def _object(response: httpx.Response) -> dict[str, Json]:
-    try:
-        found: object = json.loads(response.content)
-    except (ValueError, RecursionError) as error:
-        raise _not_understood(response) from error
-    if not isinstance(found, dict):
-        raise _not_understood(response)
-    return cast("dict[str, Json]", found)
-
-
-def _parsed(response: httpx.Response, model: type[_ModelT]) -> _ModelT:
-    try:
-        return model.model_validate_json(response.content)
-    except ValidationError as error:
-        raise _not_understood(response) from error
-
-
-def _not_understood(response: httpx.Response) -> VaultError:
-    return VaultError(
-        f"The answer to {response.request.method} {response.request.url.path} cannot be understood.",
-        remedy=_("Is vaultctl of the same version as vaultd (vaultctl --version, vaultctl status)?"),
-        code="bad-answer",
-    )
-
-
-def _deposited(response: httpx.Response) -> Deposited:
-    document = _object(response)
-    nested = document.get("receipt")
-    receipt = document if "signature" in document else nested if isinstance(nested, dict) else None
-    location = response.headers.get("Location", "")
-    ingest_id = str(document.get("ingest") or document.get("ingest_id") or document.get("id") or "")
-    if not ingest_id and "/ingests/" in location:
-        ingest_id = location.rpartition("/")[2]
-    if not ingest_id:
-        raise _not_understood(response)
-    if response.status_code == 200:
-        status = DepositStatus.KNOWN
-    else:
-        status = DepositStatus.CREATED if receipt is not None else DepositStatus.PENDING
-    return Deposited(status, ingest_id, receipt)

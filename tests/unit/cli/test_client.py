@@ -19,7 +19,7 @@ from vault import errors
 from vault.api.paths import decode_identifier
 from vault.api.problems import BY_CLASS, PROBLEMS, document_of
 from vault.client import Client, Endpoint, FileBody
-from vault.client.http import DepositStatus, encoded, format_digests, parse_digests
+from vault.client.answers import DepositStatus, encoded, format_digests, parse_digests
 from vault.client.problems import error_of
 from vault.errors import (
     ConfigError,

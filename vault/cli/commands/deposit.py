@@ -20,7 +20,7 @@ from vault.cli.output import print_json
 from vault.cli.remedies import for_the_command_line
 from vault.cli.session import Session, session_of
 from vault.cli.waiting import transfer, wait_for
-from vault.client import Client, Deposited, DepositStatus, FileBody, FolderBody
+from vault.client import Client, Deposited, DepositStatus, FileBody, FolderBody, FolderMemory, Progress
 from vault.client.folder import list_folder
 from vault.client.problems import error_from_problem
 from vault.durable import describe_os_error, write_durably
@@ -29,6 +29,7 @@ from vault.i18n import _, n_
 from vault.model import Descriptive, IngestState, Json
 
 _ASKED_TO_WAIT = 30
+_RESUMABLE_FROM_BYTES = 64 * 1024 * 1024
 
 
 class Wait(enum.StrEnum):
@@ -37,6 +38,14 @@ class Wait(enum.StrEnum):
     RECEIPT = "receipt"
     POLICY = "policy"
     NONE = "none"
+
+
+class Resume(enum.StrEnum):
+    """Whether a deposit is sent so that it can be taken up again."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class Kind(enum.StrEnum):
@@ -84,6 +93,10 @@ def deposit(
     wait: Annotated[
         Wait, typer.Option("--wait", help=_("Wait for the receipt, until the policy holds, or not at all."))
     ] = Wait.RECEIPT,
+    resume: Annotated[
+        Resume,
+        typer.Option("--resume", help=_("Send it so that it can go on where it was cut off; auto: from 64 MiB on.")),
+    ] = Resume.AUTO,
     timeout: WaitLimitOption = "",
     receipt: Annotated[
         str, typer.Option("--receipt", metavar="FILE", help=_("Write the signed receipt into this file."))
@@ -109,16 +122,7 @@ def deposit(
     body = prepare(session, path, wanted, filename, kind)
     with session.client() as client:
         with transfer(session.err, _("Sending"), body.size) as progress:
-            answer = client.deposit(
-                wanted,
-                body,
-                kind=Kind.BAG if isinstance(body, FolderBody) else kind,
-                descriptive=said,
-                follows=after,
-                wait=0 if wait is Wait.NONE else _ASKED_TO_WAIT,
-                metadata=more,
-                progress=progress,
-            )
+            answer = _send(client, wanted, body, resume, kind, said, after, more, wait, progress)
         result = follow(client, wanted, answer, wait, limit)
     check_receipt(body, result)
     if receipt and result.receipt is not None:
@@ -130,6 +134,43 @@ def deposit(
     if result.status is DepositStatus.KNOWN and (more or said != Descriptive()):
         text = _("What was said of it this time (title, --metadata, …) was not recorded: nothing new was stored.")
         session.err.print(text, soft_wrap=True)
+
+
+def _send(
+    client: Client,
+    identifier: str,
+    body: FileBody | FolderBody,
+    resume: Resume,
+    kind: Kind,
+    said: Descriptive,
+    follows: int | None,
+    metadata: Mapping[str, str],
+    wait: Wait,
+    progress: Progress,
+) -> Deposited:
+    """In one request, or by tus where a break would cost much; a later run then goes on where this one was stopped."""
+    taken_for = Kind.BAG if isinstance(body, FolderBody) else kind
+    if resume is Resume.ALWAYS or (resume is Resume.AUTO and body.size >= _RESUMABLE_FROM_BYTES):
+        return client.upload(
+            identifier,
+            body,
+            kind=taken_for,
+            descriptive=said,
+            follows=follows,
+            metadata=metadata,
+            progress=progress,
+            memory=FolderMemory.usual(),
+        )
+    return client.deposit(
+        identifier,
+        body,
+        kind=taken_for,
+        descriptive=said,
+        follows=follows,
+        wait=0 if wait is Wait.NONE else _ASKED_TO_WAIT,
+        metadata=metadata,
+        progress=progress,
+    )
 
 
 def check_place(path: str) -> None:
@@ -252,9 +293,8 @@ def _await_receipt(client: Client, ingest_id: str, limit: timedelta | None) -> w
         limit=limit,
     )
     if found.state is not IngestState.RECEIPTED:
-        said: dict[str, object] = {"type": "", "title": "", "detail": "", "code": ""}
-        said |= found.problem or {}
-        said["status"] = 400 if found.state is IngestState.REFUSED else 500
+        status = 400 if found.state is IngestState.REFUSED else 500
+        said = {"type": "", "title": "", "detail": "", "code": "", "status": status, **(found.problem or {})}
         raise error_from_problem(for_the_command_line(wire.Problem.model_validate(said)))
     return found
 
