@@ -392,7 +392,7 @@ class Client:
         timeout = httpx.Timeout(self._timeout, read=max(patience, STORING))
         with explained(self.endpoint):
             response = self._http.post(path, content=content, headers=headers, timeout=timeout)
-        return _parsed(self._checked(response), model)
+        return parsed(self._checked(response), model)
 
     # --- how
 
