@@ -6,7 +6,8 @@ from typing import Final
 
 from vault import wire
 from vault import wire_tapes as tapes
-from vault.client.http import Client, encoded
+from vault.client.answers import encoded
+from vault.client.http import Client
 
 _HOURS: Final = 3 * 3600.0
 """A first load of an LTO-9 cartridge takes up to two."""
