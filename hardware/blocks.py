@@ -44,8 +44,13 @@ def whole_disks(sys: Path = SYS) -> Iterator[Block]:
     except OSError:
         return
     for name in names:
-        if _WHOLE.match(name):
+        if is_whole_disk(name):
             yield block(name, sys)
+
+
+def is_whole_disk(name: str) -> bool:
+    """Whether a block device of that name is a disk, and no partition of one nor made of others."""
+    return _WHOLE.match(name) is not None
 
 
 def block(name: str, sys: Path = SYS) -> Block:
@@ -79,14 +84,15 @@ def _bare_wwn(text: str) -> str:
 def _vpd_serial(path: Path) -> str:
     """The unit serial number page: a header of four bytes, then text (SPC-4, 7.8.15)."""
     data = _bytes(path)
-    return _clean(data[4:].decode("ascii", "replace")) if len(data) > 4 else ""
+    return clean(data[4:].decode("ascii", "replace")) if len(data) > 4 else ""
 
 
 def _line(path: Path) -> str:
-    return _clean(_bytes(path).decode("utf-8", "replace"))
+    return clean(_bytes(path).decode("utf-8", "replace"))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """One line of printable characters, single-spaced."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

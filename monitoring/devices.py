@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -37,11 +37,15 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """When the report on the disks was taken, whether it is fresh, and which disks each volume stands on."""
+    """When the report on the disks was taken, whether it is fresh, and which disks each volume stands on; which devices
+    are there by role, and what happened to them, by role and change."""
 
     taken_at: datetime | None
     fresh: bool
     volumes: Mapping[str, Iterable[str]]
+    present: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    overflows: int | None = None
 
 
 Hearing = Callable[[], Heard]
@@ -49,6 +53,11 @@ Hearing = Callable[[], Heard]
 
 def add(sink: Sink, tx: Tx, heard: Heard, *, valid: timedelta) -> None:
     """Add everything that is known of the disks; what was read longer than ``valid`` ago is not known any more."""
+    for role, number in heard.present.items():
+        sink.add(metrics.DEVICES, number, role)
+    for (role, change), number in heard.events.items():
+        sink.add(metrics.DEVICE_EVENTS, number, role, change)
+    sink.add(metrics.DEVICE_OVERFLOWS, heard.overflows)
     found = sorted(disks.all(tx), key=lambda disk: (-disk.health.rank, disk.key))[:MOST]
     if found or heard.taken_at is not None:
         sink.add(metrics.DISK_REPORT, heard.taken_at)

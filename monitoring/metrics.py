@@ -76,6 +76,10 @@ VOLUME_HEALTH: Final = _gauge(
     "volume_health", "1 on the health of what the volume stands on, 0 on the others.", "volume", "health"
 )
 
+DEVICES: Final = _gauge("devices", "Devices that are plugged in, by what they are.", "role")
+DEVICE_EVENTS: Final = _counter("device_events", "What happened to devices since the start.", "role", "change")
+DEVICE_OVERFLOWS: Final = _counter("device_overflows", "Bursts of which events were lost; all was enumerated anew.")
+
 DISK_REPORT: Final = _gauge("disk_report_timestamp_seconds", "When the last report on the disks was taken.")
 DISK_REPORT_FRESH: Final = _gauge("disk_report_fresh", "Whether that report still says something of now: 1 yes, 0 no.")
 DISK_INFO: Final = _gauge(

@@ -146,7 +146,8 @@ async def _doors(node: Node, notifier: Notifier) -> None:
 def _heard(node: Node) -> Heard:
     hearing, footings = node.health.hearing, node.health.footings
     volumes = {name: [disk.key for disk in footing.disks] for name, footing in footings.items()}
-    return Heard(hearing.taken_at, hearing.fresh, volumes)
+    seen = node.devices
+    return Heard(hearing.taken_at, hearing.fresh, volumes, seen.present, seen.counted, seen.overflows)
 
 
 def _parts(node: Node, door: Door) -> NodeParts:

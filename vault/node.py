@@ -30,6 +30,7 @@ from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.state import lock_state
 from vault.custody.watch import Watch
 from vault.errors import ConfigError
+from vault.health.devices import DeviceWatch
 from vault.health.watch import HealthWatch
 from vault.intake import accession
 from vault.intake.batches import Batches
@@ -111,6 +112,7 @@ class Node:
         self.librarians = {library.name: Librarian(self.tapes, library, cache) for library in settings.libraries}
         self.tape_desk = TapeDesk(self.tapes, self.librarians)
         self.recaller: Recaller = TapeRecaller(self.tapes, cache) if self.librarians else NoRecalls()
+        self.devices = DeviceWatch(self.custodian, self.health.look_soon)
         self.clock = Clock(self.catalogue)
 
     def start(self) -> None:
@@ -146,6 +148,7 @@ class Node:
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)
         self.clock.every(min(UPLOADS_EVERY, self.settings.intake.upload_expires), "uploads", self.uploads.expire)
         self.watch.start()
+        self.devices.start()
         self.dispatcher.start()
         for librarian in self.librarians.values():
             librarian.start()
@@ -186,6 +189,7 @@ class Node:
     def stop(self, patience: timedelta = STOP_PATIENCE) -> bool:
         """Stop all work at its next read. Returns whether everything ended; what did not hangs in a dead volume."""
         self.clock.stop()
+        self.devices.stop()
         self.watch.stop()
         self.uploads.stop()
         ended = self.finishing.stop(patience)
@@ -213,6 +217,7 @@ class Node:
     def abandon(self) -> None:
         """Leave after a failure: work is asked to stop, nothing more is written down, and the next start settles."""
         self.clock.stop()
+        self.devices.stop()
         self.watch.stop()
         self.uploads.stop()
         self.finishing.stop(timedelta(seconds=1))

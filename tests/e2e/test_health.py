@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from hardware.blocks import Block
+from hardware.inventory import Change, Device, Event, Role
 from hardware.smart import report
 from hardware.smart.facts import Reading
 from hardware.smart.parse import identity
@@ -229,6 +230,21 @@ def test_the_worst_of_an_array_decides_and_a_mended_one_is_well_again(health):
     assert sorted(health.orders()) == ["a", "b", "c"]
     health.told(*ALL_WELL)
     assert {health.volume(name).health for name in SERIALS} == {Health.HEALTHY}
+
+
+def test_what_is_plugged_in_and_out_is_in_the_ledger(health):
+    disk = Device(Role.DISK, "DISK-Z", "/dev/sdz", "ST16000", "DISK-Z", "")
+    looked = health.bench.running.devices
+    before = health.bench.last_event()
+    looked.told([Event(Change.REMOVED, disk)])
+    (event,) = health.bench.events(EventType.DEVICE_CHANGED, after=before)
+    assert (event.detail["change"], event.detail["key"], str(event.outcome)) == ("removed", "DISK-Z", "warning")
+    looked.told([Event(Change.ADDED, disk)] * 150)
+    events = health.bench.events(EventType.DEVICE_CHANGED, after=event.seq)
+    assert len(events) == 101
+    assert events[-1].detail["number"] == 50
+    assert looked.counted == {("disk", "removed"): 1, ("disk", "added"): 150}
+    health.bench.assert_ledger()
 
 
 def test_two_volumes_on_one_disk_are_one(health, monkeypatch):

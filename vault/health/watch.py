@@ -22,6 +22,7 @@ from vault.custody.context import Custodian
 from vault.custody.orders import order_verification
 from vault.custody.room import READABLE
 from vault.device_model import Disk
+from vault.errors import VaultError
 from vault.health.disks import Judged, explained, gone, judge_all, since, unheard
 from vault.health.volumes import Finding, Footing, footing
 from vault.ledger import append
@@ -77,6 +78,13 @@ class HealthWatch:
         with self._turn:
             self._look_at_disks()
             self._look_at_volumes()
+
+    def look_soon(self) -> None:
+        """The same where it may fail: after something was plugged in or out. The next round tries again."""
+        try:
+            self.look()
+        except VaultError as error:
+            log.warning("health-not-looked-at", code=error.code, reason=str(error))
 
     # --- disks
 

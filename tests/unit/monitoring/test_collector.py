@@ -91,7 +91,8 @@ def put_disk(tx, key, now, health=Health.WATCH, *, present=True, readings=READIN
 
 
 def heard(now):
-    return lambda: Heard(now, fresh=True, volumes={"nas-a": ["ZL20ABCD", "GONE"]})
+    return lambda: Heard(now, fresh=True, volumes={"nas-a": ["ZL20ABCD", "GONE"]},
+                         present={"disk": 1}, events={("disk", "added"): 1}, overflows=0)  # fmt: skip
 
 
 def fill(catalogue, hands):
