@@ -3,14 +3,81 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from vault.durable import TEMP_PREFIX, describe_os_error, rename_durably
-from vault.errors import Conflict, Invalid
+from vault.errors import Conflict, Corrupted, Invalid
 from vault.i18n import _
+
+
+class Partial:
+    """A file of which only the beginning may be there, locked. ``tag`` says exactly of what it is the beginning."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.file = open(path, "r+b", buffering=0, opener=_open_or_create)  # noqa: SIM115 - closed in __exit__
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.file.close()
+            raise Conflict(
+                _("Another program is writing {path}.").format(path=path),
+                remedy=_("Wait for it, or name another file."),
+                code="occupied",
+            ) from None
+        try:
+            self.tag = Path(self._tag_path).read_text("ascii")
+        except (OSError, UnicodeDecodeError):
+            self.tag = ""
+        if not self.tag:
+            self.file.truncate(0)
+        self.size = self.file.seek(0, os.SEEK_END)
+
+    @property
+    def _tag_path(self) -> str:
+        return f"{self.path}.etag"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
+        self.file.close()
+
+    def begin(self, start: int, tag: str) -> None:
+        """What is written from here on follows the first ``start`` bytes, and with them is of what ``tag`` names."""
+        self.file.truncate(start)
+        self.size = self.file.seek(start)
+        if tag != self.tag:
+            self.tag = tag
+            Path(self._tag_path).write_text(tag, "ascii")
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        view = memoryview(data)
+        while view:
+            count = self.file.write(view)
+            view = view[count:]
+            self.size += count
+
+    def remove(self) -> None:
+        """Take it away."""
+        self.forget()
+        os.unlink(self.path)
+
+    def forget(self) -> None:
+        """Take away what was noted of it; the file may have another name now."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._tag_path)
+
+
+def _open_or_create(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 class Target:
@@ -20,7 +87,6 @@ class Target:
         self.path = path
         self._force = force
         self._temp = ""
-        self._checks: list[Callable[[], None]] = []
 
     def suggest(self, name: str) -> None:
         """How the file is called where a folder was named."""
@@ -32,10 +98,6 @@ class Target:
                 remedy=_("Create it, or name a file."),
                 code="no-such-folder",
             )
-
-    def check(self, check: Callable[[], None]) -> None:
-        """Have this done with the durable file before it gets its name; an error that it raises keeps it away."""
-        self._checks.append(check)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[BinaryIO]:
@@ -50,8 +112,6 @@ class Target:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            for check in self._checks:
-                check()
             self._refuse_taken()
             rename_durably(self._temp, self.path)
         except OSError as error:
@@ -59,6 +119,31 @@ class Target:
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(self._temp)
+
+    @contextlib.contextmanager
+    def resumed(self) -> Iterator[Partial]:
+        """As :meth:`opened`, but what came so far stays beside it as NAME.part when it is broken off, to be gone on
+        with. Nothing stays of what turned out to be wrong.
+
+        Raises Conflict also when another program is fetching the same.
+        """
+        self._refuse_taken()
+        self._temp = f"{self.path}.part"
+        try:
+            with Partial(self._temp) as part:
+                try:
+                    yield part
+                    part.file.flush()
+                    os.fsync(part.file.fileno())
+                    self._refuse_taken()
+                except BaseException as error:
+                    if isinstance(error, Corrupted) or not part.size:
+                        part.remove()
+                    raise
+                rename_durably(self._temp, self.path)
+                part.forget()
+        except OSError as error:
+            raise describe_os_error(error, f"writing {self.path}") from error
 
     @contextlib.contextmanager
     def reopened(self) -> Iterator[BinaryIO]:

@@ -65,8 +65,9 @@ def _over(began: float, limit: timedelta) -> bool:
 
 
 @contextmanager
-def transfer(console: Console, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar for bytes that move; gives the function that counts them. Nothing is drawn where nobody looks."""
+def transfer(console: Console, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A bar for bytes that move, ``done`` of them before; gives the function that counts them. Nothing is drawn where
+    nobody looks."""
     if not console.is_terminal:
         yield lambda _count: None
         return
@@ -78,7 +79,7 @@ def transfer(console: Console, label: str, total: int | None) -> Iterator[Callab
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(label, total=total)
+        task = progress.add_task(label, total=total, completed=done)
         yield lambda count: progress.advance(task, count)
 
 

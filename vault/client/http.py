@@ -29,7 +29,7 @@ from vault.client.answers import (
     uploaded,
     version_text,
 )
-from vault.client.body import CHUNK, Body, Progress, no_progress
+from vault.client.body import Body, Progress, no_progress
 from vault.client.connection import Endpoint, connect, explained
 from vault.client.problems import Explain, as_it_is, error_of
 from vault.client.resume import PATIENCE, Memory, NoMemory, Patience, Shown
@@ -49,21 +49,27 @@ STORING: Final = 600.0
 
 
 class Download:
-    """Bytes on their way from the node. ``digests`` are what it says of the whole, by the names of RFC 9530."""
+    """Bytes on their way from the node, from ``start`` on. ``size`` is how many they are together with those before,
+    None where that is not known; ``tag`` names them exactly ("" where nothing does); ``digests`` are what the node says
+    of the whole, by the names of RFC 9530."""
 
-    def __init__(self, response: httpx.Response, endpoint: Endpoint) -> None:
+    def __init__(self, response: httpx.Response, endpoint: Endpoint, start: int = 0) -> None:
         self._response = response
         self._endpoint = endpoint
+        self.start = start if response.status_code == 206 else 0
         length = response.headers.get("Content-Length", "")
-        self.size = int(length) if length.isdecimal() else None
+        self.size = int(length) + self.start if length.isdecimal() else None
+        tag = response.headers.get("ETag", "")
+        self.tag = "" if tag.startswith("W/") else tag
         self.digests = parse_digests(response.headers.get("Repr-Digest", ""))
 
     def chunks(self, progress: Progress = no_progress) -> Iterator[bytes]:
-        """The bytes. After the last one they are compared with ``digests``: raises Corrupted where they differ, and
-        Interrupted when the node broke off."""
-        hashes = {name: _HASHES[name]() for name in self.digests}
+        """The bytes. After the last one they are compared with ``digests``, where they are the whole: raises Corrupted
+        where they differ, and Interrupted when the node broke off."""
+        hashes = {} if self.start else {name: _HASHES[name]() for name in self.digests}
         with explained(self._endpoint):
-            for chunk in self._response.iter_raw(CHUNK):
+            # As it comes: what is gathered to larger pieces would be lost at a break.
+            for chunk in self._response.iter_raw():
                 for found in hashes.values():
                     found.update(chunk)
                 progress(len(chunk))
@@ -238,18 +244,31 @@ class Client:
 
     @contextlib.contextmanager
     def content(
-        self, identifier: str, *, version: int | None = None, file: str = "", archive: str = ""
+        self,
+        identifier: str,
+        *,
+        version: int | None = None,
+        file: str = "",
+        archive: str = "",
+        start: int = 0,
+        tag: str = "",
     ) -> Iterator[Download]:
         """One ``file`` of a version, or the whole as ``archive`` ("tar", "zip"). Raises NotFound, Corrupted,
-        Unreachable; the last one (``recall-begun``) also where it must first be fetched from tape."""
+        Unreachable; the last one (``recall-begun``) also where it must first be fetched from tape.
+
+        With ``start`` and the ``tag`` of what came before, only what follows it; all of it (``Download.start`` is 0)
+        where the node has other bytes now. Raises Refused (``range-not-satisfiable``) where nothing follows.
+        """
         params = present({"version": version_text(version), "file": file, "format": archive})
         path = f"/v1/content/{encoded(identifier)}"
         headers = {"Accept-Encoding": "identity"}
+        if start and tag:
+            headers |= {"Range": f"bytes={start}-", "If-Range": tag}
         with explained(self.endpoint):
             stream = self._http.stream("GET", path, params=params, headers=headers)
             response = stream.__enter__()
         try:
-            if response.status_code != 200:
+            if response.status_code not in (200, 206):
                 with explained(self.endpoint):
                     response.read()
                 self._checked(response)
@@ -258,7 +277,7 @@ class Client:
                     remedy=_("Ask again later."),
                     code="recall-begun",
                 )
-            yield Download(response, self.endpoint)
+            yield Download(response, self.endpoint, start)
         finally:
             stream.__exit__(None, None, None)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from vault.cli.target import Target
-from vault.errors import Conflict, Corrupted, Invalid, NotFound
+from vault.errors import Conflict, Corrupted, Interrupted, Invalid, NotFound, VaultError
 
 
 def write(target: Target, chunks: Iterable[bytes] = (b"new",)) -> None:
@@ -30,21 +30,6 @@ def test_nothing_is_left_when_it_ends_in_the_middle(tmp_path):
 
     with pytest.raises(Corrupted):
         write(Target(str(tmp_path / "f")), half())
-    assert os.listdir(tmp_path) == []
-
-
-def test_what_does_not_pass_its_check_never_gets_its_name(tmp_path):
-    target = Target(str(tmp_path / "f"))
-
-    def check() -> None:
-        with target.reopened() as written:
-            assert written.read() == b"new"
-        assert not (tmp_path / "f").exists()
-        raise Corrupted("no")
-
-    target.check(check)
-    with pytest.raises(Corrupted):
-        write(target)
     assert os.listdir(tmp_path) == []
 
 
@@ -76,3 +61,62 @@ def test_a_folder_gets_the_file_under_its_own_name(tmp_path):
         Target(f"{tmp_path}/none/").suggest("x")
     with pytest.raises(NotFound):
         write(Target(f"{tmp_path}/none/x"))
+
+
+def begin(target: Target, data: bytes, tag: str = '"a"', error: VaultError | None = None) -> None:
+    with target.resumed() as part:
+        part.begin(part.size if part.tag == tag else 0, tag)
+        part.write(data)
+        raise error or Interrupted("broken off")
+
+
+def test_what_came_before_a_break_stays_to_be_gone_on_with(tmp_path):
+    target = Target(str(tmp_path / "f"))
+    for data in (b"one", b"two"):
+        with pytest.raises(Interrupted):
+            begin(target, data)
+    assert (tmp_path / "f.part").read_bytes() == b"onetwo"
+    with target.resumed() as part:
+        assert (part.size, part.tag) == (6, '"a"')
+        part.write(b"three")
+    assert (tmp_path / "f").read_bytes() == b"onetwothree"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_of_other_bytes_nothing_is_kept(tmp_path):
+    target = Target(str(tmp_path / "f"))
+    with pytest.raises(Interrupted):
+        begin(target, b"of a")
+    with pytest.raises(Interrupted):
+        begin(target, b"b", '"b"')
+    assert (tmp_path / "f.part").read_bytes() == b"b"
+    # A beginning of nobody knows what is none.
+    (tmp_path / "f.part.etag").unlink()
+    with target.resumed() as part:
+        assert (part.size, part.tag) == (0, "")
+        part.write(b"whole")
+    assert (tmp_path / "f").read_bytes() == b"whole"
+
+
+def test_what_is_wrong_or_never_began_does_not_stay(tmp_path):
+    target = Target(str(tmp_path / "f"))
+    with pytest.raises(Corrupted):
+        begin(target, b"wrong", error=Corrupted("no"))
+    with pytest.raises(NotFound), target.resumed():
+        raise NotFound("no")
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_do_not_write_the_same(tmp_path):
+    with Target(str(tmp_path / "f")).resumed() as part:
+        part.write(b"one")
+        with pytest.raises(Conflict), Target(str(tmp_path / "f")).resumed():
+            pass
+    assert (tmp_path / "f").read_bytes() == b"one"
+
+
+def test_a_link_in_the_place_of_the_beginning_is_not_followed(tmp_path):
+    (tmp_path / "f.part").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(VaultError), Target(str(tmp_path / "f")).resumed():
+        pass
+    assert not (tmp_path / "elsewhere").exists()

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import time
 from collections.abc import Callable
-from typing import Annotated
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Annotated, Protocol
 
 import typer
 
 from vault.cli.options import IdentifierArgument, VersionOption, read_identifier, read_version
 from vault.cli.session import Session, session_of
-from vault.cli.target import Target
+from vault.cli.target import Partial, Target
 from vault.cli.waiting import transfer
-from vault.client import Client
-from vault.errors import Corrupted, NotFound
+from vault.client import Client, Download
+from vault.errors import Corrupted, Interrupted, NotFound, Refused, Unreachable
 from vault.formats.archive import ArchiveLimits, MemberKind
 from vault.formats.tar import read_tar
 from vault.formats.zip import read_zip
 from vault.i18n import _
 
 _CHUNK = 1024 * 1024
+_ATTEMPTS = 5
+_PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
+
+
+class Fetch(Protocol):
+    """Asks the node for what follows the first ``start`` bytes of what ``tag`` names."""
+
+    def __call__(self, *, start: int, tag: str) -> AbstractContextManager[Download]:
+        """See :meth:`vault.client.Client.content`."""
 
 
 class Archive(enum.StrEnum):
@@ -72,19 +85,56 @@ def _from_node(
             file, archive = _choose(client, identifier, number, target, archive)
         packed = archive or Archive.TAR
         target.suggest(_file_name(file) if file else f"{_file_name(identifier)}-v{number}.{packed}")
-        with (
-            target.opened() as out,
-            client.content(identifier, version=number, file=file, archive="" if file else str(packed)) as download,
-        ):
-            with transfer(session.err, _("Fetching"), download.size) as progress:
-                for chunk in download.chunks(progress):
-                    out.write(chunk)
-            if not file:
-                target.check(lambda: _check_archive(client, identifier, number, target, packed))
-            elif not download.digests:
-                listed = {path: (name, digest) for path, name, digest in client.files(identifier, number)}
-                target.check(lambda: _check_file(target, listed.get(file)))
+        fetch = partial(client.content, identifier, version=number, file=file, archive="" if file else str(packed))
+        with target.resumed() as part:
+            was_begun = part.size > 0
+            while True:
+                download, was_resumed = _fetch(session, part, fetch)
+                try:
+                    if not file:
+                        _check_archive(client, identifier, number, target, packed)
+                    elif was_resumed or not download.digests:
+                        listed = {path: (name, digest) for path, name, digest in client.files(identifier, number)}
+                        _check_file(target, listed.get(file))
+                    break
+                except Corrupted:
+                    if not (was_begun or was_resumed):
+                        raise
+                # What came before the break was wrong, or is of another time: all of it once more.
+                was_begun = False
+                part.begin(0, "")
         return target.path
+
+
+def _fetch(session: Session, part: Partial, fetch: Fetch) -> tuple[Download, bool]:
+    """Fetch what is missing, going on after a break; whether anything was gone on with. Raises what the node answers,
+    and Interrupted or Unreachable when it broke off again and again without giving any more."""
+    failures, begun, resumed = 0, False, False
+    while True:
+        before = part.size
+        try:
+            with fetch(start=part.size, tag=part.tag) as download:
+                part.begin(download.start, download.tag)
+                before, begun, resumed = part.size, True, resumed or download.start > 0
+                with transfer(session.err, _("Fetching"), download.size, download.start) as progress:
+                    for chunk in download.chunks(progress):
+                        part.write(chunk)
+            return download, resumed
+        except Refused as error:
+            if error.code != "range-not-satisfiable" or not part.size:
+                raise
+            part.begin(0, "")
+        except (Interrupted, Unreachable) as error:
+            failures = 0 if part.size > before else failures + 1
+            if not begun or failures >= _ATTEMPTS:
+                raise type(error)(
+                    error.message,
+                    remedy=_("What came so far stays as {path}: type the same again to go on.").format(path=part.path)
+                    if part.size
+                    else error.remedy,
+                    code=error.code,
+                ) from error
+            time.sleep(min(_LONGEST_PAUSE, _PAUSE * 2**failures))
 
 
 def _choose(
