@@ -37,6 +37,7 @@ from vault.api.places import Places
 from vault.api.problems import bad_request, problem_response
 from vault.api.under_way import UnderWay
 from vault.api.visit import INSTANCE
+from vault.config import Settings
 from vault.errors import Fault, Invalid, NotFound, Refused, VaultError
 
 PREFIX: Final = "/v1"
@@ -63,7 +64,14 @@ def create_app(node: NodeParts) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
         middleware=[
-            Middleware(Gate, catalogue=node.catalogue, api=node.settings.api, limits=limits, under_way=under_way)
+            Middleware(
+                Gate,
+                catalogue=node.catalogue,
+                api=node.settings.api,
+                limits=limits,
+                under_way=under_way,
+                places=_places(node.settings),
+            )
         ],
     )
     app.state.parts = node
@@ -85,6 +93,12 @@ def create_app(node: NodeParts) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.openapi = lambda: _openapi(app, [*(module.router for module in modules), outside.router])  # type: ignore[method-assign]  # as FastAPI's manual has it
     return app
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    """Folders of this machine, and what they are called to those who are not at it."""
+    named = {str(volume.path): f"volume {volume.name}" for volume in settings.volumes}
+    return {**named, str(settings.node.state): "the state folder"}
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -158,6 +158,8 @@ def _complete_answer(status: int, answer: _Node, schemas: _Node, name: str) -> N
     if any(media.get("schema") == {} for media in answer.get("content", {}).values()):
         # FastAPI's own word for an answer of which it knows nothing: here it has no body.
         del answer["content"]
+    # A schema would be of the whole stream, or of one event, as the reader likes: OpenAPI 3.1 does not say.
+    answer.get("content", {}).get("text/event-stream", {}).pop("schema", None)
     for media in answer.get("content", {}).values():
         _illustrate(media, schemas, name)
     for header, text in _HEADERS.get(status, {}).items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ipaddress
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -49,7 +50,14 @@ class Gate:
     """The outermost layer of the application."""
 
     def __init__(
-        self, app: ASGIApp, *, catalogue: Catalogue, api: ApiSettings, limits: Limits, under_way: UnderWay
+        self,
+        app: ASGIApp,
+        *,
+        catalogue: Catalogue,
+        api: ApiSettings,
+        limits: Limits,
+        under_way: UnderWay,
+        places: Mapping[str, str],
     ) -> None:
         self._app = app
         self._catalogue = catalogue
@@ -57,6 +65,7 @@ class Gate:
         self._min_rate = api.min_rate
         self._operators = api.operators
         self._proxies = [ipaddress.ip_network(one) for one in api.trusted_proxies]
+        self._places = places
         self._limits = limits
         self._under_way = under_way
         self._lookups = asyncio.Semaphore(MOST_LOOKUPS)
@@ -66,7 +75,9 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = Visit(scope, receive, send, idle_seconds=self._idle_seconds, min_rate=self._min_rate)
+        visit = Visit(
+            scope, receive, send, idle_seconds=self._idle_seconds, min_rate=self._min_rate, places=self._places
+        )
         try:
             # Routes are matched on what came over the wire: an identifier is decoded once, by us, and strictly.
             scope["path"] = scope["raw_path"].decode("ascii") if scope.get("raw_path") else scope["path"]

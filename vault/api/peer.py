@@ -93,9 +93,14 @@ class PeerProtocol(HttpToolsProtocol):
     _framing_bytes: int = 0
     _head_timer: asyncio.TimerHandle | None = None
 
+    def _keep_quiet(self) -> None:
+        """uvicorn's own access log would have whole queries in it; the gate writes ours."""
+        self.access_log = False
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
         super().connection_made(transport)
+        self._keep_quiet()
         self._uid = peer_uid(transport)
         self.idle_since = self.loop.time()
         if self._uid is None and not self._has_room():

@@ -6,9 +6,10 @@ newer than the table) takes the status of its class from ``BY_CLASS``. ``docs/re
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.responses import Response
@@ -326,6 +327,19 @@ def problem_response(error: VaultError, instance: str = "", headers: Mapping[str
     except UnicodeEncodeError:
         body = json.dumps(document).encode()
     return Response(body, status_code=status, media_type=MEDIA_TYPE, headers=extra)
+
+
+def without_places(error: VaultError, places: Mapping[str, str]) -> VaultError:
+    """The same error, with folders of this machine called as ``places`` has it (longest first)."""
+    cleaned = copy.copy(error)
+    for folder in sorted(places, key=len, reverse=True):
+        cleaned.message = cleaned.message.replace(folder, places[folder])
+        cleaned.remedy = cleaned.remedy.replace(folder, places[folder])
+        if isinstance(cleaned, Invalid):
+            cleaned.faults = tuple(
+                replace(fault, message=fault.message.replace(folder, places[folder])) for fault in cleaned.faults
+            )
+    return cleaned
 
 
 def bad_request(code: str, message: str, remedy: str = "", path: str = "") -> Invalid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from vault.api.auth import PRINCIPAL, Principal
 from vault.api.peer import ABORT
-from vault.api.problems import problem_response
+from vault.api.problems import problem_response, without_places
 from vault.errors import Interrupted, VaultError
 
 log = structlog.get_logger(__name__)
@@ -45,11 +45,21 @@ _TUS: Final = (b"tus-resumable", b"1.0.0")
 class Visit:
     """One request on its way through: what was answered, for the log and for what must not be answered twice."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, idle_seconds: float, min_rate: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        idle_seconds: float,
+        min_rate: int,
+        places: Mapping[str, str],
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._idle_seconds = idle_seconds
+        self._places = places
         self._min_rate = min_rate
         self._began = time.monotonic()
         self._status = 0
@@ -94,6 +104,10 @@ class Visit:
                 self._hang_up()
             return
         lingering = self.unread
+        who = self._scope.get(PRINCIPAL)
+        if not isinstance(who, Principal) or who.token is not None:
+            # Where things lie is for those who sit at this machine.
+            error = without_places(error, self._places)
         response = problem_response(error, self.instance, {"Connection": "close"} if lingering else None)
         await self.send(
             {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
