@@ -76,7 +76,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         visit = Visit(
-            scope, receive, send, idle_seconds=self._idle_seconds, min_rate=self._min_rate, places=self._places
+            scope,
+            receive,
+            send,
+            idle_seconds=self._idle_seconds,
+            min_rate=self._min_rate,
+            places=self._places,
         )
         try:
             # Routes are matched on what came over the wire: an identifier is decoded once, by us, and strictly.

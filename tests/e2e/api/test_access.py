@@ -5,24 +5,14 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import re
 import socket
 import stat
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.serving import Running
-
-REPO = Path(__file__).parents[3]
-SCOPES = ("deposit", "read", "operate", "approve", "audit")
-REFERENCE = re.findall(
-    r"^\| `([A-Z]+) (/v1/[^`]*)` \| ([a-z, ]+) \|",
-    (REPO / "docs/reference/api.md").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
 
 
 def test_without_a_token_nothing_but_the_open_doors(running: Running) -> None:
@@ -41,19 +31,6 @@ def test_a_wrong_token_is_no_token(running: Running, value: str) -> None:
         assert (refused.status_code, refused.json()["code"]) == (401, "bad-credentials")
         assert 'error="invalid_token"' in refused.headers["www-authenticate"]
         assert client.get("/healthz", headers={"Authorization": "Bearer wrong"}).status_code == 401
-
-
-@pytest.mark.parametrize(("method", "path", "scopes"), REFERENCE, ids=[f"{m} {p}" for m, p, _ in REFERENCE])
-def test_each_address_asks_for_the_scopes_that_its_reference_says(
-    running: Running, method: str, path: str, scopes: str
-) -> None:
-    allowed = {scope.strip() for scope in scopes.split(",")}
-    address = re.sub(r"\{\w+_id\}", "999999", path).replace("{identifier}", "no-such").replace("{name}", "no-such")
-    for scope in SCOPES:
-        with running.client(scope) as client:
-            response = client.request(method, address, **({"json": []} if method == "POST" else {}))
-        code = response.json().get("code") if response.status_code >= 400 else ""
-        assert (code == "wrong-scope") == (scope not in allowed), (scope, response.text)
 
 
 def test_over_the_unix_socket_the_kernel_says_who_it_is(running: Running) -> None:

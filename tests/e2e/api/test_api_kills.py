@@ -178,8 +178,12 @@ class Campaign:
             workers = [threading.Thread(target=self.work, args=(stop, seed)) for seed in seeds]
             for worker in workers:
                 worker.start()
+            if self.chance.random() < 0.75:
+                # Most kills come when it is at work; the others while it settles what the last one left.
+                before = len(self.receipts)
+                eventually(lambda: len(self.receipts) > before, 90, lambda: self.wrong)
             # Not a wait for anything: the random instant of the kill is the point.
-            time.sleep(self.chance.uniform(0.3, 4.0))
+            time.sleep(self.chance.uniform(0.0, 2.0))
             assert process.poll() is None, (self.folder / "output").read_text()[-3000:]
             process.send_signal(signal.SIGKILL)
             process.wait(30)
