@@ -33,7 +33,7 @@ from vault.catalog.engine import Catalogue, Tx
 from vault.catalog.overview import Tally
 from vault.custody import forecast
 from vault.device_model import Health
-from vault.model import Condition, CopyState, MediumClass, TaskKind, TaskState, Volume, VolumeMode
+from vault.model import READABLE, Condition, CopyState, MediumClass, TaskKind, TaskState, Volume, VolumeMode
 from vault.tapes.librarian import LibraryView
 from vault.telemetry import Counted, Telemetry
 
@@ -54,8 +54,6 @@ _END: Final = b"# EOF\n"
 
 _OVERLAP: Final = timedelta(minutes=10)
 """A transaction records the time at which it began; this is longer than any lasts."""
-
-_READABLE: Final = frozenset({Condition.ONLINE, Condition.READ_ONLY})
 
 
 @dataclass(slots=True)
@@ -249,6 +247,7 @@ def _add_holdings(samples: Samples, tx: Tx, memory: _Memory, known: list[Volume]
             samples.add(metrics.COPIES, counts.get((volume.name, state), 0), volume.name, state.value)
     for name, number in _by_class(packages.count_below_policy_by_class(tx), memory.classes).items():
         samples.add(metrics.BELOW_POLICY, number, name)
+    samples.add(metrics.WITHOUT_GOOD_COPY, overview.without_good_copy(tx))
     samples.add(metrics.EVIDENCE, overview.evidence_kept(tx))
 
 
@@ -272,8 +271,8 @@ def _add_volume(samples: Samples, volume: Volume, now: datetime, probe_valid: ti
         samples.add(metrics.VOLUME_MODE, mode is volume.mode, volume.name, mode.value)
     samples.add(metrics.VOLUME_PROBED, volume.probed_at, volume.name)
     if condition is not Condition.UNKNOWN:
-        samples.add(metrics.VOLUME_UP, condition in _READABLE, volume.name)
-    if condition in _READABLE:
+        samples.add(metrics.VOLUME_UP, condition in READABLE, volume.name)
+    if condition in READABLE:
         samples.add(metrics.VOLUME_SIZE, volume.size_bytes, volume.name)
         samples.add(metrics.VOLUME_FREE, volume.free_bytes, volume.name)
 

@@ -62,6 +62,9 @@ PACKAGES: Final = _gauge("packages", "Packages.")
 VERSIONS: Final = _gauge("versions", "Versions of packages.")
 COPIES: Final = _gauge("copies", "Copies by volume and state.", "volume", "state")
 BELOW_POLICY: Final = _gauge("versions_below_policy", "Versions with fewer good copies than they should have.", "class")
+WITHOUT_GOOD_COPY: Final = _gauge(
+    "versions_without_good_copy", "Versions with damaged or missing copies and none left that may be right."
+)
 
 VOLUME_UP: Final = _gauge("volume_up", "Whether the volume answers and is the right one: 1 yes, 0 no.", "volume")
 VOLUME_CONDITION: Final = _gauge(

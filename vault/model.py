@@ -30,12 +30,10 @@ class DigestAlgorithm(enum.StrEnum):
 
 
 class CopyState(enum.StrEnum):
-    """The life of a copy.
+    """The life of a copy; ``vault.catalog.copies.ALLOWED_TRANSITIONS`` has its steps.
 
-    ``planned -> writing -> written -> good`` and then ``good -> suspect -> good | damaged | missing``;
-    ``damaged | missing -> writing`` when it is repaired; ``good -> retired``. Only GOOD counts for a policy: it
-    means that every byte was read back from the medium and every digest was equal. An unreachable volume
-    changes no copy's state.
+    Only GOOD counts for a policy: every byte was read back from the medium and every digest was equal. An unreachable
+    volume changes no copy's state.
     """
 
     PLANNED = "planned"
@@ -46,20 +44,6 @@ class CopyState(enum.StrEnum):
     DAMAGED = "damaged"
     MISSING = "missing"
     RETIRED = "retired"
-
-
-ALLOWED_TRANSITIONS: Mapping[CopyState, frozenset[CopyState]] = {
-    CopyState.PLANNED: frozenset({CopyState.WRITING, CopyState.RETIRED}),
-    CopyState.WRITING: frozenset({CopyState.WRITTEN, CopyState.PLANNED, CopyState.GOOD, CopyState.DAMAGED,
-                                  CopyState.MISSING}),
-    CopyState.WRITTEN: frozenset({CopyState.GOOD, CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING}),
-    CopyState.GOOD: frozenset({CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING, CopyState.RETIRED}),
-    CopyState.SUSPECT: frozenset({CopyState.GOOD, CopyState.DAMAGED, CopyState.MISSING, CopyState.RETIRED}),
-    CopyState.DAMAGED: frozenset({CopyState.GOOD, CopyState.MISSING, CopyState.RETIRED}),
-    CopyState.MISSING: frozenset({CopyState.GOOD, CopyState.DAMAGED, CopyState.RETIRED}),
-    CopyState.RETIRED: frozenset(),
-}  # fmt: skip
-"""From which state a copy may go where. A state to itself is always allowed (a renewed proof)."""
 
 
 class MediumClass(enum.StrEnum):
@@ -86,6 +70,9 @@ class Condition(enum.StrEnum):
     OFFLINE = "offline"
     FOREIGN = "foreign"
     UNKNOWN = "unknown"
+
+
+READABLE = (Condition.ONLINE, Condition.READ_ONLY)
 
 
 @dataclass(frozen=True, slots=True)

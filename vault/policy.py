@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
-from vault.model import Condition, Copy, CopyState, Descriptive, MediumClass, Volume, VolumeMode
+from vault.model import READABLE, Condition, Copy, CopyState, Descriptive, MediumClass, Volume, VolumeMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ def _stays(held: Holding) -> bool:
 
 def _on_its_way(held: Holding) -> bool:
     if held.state in _NEEDS_READING:
-        readable = held.volume.condition in (Condition.ONLINE, Condition.READ_ONLY)
+        readable = held.volume.condition in READABLE
         return readable and held.volume.mode in (VolumeMode.ACTIVE, VolumeMode.READ_ONLY)
     return held.state in _NEEDS_WRITING and _writable(held.volume)
 

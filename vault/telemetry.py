@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vault.verdict import Verdict
+
 
 class DepositOutcome(enum.StrEnum):
     """How a deposit ended.
@@ -29,24 +31,14 @@ class DepositOutcome(enum.StrEnum):
     FAILED = "failed"
 
 
-class FixityOutcome(enum.StrEnum):
-    """What a check of a copy came to; the values are those of ``vault.volumes.base.Verdict``."""
-
-    INTACT = "intact"
-    DAMAGED = "damaged"
-    MISSING = "missing"
-    UNREADABLE = "unreadable"
-    DOUBTFUL = "doubtful"
-
-
 @dataclass(frozen=True, slots=True)
 class Counted:
     """The counts at one moment. Every outcome is there, those that never happened with 0."""
 
     deposits: Mapping[DepositOutcome, int]
     deposit_bytes: Mapping[DepositOutcome, int]
-    fixity_files: Mapping[tuple[str, FixityOutcome], int]
-    fixity_bytes: Mapping[tuple[str, FixityOutcome], int]
+    fixity_files: Mapping[tuple[str, Verdict], int]
+    fixity_bytes: Mapping[tuple[str, Verdict], int]
 
 
 class Telemetry:
@@ -61,8 +53,8 @@ class Telemetry:
         self._volumes = set(volumes)
         self._deposits: Counter[DepositOutcome] = Counter()
         self._deposit_bytes: Counter[DepositOutcome] = Counter()
-        self._fixity_files: Counter[tuple[str, FixityOutcome]] = Counter()
-        self._fixity_bytes: Counter[tuple[str, FixityOutcome]] = Counter()
+        self._fixity_files: Counter[tuple[str, Verdict]] = Counter()
+        self._fixity_bytes: Counter[tuple[str, Verdict]] = Counter()
 
     def deposit(self, outcome: DepositOutcome, received: int) -> None:
         """Count a deposit that ended so; ``received`` is the bytes of its body that came in. Not for negative counts
@@ -72,7 +64,7 @@ class Telemetry:
             self._deposits[outcome] += 1
             self._deposit_bytes[outcome] += received
 
-    def fixity(self, volume: str, outcome: FixityOutcome, *, files: int, read: int) -> None:
+    def fixity(self, volume: str, outcome: Verdict, *, files: int, read: int) -> None:
         """Count a check of a copy on ``volume``: how many files it read, and how many bytes from the medium."""
         _check(files)
         _check(read)
@@ -84,7 +76,7 @@ class Telemetry:
     def snapshot(self) -> Counted:
         """Return the counts as they are at this moment, all of them from the same one."""
         with self._lock:
-            checks = [(volume, outcome) for volume in sorted(self._volumes) for outcome in FixityOutcome]
+            checks = [(volume, outcome) for volume in sorted(self._volumes) for outcome in Verdict]
             return Counted(
                 deposits={outcome: self._deposits[outcome] for outcome in DepositOutcome},
                 deposit_bytes={outcome: self._deposit_bytes[outcome] for outcome in DepositOutcome},

@@ -4,17 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from vault.telemetry import DepositOutcome, FixityOutcome, Telemetry
-from vault.volumes.base import Verdict
-
-
-def test_every_verdict_can_be_counted():
-    assert {outcome.value for outcome in FixityOutcome} == {verdict.value for verdict in Verdict}
+from vault.telemetry import DepositOutcome, Telemetry
+from vault.verdict import Verdict
 
 
 def test_configured_volumes_are_there_from_the_start_with_every_outcome():
     counted = Telemetry(["nas-a"]).snapshot()
-    assert counted.fixity_files == {("nas-a", outcome): 0 for outcome in FixityOutcome}
+    assert counted.fixity_files == {("nas-a", outcome): 0 for outcome in Verdict}
     assert counted.deposits == dict.fromkeys(DepositOutcome, 0)
 
 
@@ -24,15 +20,15 @@ def test_counts_add_up_from_many_threads():
     def work(_):
         for _ in range(500):
             telemetry.deposit(DepositOutcome.STORED, 10)
-            telemetry.fixity("nas-a", FixityOutcome.INTACT, files=2, read=100)
+            telemetry.fixity("nas-a", Verdict.INTACT, files=2, read=100)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
     counted = telemetry.snapshot()
     assert counted.deposits[DepositOutcome.STORED] == 4000
     assert counted.deposit_bytes[DepositOutcome.STORED] == 40_000
-    assert counted.fixity_files["nas-a", FixityOutcome.INTACT] == 8000
-    assert counted.fixity_bytes["nas-a", FixityOutcome.INTACT] == 400_000
+    assert counted.fixity_files["nas-a", Verdict.INTACT] == 8000
+    assert counted.fixity_bytes["nas-a", Verdict.INTACT] == 400_000
 
 
 def test_a_snapshot_does_not_move():
@@ -47,5 +43,5 @@ def test_counters_never_go_back():
     with pytest.raises(ValueError, match="cannot go back by 5"):
         telemetry.deposit(DepositOutcome.STORED, -5)
     with pytest.raises(ValueError, match="cannot go back"):
-        telemetry.fixity("nas-a", FixityOutcome.INTACT, files=1, read=-1)
+        telemetry.fixity("nas-a", Verdict.INTACT, files=1, read=-1)
     assert telemetry.snapshot().deposits[DepositOutcome.STORED] == 0

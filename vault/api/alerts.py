@@ -15,6 +15,7 @@ from vault.catalog import copies, evidence, packages
 from vault.catalog import disks as catalog_disks
 from vault.catalog.engine import Tx
 from vault.custody import forecast
+from vault.custody.repair import BROKEN
 from vault.device_model import Health
 from vault.health.disks import explained
 from vault.identifiers import package_reference
@@ -50,16 +51,19 @@ def _below_policy(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
     below = packages.below_policy(tx, _EXAMINED)
     lost = []
     for version in below:
-        holdings = node.custodian.holdings(tx, copies.of_version(tx, version.id))
+        of_version = copies.of_version(tx, version.id)
+        holdings = node.custodian.holdings(tx, of_version)
         if not policies.standing(node.custodian.policy(version.policy), holdings).recoverable:
-            lost.append(package_reference(version.identifier, version.number))
-    for reference in lost[:_NAMED]:
+            said = next((c.reason for c in of_version if c.state in BROKEN and c.reason), "")
+            lost.append((package_reference(version.identifier, version.number), said))
+    for reference, said in lost[:_NAMED]:
         yield wire.Alert(
             severity="critical",
             code="no-good-copy",
             subject=reference,
-            message=f"No copy of {reference} is left that is not damaged or missing.",
-            remedy="Bring volumes that are away back before anything else; keep what is set aside as evidence.",
+            message=f"No copy of {reference} is left that is not damaged or missing. {said}".strip(),
+            remedy="Bring volumes that are away back before anything else; the same bytes deposited again mend it; keep"
+            " what is set aside as evidence.",
         )
     if below:
         number = sum(packages.count_below_policy_by_class(tx).values())

@@ -153,6 +153,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "incomplete-body": Entry(400, "The body is shorter or longer than announced"),
     "ingest-exists": Entry(409, "There is such a deposit already"),
     "member-too-large": Entry(413, "A file in the archive is too large"),
+    "not-healed": Entry(503, "The stored package is damaged everywhere"),
     "no-volume": Entry(503, "No volume can be written to"),
     "not-a-bag": Entry(400, "The archive holds no bag"),
     "not-next-version": Entry(409, "It does not follow the newest version"),

@@ -29,7 +29,7 @@ from vault.errors import Corrupted, NotFound, Unreachable, VaultError
 from vault.formats.ocfl.inventory import version_number
 from vault.formats.ocfl.object_ids import object_id
 from vault.formats.ocfl.reading import parse_inventory
-from vault.model import Condition, Copy, CopyState, MediumClass, Version, VolumeMode
+from vault.model import READABLE, Condition, Copy, CopyState, MediumClass, Version, VolumeMode
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,6 @@ _T = TypeVar("_T")
 CHUNK: Final = 256 * 1024
 """How much is read at a time. A file that is no larger is proved before any of it is served."""
 
-READABLE: Final = (Condition.ONLINE, Condition.READ_ONLY)
 _ORDER: Final = {CopyState.GOOD: 0, CopyState.WRITTEN: 1, CopyState.SUSPECT: 2}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import heapq
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -26,7 +26,7 @@ from vault.catalog.schema import (
     volumes,
 )
 from vault.errors import Conflict, NotFound, Refused
-from vault.model import ALLOWED_TRANSITIONS, Copy, CopyState
+from vault.model import Copy, CopyState
 
 
 class Keep(enum.Enum):
@@ -36,6 +36,19 @@ class Keep(enum.Enum):
 
 
 KEEP: Final = Keep.KEEP
+
+ALLOWED_TRANSITIONS: Mapping[CopyState, frozenset[CopyState]] = {
+    CopyState.PLANNED: frozenset({CopyState.WRITING, CopyState.RETIRED}),
+    CopyState.WRITING: frozenset({CopyState.WRITTEN, CopyState.PLANNED, CopyState.GOOD, CopyState.DAMAGED,
+                                  CopyState.MISSING}),
+    CopyState.WRITTEN: frozenset({CopyState.GOOD, CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING}),
+    CopyState.GOOD: frozenset({CopyState.SUSPECT, CopyState.DAMAGED, CopyState.MISSING, CopyState.RETIRED}),
+    CopyState.SUSPECT: frozenset({CopyState.GOOD, CopyState.DAMAGED, CopyState.MISSING, CopyState.RETIRED}),
+    CopyState.DAMAGED: frozenset({CopyState.GOOD, CopyState.MISSING, CopyState.RETIRED}),
+    CopyState.MISSING: frozenset({CopyState.GOOD, CopyState.DAMAGED, CopyState.RETIRED}),
+    CopyState.RETIRED: frozenset(),
+}  # fmt: skip
+"""From which state a copy may go where. A state to itself is always allowed (a renewed proof)."""
 
 _INTENTIONS = frozenset({CopyState.PLANNED, CopyState.WRITING})
 _COPIES = (

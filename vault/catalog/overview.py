@@ -21,7 +21,9 @@ from vault.catalog.schema import (
     IS_DUE_SOME_TIME,
     IS_ENDED,
     IS_UNFINISHED,
+    IS_UNHEALTHY,
     copies,
+    copy_counts,
     events,
     evidence,
     ingests,
@@ -31,7 +33,7 @@ from vault.catalog.schema import (
     volumes,
 )
 from vault.clock import from_text
-from vault.model import EventType, IngestState, TaskKind, TaskState
+from vault.model import CopyState, EventType, IngestState, TaskKind, TaskState
 
 _PAGE: Final = 500
 
@@ -104,6 +106,28 @@ def deposits_open(tx: Tx) -> dict[IngestState, int]:
     """Return how many deposits are being received or prepared, by state; both are always there."""
     query = sa.select(ingests.c.state, sa.func.count()).where(IS_UNFINISHED).group_by(ingests.c.state)
     return {IngestState.RECEIVING: 0, IngestState.PREPARED: 0, **dict(tx.connection.execute(query).all())}
+
+
+MANY_BROKEN = 100_000
+"""So many damaged and missing copies are looked at; beyond that, counting what is left of each takes too long."""
+
+
+def without_good_copy(tx: Tx) -> int | None:
+    """Return how many versions have damaged or missing copies and none that may be right; None where too many copies
+    are broken to tell in time."""
+    broken = (CopyState.DAMAGED, CopyState.MISSING)
+    numbers = sa.select(sa.func.sum(copy_counts.c.number)).where(copy_counts.c.state.in_(broken))
+    if (tx.connection.scalar(numbers) or 0) > MANY_BROKEN:
+        return None
+    other = copies.alias()
+    believed = (CopyState.GOOD, CopyState.SUSPECT, CopyState.WRITTEN)
+    left = sa.exists(sa.select(1).where(other.c.version_id == copies.c.version_id, other.c.state.in_(believed)))
+    found: set[int] = set()
+    for state in broken:
+        # One range of the index for each state.
+        is_it = copies.c.state == sa.literal_column(f"'{state}'")
+        found.update(tx.connection.scalars(sa.select(copies.c.version_id).where(is_it, IS_UNHEALTHY, ~left)))
+    return len(found)
 
 
 def evidence_kept(tx: Tx) -> int:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_HELD, IS_VERIFYING, copies, packages, verifications, versions, volumes
 from vault.errors import Conflict, NotFound, Refused
-from vault.model import Condition, Copy, Verification, VerificationState
+from vault.model import READABLE, Copy, Verification, VerificationState
 
 
 def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Verification]:
@@ -79,11 +79,13 @@ def unreached(tx: Tx, order_: Verification) -> int:
     """Return how many of an order's copies wait for a volume that cannot be read now."""
     if order_.state is VerificationState.DONE:
         return 0
-    away = sa.select(volumes.c.id).where(volumes.c.condition.not_in([Condition.ONLINE, Condition.READ_ONLY]))
+    away = sa.select(volumes.c.id).where(volumes.c.condition.not_in(READABLE))
     if order_.volume:
         away = away.where(volumes.c.name == order_.volume)
     wanting = sa.or_(copies.c.checked_at.is_(None), copies.c.checked_at < order_.requested_at)
-    query = sa.select(sa.func.count()).select_from(copies).where(IS_HELD, copies.c.volume_id.in_(away), wanting)
+    # What was written after the order is no part of it.
+    of_it = sa.or_(copies.c.written_at.is_(None), copies.c.written_at <= order_.requested_at)
+    query = sa.select(sa.func.count()).select_from(copies).where(IS_HELD, copies.c.volume_id.in_(away), wanting, of_it)
     if order_.identifier:
         of_package = sa.select(versions.c.id).join(packages).where(packages.c.identifier == order_.identifier)
         query = query.where(copies.c.version_id.in_(of_package))

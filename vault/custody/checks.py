@@ -14,9 +14,10 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.clock import to_text
 from vault.custody.context import Custodian
-from vault.custody.room import BATCH, LAST, READABLE, Rank, Sight, priority
+from vault.custody.room import BATCH, LAST, Rank, Sight, priority
 from vault.ledger import append
 from vault.model import (
+    READABLE,
     Copy,
     CopyState,
     EventType,

@@ -23,10 +23,9 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.custody.context import STORED_STATES, Custodian
 from vault.custody.planner import Planner, backoff
-from vault.custody.room import READABLE
 from vault.custody.work import Ending, Handlers, Progress, Result, Work, later
 from vault.errors import Full, Interrupted, Unreachable, VaultError
-from vault.model import Task, TaskKind, TaskState
+from vault.model import READABLE, Task, TaskKind, TaskState
 from vault.units import duration_text
 
 log = structlog.get_logger(__name__)

@@ -14,19 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vault import policy as policies
-from vault.catalog import copies, packages, tasks
+from vault.catalog import packages, tasks
 from vault.catalog import volumes as catalog_volumes
+from vault.custody import record
 from vault.custody.checks import Checks
 from vault.custody.context import Custodian
 from vault.custody.room import BATCH, Room, Sight
 from vault.custody.shortfalls import Shortfalls
-from vault.ledger import append
 from vault.model import (
     Condition,
-    EventType,
-    NewEvent,
-    Outcome,
     TaskKind,
     Volume,
 )
@@ -99,33 +95,7 @@ class Planner:
                 volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
                 stale = packages.versions_with_other_policy(tx, wording, BATCH)
                 for version in stale:
-                    package = packages.get(tx, version.identifier)
-                    assert package is not None, "a version has a package: the schema says so"  # noqa: S101
-                    policy = custodian.settings.policy_for(package.descriptive)
-                    of_package = copies.of_package(tx, version.package_id)
-                    mine = [copy for copy in of_package if copy.version_id == version.id]
-                    standing = policies.standing(policy, policies.holdings(mine, volumes, of_package))
-                    packages.set_standing(
-                        tx,
-                        version.id,
-                        below_policy=not standing.satisfied or bool(standing.leaving),
-                        policy=policy.name,
-                        priority=policy.priority,
-                        policy_fingerprint=wording,
-                    )
-                    if policy.name != version.policy:
-                        append(
-                            tx,
-                            NewEvent(
-                                EventType.POLICY_CHANGED,
-                                Outcome.SUCCESS,
-                                custodian.agent,
-                                version.identifier,
-                                version.number,
-                                "",
-                                {"was": version.policy, "is": policy.name},
-                            ),
-                        )
+                    record.judge(custodian, tx, version, volumes, wording)
             if len(stale) < BATCH:
                 self._stood = wording
                 return False

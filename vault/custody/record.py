@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 from vault import policy as policies
 from vault.catalog import copies, packages, verifications
+from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.custody.context import Custodian
 from vault.ledger import append
-from vault.model import Copy, CopyState, EventType, Json, NewEvent, Outcome, Version
-from vault.telemetry import FixityOutcome
+from vault.model import Copy, CopyState, EventType, Json, NewEvent, Outcome, Version, Volume
 from vault.volumes.base import CheckReport, Verdict
 
 LISTED_FINDINGS = 100
@@ -31,6 +31,15 @@ which is overloaded for a while is not taken for a bad disk, and a copy is not d
 
 def refresh_standing(custodian: Custodian, tx: Tx, version: Version) -> policies.Standing:
     """Decide anew what the version's copies amount to, under the policy that matches it now, and write it down."""
+    return judge(
+        custodian, tx, version, {volume.id: volume for volume in catalog_volumes.all(tx)}, custodian.wording(tx)
+    )
+
+
+def judge(
+    custodian: Custodian, tx: Tx, version: Version, volumes: Mapping[int, Volume], wording: str
+) -> policies.Standing:
+    """As :func:`refresh_standing`, for whoever does it for many: given all volumes, and the wording of the policies."""
     package = packages.get(tx, version.identifier)
     policy = custodian.settings.policy_for(package.descriptive) if package else custodian.policy(version.policy)
     if policy.name != version.policy:
@@ -45,14 +54,16 @@ def refresh_standing(custodian: Custodian, tx: Tx, version: Version) -> policies
                 detail={"was": version.policy, "is": policy.name},
             ),
         )
-    standing = policies.standing(policy, custodian.holdings(tx, copies.of_version(tx, version.id)))
+    of_package = copies.of_package(tx, version.package_id)
+    mine = [copy for copy in of_package if copy.version_id == version.id]
+    standing = policies.standing(policy, policies.holdings(mine, volumes, of_package))
     packages.set_standing(
         tx,
         version.id,
         below_policy=not standing.satisfied or bool(standing.leaving),
         policy=policy.name,
         priority=policy.priority,
-        policy_fingerprint=custodian.wording(tx),
+        policy_fingerprint=wording,
     )
     return standing
 
@@ -149,8 +160,7 @@ def checked(
         elif copy.state in (CopyState.DAMAGED, CopyState.MISSING):
             # What was found damaged stays so until it reads well: doubt does not acquit it.
             state, due_at = copy.state, None
-    if event_type is EventType.FIXITY_CHECK:
-        verifications.note(tx, copy, version.identifier, good=verdict is Verdict.INTACT)
+    verifications.note(tx, copy, version.identifier, good=verdict is Verdict.INTACT)
     changed = copies.change(
         tx,
         copy.id,
@@ -185,7 +195,7 @@ def checked(
         refresh_standing(custodian, tx, version)
     else:
         refresh_from(custodian, tx, version)
-    custodian.telemetry.fixity(copy.volume, FixityOutcome(str(verdict)), files=report.files, read=report.bytes)
+    custodian.telemetry.fixity(copy.volume, verdict, files=report.files, read=report.bytes)
     return changed
 
 

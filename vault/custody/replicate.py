@@ -13,11 +13,9 @@ from vault.custody.evidence import keep_evidence
 from vault.custody.recalls import RecallCacheSource
 from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
-from vault.errors import Conflict, Full, Interrupted, Unreachable, VaultError
-from vault.model import Condition, Copy, CopyState, Json, Version
+from vault.errors import Conflict, Full, Unreachable, VaultError
+from vault.model import READABLE, Condition, Copy, CopyState, Json, Version
 from vault.volumes.base import KeptEvidence, Part, Source, Volume
-
-READABLE = (Condition.ONLINE, Condition.READ_ONLY)
 
 
 @dataclass(frozen=True)
@@ -195,12 +193,6 @@ def settle_copy(custodian: Custodian, version: Version, copy: Copy) -> bool:
         return False
     _record_written(custodian, version, placing, "before a restart", None)
     return True
-
-
-def stop_if_given_up(work: Work, version: Version) -> None:
-    """Before anything is put in place: raise Interrupted if others do this work by now, as it hung too long."""
-    if work.cancelled():
-        raise Interrupted(f"Making a copy of {version.identifier} v{version.number} was stopped.")
 
 
 def _record_written(

@@ -14,12 +14,10 @@ from vault.catalog import packages, tasks
 from vault.catalog.engine import Tx
 from vault.catalog.tasks import Backlog
 from vault.custody.context import Custodian
-from vault.model import Condition, NewTask, TaskKind, Version, Volume
+from vault.model import READABLE, Condition, NewTask, TaskKind, Version, Volume
 
 BATCH = 50
 """So many versions or copies are looked at in one transaction: writers of deposits must not wait for a tick."""
-
-READABLE = (Condition.ONLINE, Condition.READ_ONLY)
 
 
 class Rank(enum.IntEnum):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from vault.errors import Conflict, Corrupted, Full, Interrupted, NotFound, Unreachable, VaultError
 from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
-from vault.model import Condition
+from vault.model import READABLE
 from vault.volumes.base import Cancelled, Part, Sink, Source, Staging, Volume
 from vault.volumes.medium import Progress
 
@@ -72,9 +72,15 @@ def find_inventory(part: Part, sources: Sequence[Source], wrong: dict[str, str])
 
 
 def transfer(
-    part: Part, sources: Sequence[Source], targets: Sequence[Target], progress: Progress, cancelled: Cancelled
+    part: Part,
+    sources: Sequence[Source],
+    targets: Sequence[Target],
+    progress: Progress,
+    cancelled: Cancelled,
+    *,
+    taken: Collection[str] = (),
 ) -> Transfer:
-    """Fill and seal the targets' stagings from the sources.
+    """Fill and seal the targets' stagings from the sources. ``taken`` are content paths that stand there already.
 
     A target that fails is left out from then on and carries its failure; the others go on. Raises Unreachable when no
     source answers, Corrupted when none has the inventory, Interrupted when cancelled.
@@ -86,6 +92,8 @@ def transfer(
     lost: list[str] = []
     used: set[str] = set()
     for path, digest in sorted(inventory.content_of_version_part(part.number).items()):
+        if path in taken:
+            continue
         size, source = _one_file(part, path, digest, sources, targets, wrong, progress, cancelled)
         if source is None:
             lost.append(path)
@@ -137,7 +145,7 @@ def _one_file(
             wrong.setdefault(source.name, f"{path} is missing")
         except Unreachable as error:
             # One file that cannot be read is a fault of that copy; a volume that does not answer is an outage.
-            if error.code in _ONE_FILE and source.probe().condition in (Condition.ONLINE, Condition.READ_ONLY):
+            if error.code in _ONE_FILE and source.probe().condition in READABLE:
                 wrong.setdefault(source.name, f"{path} cannot be read")
             else:
                 unreachable = error

@@ -18,15 +18,13 @@ from vault.catalog import volumes as catalog_volumes
 from vault.custody.context import Custodian
 from vault.errors import VaultError
 from vault.ledger import append
-from vault.model import Condition, EventType, NewEvent, Outcome
+from vault.model import READABLE, Condition, EventType, NewEvent, Outcome
 from vault.volumes.base import Probe, Volume
 
 log = structlog.get_logger(__name__)
 
 Arrival = Callable[[Volume], None]
 """Called when a volume comes on-line, before any work is sent to it. What it raises keeps the volume off-line."""
-
-READABLE = (Condition.ONLINE, Condition.READ_ONLY)
 
 FIRST_ANSWER_SECONDS = 5.0
 """So long the start waits for the volumes' first answers: a deposit that comes at once should find them."""

@@ -20,13 +20,12 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.custody.context import Custodian
 from vault.custody.orders import order_verification
-from vault.custody.room import READABLE
 from vault.device_model import Disk
 from vault.errors import VaultError
 from vault.health.disks import Judged, explained, gone, judge_all, since, unheard
 from vault.health.volumes import Finding, Footing, footing
 from vault.ledger import append
-from vault.model import EventType, NewEvent, Outcome, Volume, VolumeMode
+from vault.model import READABLE, EventType, NewEvent, Outcome, Volume, VolumeMode
 
 log = structlog.get_logger(__name__)
 

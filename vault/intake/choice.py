@@ -49,6 +49,11 @@ def choose_volume(
     return found[0], parse_inventory(find_inventory(part_of(head), sources, {}))
 
 
+def choose_any(custodian: Custodian, descriptive: Descriptive, need_bytes: int) -> Volume:
+    """A volume on which bytes can be received that will not stay there. Raises Full, Unreachable."""
+    return choose_volume(custodian, descriptive, None, need_bytes)[0]
+
+
 def _nowhere(volumes: list[Volume], need_bytes: int, reserve: Mapping[str, int]) -> VaultError:
     listed = "; ".join(_told(volume, reserve[volume.name]) for volume in volumes) or "there is none"
     if any(v.condition is Condition.ONLINE and v.mode is VolumeMode.ACTIVE for v in volumes):

@@ -23,15 +23,26 @@ import structlog
 from vault.catalog import ingests, packages
 from vault.clock import to_text
 from vault.custody.context import Custodian
-from vault.errors import Conflict, Fault, Interrupted, Invalid, NotFound, Refused, Secret, Unreachable, VaultError
+from vault.errors import (
+    Conflict,
+    Corrupted,
+    Fault,
+    Interrupted,
+    Invalid,
+    NotFound,
+    Refused,
+    Secret,
+    Unreachable,
+    VaultError,
+)
 from vault.formats.archive import ArchiveLimits, ReadableStream
 from vault.formats.ocfl.building import first_version, next_version
 from vault.formats.ocfl.inventory import Inventory, User
 from vault.formats.ocfl.object_ids import object_id
-from vault.intake import accession, batches, secrecy
+from vault.intake import accession, batches, heal, secrecy
 from vault.intake.accession import Prepared
 from vault.intake.body import CountedStream, HashedBody
-from vault.intake.choice import choose_volume
+from vault.intake.choice import choose_any, choose_volume
 from vault.intake.describe import with_bag_info
 from vault.intake.note import content_digest_of, deposit_note, validation_of
 from vault.intake.request import Accepted, DepositRequest
@@ -130,9 +141,17 @@ class Intake:
     def _receive(self, request: DepositRequest, body: ReadableStream) -> Accepted:
         request, admission, head = self._examine(request)
         number = 1 if head is None else head.number + 1
-        volume, previous = choose_volume(self._custodian, request.descriptive, head, request.content_length or 0)
-        algorithm = DigestAlgorithm(previous.digest_algorithm) if previous else self._custodian.settings.intake.digest
         custodian = self._custodian
+        try:
+            volume, previous = choose_volume(custodian, request.descriptive, head, request.content_length or 0)
+            nowhere = None
+        except (Unreachable, Corrupted) as error:
+            if head is None or not heal.any_broken(custodian, head):
+                raise
+            # It is damaged everywhere. Should the very same have been sent again, that mends it.
+            previous, nowhere = None, error
+            volume = choose_any(custodian, request.descriptive, request.content_length or 0)
+        algorithm = head.algorithm if head else custodian.settings.intake.digest
         with custodian.staging(custodian.volume(volume.name), "ingest", request.ingest_id, number) as staging:
             hashed = HashedBody(
                 body,
@@ -154,10 +173,12 @@ class Intake:
                 digests = {str(algorithm): next(iter(unpacked.files.values())).digest}
             content_digest = content_digest_of(unpacked.files, algorithm)
             arrival = admission.compare(hashed.digests() or digests, hashed.count, unpacked) if admission else None
-            known = self._known(request, content_digest, arrival)
+            known = self._known(request, content_digest, arrival, (unpacked.files, staging))
             if known is not None:
                 return known
             _check_follows(request, head)
+            if nowhere is not None:
+                raise nowhere
             prepared, inventory = self._build(request, unpacked, staging, previous, algorithm, content_digest, digests)
             staging.seal(prepared.part, inventory)
             return self._commit(request, prepared, staging, volume, hashed.count, arrival)
@@ -182,8 +203,17 @@ class Intake:
 
     # --- what it is
 
-    def _known(self, request: DepositRequest, content_digest: str, arrival: batches.Arrival | None) -> Accepted | None:
-        """The same content under the same identifier, stored before: nothing new is made of a blind retry."""
+    def _known(
+        self,
+        request: DepositRequest,
+        content_digest: str,
+        arrival: batches.Arrival | None,
+        sent: tuple[Mapping[str, StoredFile], Staging] | None = None,
+    ) -> Accepted | None:
+        """The same content under the same identifier, stored before: nothing new is made of a blind retry.
+
+        Where no good copy of it is left, what was ``sent`` mends the copies first.
+        """
         with self._custodian.catalogue.read() as tx:
             package = packages.get(tx, request.identifier)
             _check_owner(request, package)
@@ -198,6 +228,8 @@ class Intake:
             if not same:
                 return None
             receipt = packages.receipt(tx, same[-1].id)
+        if sent is not None and heal.any_broken(self._custodian, same[-1]):
+            heal.heal(self._custodian, same[-1], *sent)
         with self._custodian.catalogue.write() as tx:
             ingests.repeat(tx, request.ingest_id, version=same[-1].number, receipt=receipt, of=same[-1].ingest_id)
             if arrival is not None:

@@ -20,8 +20,8 @@ from vault.formats.bag_tags import (
     tag_lines,
 )
 from vault.formats.ocfl import Inventory, identifier_of, parse_inventory
-from vault.intake.deposit import content_digest_of
 from vault.intake.describe import from_note
+from vault.intake.note import content_digest_of
 from vault.intake.unpack import RESERVED, StoredFile
 from vault.model import Descriptive, Json, PackageKind
 from vault.recovery.sources import FoundPart, RebuildSource

@@ -12,7 +12,7 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import LibrarySettings, PoolSettings
 from vault.custody.context import Custodian
-from vault.model import Condition, Copy, CopyState, MediumClass, Version, Volume, VolumeMode
+from vault.model import READABLE, Copy, CopyState, MediumClass, Version, Volume, VolumeMode
 from vault.policy import Policy, holdings
 from vault.tape_model import CartridgeState
 
@@ -22,7 +22,6 @@ REFUSED: Final = "tapes.refused"
 _PAGE: Final = 200
 _MOST_PAGES: Final = 100
 _BEGUN: Final = (CopyState.PLANNED, CopyState.WRITING, CopyState.WRITTEN)
-_READABLE: Final = (Condition.ONLINE, Condition.READ_ONLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +105,12 @@ class _Sight:
         """A doubt is waited for, where the cartridge can be read again by itself."""
         state = self._cartridges.get(volume.id)
         usable = state not in (CartridgeState.FOREIGN, CartridgeState.RETIRED)
-        return copy.state is CopyState.SUSPECT and usable and volume.condition in _READABLE
+        return copy.state is CopyState.SUSPECT and usable and volume.condition in READABLE
 
     def _is_source(self, copy: Copy) -> bool:
         if copy.state is not CopyState.GOOD or copy.volume not in self._custodian.volumes:
             return False
-        return self._volumes[copy.volume_id].condition in _READABLE
+        return self._volumes[copy.volume_id].condition in READABLE
 
 
 def age(waiting: Waiting, now: datetime) -> timedelta:

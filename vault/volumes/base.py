@@ -11,7 +11,13 @@ from typing import BinaryIO, Protocol
 from uuid import UUID
 
 from vault.model import Condition, DigestAlgorithm, Json, MediumClass
+from vault.verdict import Verdict
 from vault.volumes.medium import Progress, never_cancelled, no_progress
+
+__all__ = [
+    "Cancelled", "CheckReport", "Finding", "FindingKind", "KeptEvidence", "Part", "Probe", "Sink", "Staging", "Verdict",
+    "Volume", "VolumeIdentity",
+]  # fmt: skip
 
 Cancelled = Callable[[], bool]
 """Asked between two reads; True stops the work with :class:`~vault.errors.Interrupted`."""
@@ -87,21 +93,6 @@ class Finding:
         pairs = {"path": self.path, "kind": str(self.kind), "expected": self.expected, "found": self.found,
                  "error": self.error}  # fmt: skip
         return {key: value for key, value in pairs.items() if value}
-
-
-class Verdict(enum.StrEnum):
-    """What a check of a copy came to. There is no verdict for an outage: that raises Unreachable.
-
-    INTACT: every byte was read from the medium and every digest is equal. DAMAGED: some bytes are not what they
-    must be, or some files are missing or too many. MISSING: nothing of the copy is there. UNREADABLE: no
-    mismatch was seen, but some file could not be read. DOUBTFUL: a second reading contradicted the first.
-    """
-
-    INTACT = "intact"
-    DAMAGED = "damaged"
-    MISSING = "missing"
-    UNREADABLE = "unreadable"
-    DOUBTFUL = "doubtful"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +176,13 @@ class Staging(Protocol):
 
     def create(self, content_path: str) -> Sink:
         """Begin a file at ``vN/content/…``, which must not exist yet."""
+
+    def take(self, object_id: str, content_path: str) -> bool:
+        """Take over a file that stands in place in the object on this volume, under the same content path, without
+        copying a byte: it gets a second name. False where the file system cannot do that, or no file stands there.
+
+        Its bytes are proved by :meth:`check`, as those of all others are.
+        """
 
     def open(self, content_path: str) -> AbstractContextManager[BinaryIO]:
         """A finished file of this staging, for reading (through the cache: this proves nothing)."""
@@ -300,7 +298,8 @@ class Volume(Protocol):
     ) -> KeptEvidence | None:
         """As :meth:`put`, where a damaged part stands: that is set aside under ``label`` and kept as evidence.
 
-        None when nothing was there that could be kept.
+        None when nothing was there that could be kept. Files that the new part took over (:meth:`Staging.take`) are not
+        kept: of a package where one file was damaged, that one is the evidence.
 
         At each instant either the damaged or the new part is in place, where the file system can swap two names.
         """

@@ -41,8 +41,8 @@ from vault.volumes.base import (
     VolumeIdentity,
 )
 from vault.volumes.directory_check import NO_FILE, SMALL_LIMIT
-from vault.volumes.directory_placing import ABOUT, EVIDENCE, KEPT, OCFL, object_folder
-from vault.volumes.directory_staging import STAGING, DirectoryStaging, SyncHow
+from vault.volumes.directory_placing import ABOUT, EVIDENCE, KEPT, object_folder
+from vault.volumes.directory_staging import OCFL, STAGING, DirectoryStaging, SyncHow
 from vault.volumes.identity import IDENTITY_FILE, IDENTITY_LIMIT, identity_bytes, parse_identity
 from vault.volumes.medium import Progress, never_cancelled, no_progress, read_chunks
 from vault.volumes.spool import Spool

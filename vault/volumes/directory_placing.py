@@ -18,10 +18,9 @@ from vault.formats.ocfl.reading import parse_inventory
 from vault.model import DigestAlgorithm, Json
 from vault.volumes.base import KeptEvidence, Part
 from vault.volumes.directory_check import NO_FILE, SMALL_LIMIT, belongs_in_root, digest_of, sidecar_text, small_digest
-from vault.volumes.directory_staging import STAGING, root_files
+from vault.volumes.directory_staging import OCFL, STAGING, root_files
 from vault.volumes.tree import Tree
 
-OCFL = "ocfl"
 EVIDENCE = "evidence"
 ABOUT = "about.json"
 KEPT = "object"
@@ -148,10 +147,26 @@ def replace(
             if not belongs_in_root(entry, part):
                 tree.rename_durably(f"{target}/{entry.name}", f"{place}/{KEPT}/{entry.name}")
                 kept.append(True)
+        _thin(tree, f"{place}/{KEPT}", target, f"v{part.number}")
     if not any(kept):
         tree.remove(place)
         return None
     return KeptEvidence(place, about)
+
+
+def _thin(tree: Tree, kept: str, target: str, version: str) -> None:
+    """Of what was set aside, let the second names go of files that the new part took over: they are no evidence."""
+    folders = [version] if tree.kind(f"{kept}/{version}") == "folder" else []
+    for folder in folders:
+        for entry in tree.entries(f"{kept}/{folder}"):
+            path = f"{folder}/{entry.name}"
+            if entry.kind == "folder":
+                folders.append(path)
+            elif tree.is_same_file(f"{kept}/{path}", f"{target}/{path}"):
+                tree.remove(f"{kept}/{path}")
+    for folder in reversed(folders[1:]):
+        if not tree.entries(f"{kept}/{folder}"):
+            tree.remove(f"{kept}/{folder}")
 
 
 def _swap(tree: Tree, new: str, old: str, kept: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import os
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -22,6 +23,12 @@ from vault.volumes.medium import Progress, never_cancelled, no_progress
 from vault.volumes.tree import Tree
 
 STAGING = "staging"
+OCFL = "ocfl"
+_CANNOT_LINK = directory_check.NO_FILE | {
+    errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV,
+}  # fmt: skip
+"""Why a file cannot be given a second name: the file system knows no links (SMB, exFAT), or no file is there."""
+
 _SPOOL = "spool"
 _CHECK_SPACE_EVERY = 64 * 1024 * 1024
 _WRITE_BACK_EVERY = 8 * 1024 * 1024
@@ -168,6 +175,23 @@ class DirectoryStaging:
         self._sinks = [open_sink for open_sink in self._sinks if not open_sink.closed]
         self._sinks.append(sink)
         return sink
+
+    def take(self, object_id: str, content_path: str) -> bool:
+        """See the protocol."""
+        self._refuse_other_place(content_path)
+        place = f"{self._place}/{content_path}"
+        with self._tree.explained(f"taking over {content_path} on the volume {self.volume!r}"):
+            try:
+                self._tree.make_folders(str(PurePosixPath(place).parent))
+                self._tree.link(f"{OCFL}/{layout.object_path(object_id)}/{content_path}", place)
+            except OSError as error:
+                if error.errno in _CANNOT_LINK:
+                    return False
+                raise
+            if self._tree.kind(place) != "file":
+                self._tree.remove(place)
+                return False
+        return True
 
     def open(self, content_path: str) -> BinaryIO:
         """See the protocol."""

@@ -252,6 +252,22 @@ class Tree:
         with self.parent(old) as (old_fd, old_name), self.parent(new) as (new_fd, new_name):
             os.rename(old_name, new_name, src_dir_fd=old_fd, dst_dir_fd=new_fd)
 
+    def link(self, old: str, new: str) -> None:
+        """Give a file a second name (link(2)); a link is not followed but linked itself. Durable as a new file is."""
+        with self.parent(old) as (old_fd, old_name), self.parent(new) as (new_fd, new_name):
+            os.link(old_name, new_name, src_dir_fd=old_fd, dst_dir_fd=new_fd, follow_symlinks=False)
+
+    def is_same_file(self, one: str, other: str) -> bool:
+        """Whether both are names of one regular file."""
+        found = []
+        for path in (one, other):
+            try:
+                with self.parent(path) as (folder, name):
+                    found.append(os.stat(name, dir_fd=folder, follow_symlinks=False))
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return stat.S_ISREG(found[0].st_mode) and os.path.samestat(*found)
+
     def exchange(self, one: str, other: str) -> None:
         """Swap two names in one step (renameat2(2) RENAME_EXCHANGE). EINVAL where the file system cannot."""
         with self.parent(one) as (one_fd, one_name), self.parent(other) as (other_fd, other_name):

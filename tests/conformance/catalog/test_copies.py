@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.holdings import add_copy, add_version, add_volume, tell
 from vault.catalog import copies, packages, tasks
+from vault.catalog.copies import ALLOWED_TRANSITIONS
 from vault.errors import Conflict, NotFound, Refused
-from vault.model import ALLOWED_TRANSITIONS, CopyState, NewTask, TaskKind
+from vault.model import CopyState, NewTask, TaskKind
 
 EVERY = list(CopyState)
 

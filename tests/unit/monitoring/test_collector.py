@@ -32,7 +32,8 @@ from vault.device_model import Disk, Health
 from vault.model import Condition, CopyState, EventType, NewTask, TaskKind, TaskState, VolumeMode
 from vault.tape_model import CartridgeState
 from vault.tapes.librarian import LibraryView
-from vault.telemetry import DepositOutcome, FixityOutcome, Telemetry
+from vault.telemetry import DepositOutcome, Telemetry
+from vault.verdict import Verdict
 
 
 @pytest.fixture
@@ -354,7 +355,7 @@ def test_counts_of_the_process_are_shown_from_0(catalogue):
     assert scraper.scrape().get("vault_deposits_total", outcome="failed") == 0
     assert scraper.get("vault_fixity_bytes_total", volume="nas-a", outcome="damaged") == 0
     telemetry.deposit(DepositOutcome.FAILED, 7)
-    telemetry.fixity("nas-a", FixityOutcome.DAMAGED, files=3, read=4096)
+    telemetry.fixity("nas-a", Verdict.DAMAGED, files=3, read=4096)
     scraper.scrape()
     assert scraper.get("vault_deposits_total", outcome="failed") == 1
     assert scraper.get("vault_deposit_bytes_total", outcome="failed") == 7

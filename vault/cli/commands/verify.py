@@ -21,7 +21,7 @@ from vault.cli.waiting import counting, wait_for
 from vault.client import Client
 from vault.errors import NotFound, Refused
 from vault.i18n import _, n_
-from vault.model import Condition, Outcome, VerificationState
+from vault.model import READABLE, Outcome, VerificationState
 
 UNREACHED_SECONDS = 10.0
 """So long everything that is left must be out of reach before it is waited for no more."""
@@ -189,9 +189,7 @@ def _away(client: Client, order: wire.Verification) -> list[wire.Volume]:
     return [
         volume
         for volume in client.volumes().items
-        if volume.condition not in (Condition.ONLINE, Condition.READ_ONLY)
-        and volume.copies
-        and (not names or volume.name in names)
+        if volume.condition not in READABLE and volume.copies and (not names or volume.name in names)
     ]
 
 
