@@ -11,7 +11,7 @@ from vault import policy as policies
 from vault import wire
 from vault.api.parts import NodeParts
 from vault.api.views import volumes_on
-from vault.catalog import copies, evidence, packages
+from vault.catalog import copies, events, evidence, packages
 from vault.catalog import disks as catalog_disks
 from vault.catalog.engine import Tx
 from vault.custody import forecast
@@ -19,12 +19,13 @@ from vault.custody.repair import BROKEN
 from vault.device_model import Health
 from vault.health.disks import explained
 from vault.identifiers import package_reference
-from vault.model import Condition, CopyState, Task, VolumeMode
+from vault.model import Condition, CopyState, EventType, Task, VolumeMode
 
 _SEVERITIES: Final = ("critical", "warning", "info")
 _EXAMINED: Final = 200
 _NAMED: Final = 20
 OVERDUE: Final = timedelta(days=7)
+SPILL_SHOWN: Final = timedelta(days=7)
 _ALMOST_FULL: Final = 0.05
 
 
@@ -39,6 +40,7 @@ def alerts(
     found = [
         *_below_policy(node, tx),
         *_evidence(tx),
+        *_spill(tx),
         *_disks(node, tx),
         *(alert for volume in volumes for alert in _of_volume(node, tx, volume)),
         *(_of_task(task) for task in stalled),
@@ -87,6 +89,19 @@ def _evidence(tx: Tx) -> Iterator[wire.Alert]:
             subject=where,
             message=f"Damaged bytes were found and set aside {len(kept)} time(s), on {where}.",
             remedy="Look at vaultctl evidence and at that volume's health; release them when no longer needed.",
+        )
+
+
+def _spill(tx: Tx) -> Iterator[wire.Alert]:
+    """A state secret was sent: refused and removed, and yet people have something to do."""
+    last = events.newest_time(tx, EventType.SPILL_ATTEMPTED)
+    if last is not None and tx.now - last < SPILL_SHOWN:
+        yield wire.Alert(
+            severity="warning",
+            code="state-secret-refused",
+            subject="",
+            message="A package that is marked as a state secret was sent, and refused.",
+            remedy="Follow docs/howto/state-secrets.md now: vaultctl events --type spill-attempted",
         )
 
 

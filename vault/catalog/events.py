@@ -7,11 +7,13 @@ looks for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
 from vault.catalog.schema import HAS_IDENTIFIER, events, ledger_head
+from vault.clock import from_text
 
 _RAW = [sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in events.c]
 
@@ -62,3 +64,13 @@ def raw(
 def last_seq(tx: Tx) -> int:
     """Return the highest ``seq`` that any row has, 0 when there are none."""
     return tx.connection.scalar(sa.select(sa.func.max(events.c.seq))) or 0
+
+
+def newest_time(tx: Tx, type: str) -> datetime | None:  # noqa: A002 - the fact's name in the model
+    """Return when the newest event of a type happened; None where there is none, or its time cannot be read."""
+    query = sa.select(sa.type_coerce(events.c.time, sa.Text)).where(events.c.type == type)
+    text = tx.connection.scalar(query.order_by(events.c.seq.desc()).limit(1))
+    try:
+        return None if text is None else from_text(text)
+    except ValueError:
+        return None  # tampered with: `ledger verify` says so

@@ -157,3 +157,15 @@ def test_times_in_a_listing_are_later_than_the_test(depositor: httpx.Client, pre
     later = (proved + timedelta(microseconds=1)).isoformat()
     assert names(depositor, prefix=f"{prefix}2", proved_before=later) == ["2"]
     assert names(depositor, prefix=f"{prefix}2", proved_before=proved.isoformat()) == []
+
+
+def test_a_state_secret_is_refused_with_what_to_do_and_shown_to_the_sysadmin(
+    running, depositor: httpx.Client, prefix: str
+) -> None:
+    document = assert_problem(put(depositor, f"{prefix}secret", b"x", access="Tối mật"), 422, "state-secret")
+    assert document["faults"][0]["path"] == "access"
+    assert "state-secrets" in document["remedy"]
+    assert_problem(depositor.get(f"/v1/packages/{prefix}secret"), 404, "no-such-package")
+    with running.local() as operator:
+        codes = [alert["code"] for alert in operator.get("/v1/status").json()["alerts"]]
+    assert "state-secret-refused" in codes
