@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+import demo_tape
 import httpx
 from demo_samples import Sample, samples
 from rich.console import Console
@@ -72,6 +73,8 @@ def main() -> int:
 class Demo:
     """One node, and the steps of its story."""
 
+    Failed = DemoFailedError
+
     def __init__(self) -> None:
         if DEMO.exists():
             _refuse_if_running()
@@ -96,8 +99,8 @@ class Demo:
         """Every step, in order; each raises DemoFailedError when it does not hold."""
         console.print(
             Panel(
-                "A node of a digital archive, with two volumes that do not fail together.\n"
-                "[dim]Một nút của Kho lưu trữ số, hai ổ lưu trữ không hỏng cùng nhau.[/]",
+                "A node of a digital archive: two volumes that do not fail together, and a tape library.\n"
+                "[dim]Một nút của Kho lưu trữ số: hai ổ lưu trữ không hỏng cùng nhau và một thư viện băng từ.[/]",
                 title="khoso",
                 expand=False,
             )
@@ -107,13 +110,16 @@ class Demo:
         for sample in packages:
             self.deposit(sample)
         self.deposit_again(packages[0])
-        self.step("policy", "the policy holds: two good copies of each", self.policy_holds)
+        self.step("policy", "the policy holds: two good copies of each on disk, one on tape", self.policy_holds)
+        demo_tape.show_tape(self)
         self.flip_a_byte()
         self.verify()
         self.step("repaired", "the damaged copy is repaired from the other one", self.repaired)
         self.show_evidence()
         self.show_events()
         self.fetch_back(packages[0])
+        demo_tape.recall(self, DEMO, VOLUMES, packages[1])
+        demo_tape.damage(self, DEMO, self.damaged.read_bytes())
         self.check_ledger()
 
     def start_node(self) -> None:
@@ -130,13 +136,14 @@ class Demo:
         made = json.loads(self.vaultctl("token", "create", "demo", "--scope", "deposit", "--scope", "read",
                                         "--scope", "operate", "--json"))  # fmt: skip
         self.token = made["token"]
+        demo_tape.make_cartridges(self)
 
     def deposit(self, sample: Sample) -> None:
         digest = base64.b64encode(hashlib.sha256(sample.body).digest()).decode()
         answer = httpx.put(
             f"{self.url}/v1/packages/{quote(sample.identifier, safe='')}",
             params={"filename": sample.filename, "fonds": sample.fonds, "title": sample.title},
-            headers={**self._authorised(), "Repr-Digest": f"sha-256=:{digest}:", "Prefer": "wait=60"},
+            headers={**self.authorised(), "Repr-Digest": f"sha-256=:{digest}:", "Prefer": "wait=60"},
             content=sample.body,
             timeout=90,
         )
@@ -148,7 +155,7 @@ class Demo:
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(receipt, ensure_ascii=False, indent=2), encoding="utf-8")
         self.vaultctl("receipt", "verify", str(path))
-        self._say(
+        self.say(
             "deposited", f"{sample.identifier} ({sample.filename}): signed receipt, {len(receipt['copies'])} copies"
         )
 
@@ -156,13 +163,13 @@ class Demo:
         answer = httpx.put(
             f"{self.url}/v1/packages/{quote(sample.identifier, safe='')}",
             params={"filename": sample.filename},
-            headers=self._authorised(),
+            headers=self.authorised(),
             content=sample.body,
             timeout=90,
         )
         if answer.status_code != 200 or answer.json() != self.receipts[sample.identifier]:
             raise DemoFailedError(f"a retry answered {answer.status_code} or another receipt")
-        self._say("retried", "the same deposit again: the first receipt, and nothing new is stored")
+        self.say("retried", "the same deposit again: the first receipt, and nothing new is stored")
 
     def flip_a_byte(self) -> None:
         stored = sorted((DEMO / VOLUMES[0] / "ocfl").rglob("*.pdf"), key=lambda path: path.stat().st_size)
@@ -178,7 +185,7 @@ class Demo:
             file.write(bytes([byte ^ 0x10]))
             file.flush()
             os.fsync(file.fileno())
-        self._say("damaged", f"one bit of one byte flipped behind the node's back, in {self.damaged.name}")
+        self.say("damaged", f"one bit of one byte flipped behind the node's back, in {self.damaged.name}")
 
     def verify(self) -> None:
         result = subprocess.run(
@@ -191,7 +198,7 @@ class Demo:
         outcome = json.loads(result.stdout)
         if result.returncode != 5 or outcome["bad"] != 1 or outcome["checked"] != outcome["total"]:
             raise DemoFailedError(f"the verification did not find the one damage: {result.stdout}{result.stderr}")
-        self._say("found", f"{outcome['checked']} copies read back from the medium: {outcome['bad']} is damaged")
+        self.say("found", f"{outcome['checked']} copies read back from the medium: {outcome['bad']} is damaged")
 
     def show_evidence(self) -> None:
         kept = json.loads(self.vaultctl("evidence", "--json"))["items"]
@@ -201,7 +208,7 @@ class Demo:
         bad = next(folder.rglob(self.damaged.name))
         if bad.read_bytes() == self.damaged.read_bytes():
             raise DemoFailedError("the evidence is not the damaged file")
-        self._say("evidence", f"the damaged bytes are kept in {folder.relative_to(ROOT)}")
+        self.say("evidence", f"the damaged bytes are kept in {folder.relative_to(ROOT)}")
 
     def show_events(self) -> None:
         events = [json.loads(line) for line in self.vaultctl("events", "--json").splitlines()]
@@ -220,18 +227,18 @@ class Demo:
         if [e["type"] for e in story] != ["fixity-check", "evidence-kept", "recovery"]:
             raise DemoFailedError(f"the events do not tell the story: {[e['type'] for e in story]}")
         console.print(table)
-        self._say("events", f"{len(events)} events in the ledger tell all of it")
+        self.say("events", f"{len(events)} events in the ledger tell all of it")
 
     def fetch_back(self, sample: Sample) -> None:
         listed = json.loads(self.vaultctl("packages", "show", sample.identifier, "--json"))
         out = DEMO / "fetched.tar"
         self.vaultctl("get", sample.identifier, "--format", "tar", "-o", str(out))
-        self._say("fetched", f"{listed['identifier']} v{listed['head']} fetched back, every digest checked")
+        self.say("fetched", f"{listed['identifier']} v{listed['head']} fetched back, every digest checked")
 
     def check_ledger(self) -> None:
         self.vaultctl("ledger", "checkpoint")
         self.vaultctl("ledger", "verify")
-        self._say("ledger", "the chain of events holds from end to end, with a signed checkpoint on each volume")
+        self.say("ledger", "the chain of events holds from end to end, with a signed checkpoint on each volume")
 
     # --- what it is made of
 
@@ -248,13 +255,18 @@ class Demo:
         return [volume["condition"] for volume in listed] == ["online", "online"]
 
     def _get(self, path: str) -> dict[str, object]:
-        answer = httpx.get(f"{self.url}{path}", headers=self._authorised(), timeout=30)
+        answer = httpx.get(f"{self.url}{path}", headers=self.authorised(), timeout=30)
         answer.raise_for_status()
         found: dict[str, object] = answer.json()
         return found
 
-    def _authorised(self) -> dict[str, str]:
+    def authorised(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def command(self) -> list[str]:
+        """vaultctl with this node's configuration."""
+        return [str(BIN / "vaultctl"), "--config", str(self.config)]
 
     def vaultctl(self, *arguments: str) -> str:
         """Run vaultctl as the sysadmin would, and give what it printed."""
@@ -283,9 +295,9 @@ class Demo:
             if time.monotonic() > until:
                 raise DemoFailedError(f"after a minute it does not hold that {sentence}")
             time.sleep(0.1)
-        self._say(name, sentence)
+        self.say(name, sentence)
 
-    def _say(self, name: str, sentence: str) -> None:
+    def say(self, name: str, sentence: str) -> None:
         self.done.append((name, sentence))
         console.print(f"[green]✓[/] {sentence}", soft_wrap=True)
 
@@ -294,12 +306,13 @@ class Demo:
         status = self._get("/v1/status")
         lines = [
             f"[bold]All {len(self.done)} steps held[/] in {seconds:.1f} s. [dim]Tất cả các bước đều đạt.[/]",
-            f"{status['packages']} packages, each with two good copies in two failure domains; policy held:"
+            f"{status['packages']} packages, each with two good copies on disk and one on tape; policy held:"
             f" [bold green]{status['policy_held']}[/]",
             "",
             f"what you can do   {self.url}/docs",
             f"what is measured  {self.url}/metrics",
             f"stored, readable  {DEMO / 'nas-a' / 'ocfl'}",
+            f"tapes, readable   {DEMO / 'library'}",
             f"receipts          {DEMO / 'receipts'}",
             f"try               {BIN / 'vaultctl'} --config {self.config} status",
             "[dim](the links answer while the node runs: make run)[/]",
@@ -351,11 +364,20 @@ socket = "{socket_path}"
 planner_interval = "5s"
 probe_interval = "2s"
 {volumes}
+[[library]]
+name = "practice"
+kind = "virtual"                 # a folder that plays a tape library: one drive, six cartridges
+path = "{DEMO / "library"}"
+drives = 1
+slots = 8
+mount_after_age = "0s"           # a real library waits until a mount is worth it
+inventory_interval = "10s"
 [[policy]]
 name = "default"
 disk = 2
+tape = 1
 receipt_after = 2
-fixity = {{ disk = "90d" }}
+fixity = {{ disk = "90d", tape = "365d" }}
 """
 
 

@@ -23,12 +23,22 @@ class TapeBench(Bench):
     """A bench whose policy asks for a copy on tape; its library is the folder ``library``."""
 
     def __init__(
-        self, folder: Path, barcodes=ONE, *, capacity_mb=256, library_extra="", policies=POLICY, extra="", **config
+        self,
+        folder: Path,
+        barcodes=ONE,
+        *,
+        capacity_mb=256,
+        slots=8,
+        library_extra="",
+        policies=POLICY,
+        extra="",
+        **config,
     ) -> None:
         self.library = folder / "library"
-        with VirtualChanger.create(self.library, drives=1, slots=8) as changer:
-            for barcode in barcodes:
-                changer.add_cartridge(barcode, capacity_mb=capacity_mb)
+        if not self.library.exists():
+            with VirtualChanger.create(self.library, drives=1, slots=slots) as changer:
+                for barcode in barcodes:
+                    changer.add_cartridge(barcode, capacity_mb=capacity_mb)
         tables = (
             f'[[library]]\nname = "lib"\nkind = "virtual"\npath = "{self.library}"\n'
             f'mount_after_age = "0s"\ninventory_interval = "1s"\n{library_extra}\n{extra}\n'
