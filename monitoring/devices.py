@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from hardware.arrays import Array
 from hardware.smart.facts import Counter
 from monitoring import metrics
 from monitoring.metrics import Metric
@@ -38,7 +39,8 @@ class Sink(Protocol):
 @dataclass(frozen=True, slots=True)
 class Heard:
     """When the report on the disks was taken, whether it is fresh, and which disks each volume stands on; which devices
-    are there by role, and what happened to them, by role and change."""
+    are there by role, and what happened to them, by role and change; the arrays, and which volumes stand on
+    them."""
 
     taken_at: datetime | None
     fresh: bool
@@ -46,6 +48,8 @@ class Heard:
     present: Mapping[str, int] = field(default_factory=dict)
     events: Mapping[tuple[str, str], int] = field(default_factory=dict)
     overflows: int | None = None
+    arrays: Sequence[Array] = ()
+    on_arrays: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
 
 Hearing = Callable[[], Heard]
@@ -58,6 +62,7 @@ def add(sink: Sink, tx: Tx, heard: Heard, *, valid: timedelta) -> None:
     for (role, change), number in heard.events.items():
         sink.add(metrics.DEVICE_EVENTS, number, role, change)
     sink.add(metrics.DEVICE_OVERFLOWS, heard.overflows)
+    _add_arrays(sink, heard)
     found = sorted(disks.all(tx), key=lambda disk: (-disk.health.rank, disk.key))[:MOST]
     if found or heard.taken_at is not None:
         sink.add(metrics.DISK_REPORT, heard.taken_at)
@@ -69,6 +74,19 @@ def add(sink: Sink, tx: Tx, heard: Heard, *, valid: timedelta) -> None:
                 sink.add(metrics.DISK_VOLUME, 1, key, volume)
     for disk in found:
         _add_disk(sink, disk, is_fresh=disk.read_at is not None and tx.now - disk.read_at <= valid)
+
+
+def _add_arrays(sink: Sink, heard: Heard) -> None:
+    for array in heard.arrays[:MOST]:
+        sink.add(metrics.ARRAY_STATE, 1, array.name, array.kind, array.state.value)
+        sink.add(metrics.ARRAY_MISSING, array.missing, array.name, array.kind)
+        sink.add(metrics.ARRAY_MISMATCHES, array.mismatches, array.name, array.kind)
+        sink.add(metrics.ARRAY_ERRORS, array.errors, array.name, array.kind)
+        sink.add(metrics.ARRAY_DONE, array.done, array.name, array.kind)
+    known = {array.name for array in heard.arrays[:MOST]}
+    for volume, mine in heard.on_arrays.items():
+        for name in known.intersection(mine):
+            sink.add(metrics.ARRAY_VOLUME, 1, name, volume)
 
 
 def _add_disk(sink: Sink, disk: Disk, *, is_fresh: bool) -> None:

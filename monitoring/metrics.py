@@ -83,6 +83,15 @@ DEVICES: Final = _gauge("devices", "Devices that are plugged in, by what they ar
 DEVICE_EVENTS: Final = _counter("device_events", "What happened to devices since the start.", "role", "change")
 DEVICE_OVERFLOWS: Final = _counter("device_overflows", "Bursts of which events were lost; all was enumerated anew.")
 
+ARRAY_STATE: Final = _gauge("array_state", "1 on the state that holds of the array.", "array", "kind", "state")
+ARRAY_MISSING: Final = _gauge("array_missing_disks", "Members that the array lacks.", "array", "kind")
+ARRAY_MISMATCHES: Final = _gauge(
+    "array_mismatches", "Places where the last check found copies differ.", "array", "kind"
+)
+ARRAY_ERRORS: Final = _gauge("array_errors", "Errors that the array counted on its devices.", "array", "kind")
+ARRAY_DONE: Final = _gauge("array_sync_ratio", "Part of a rebuild or check under way that is done.", "array", "kind")
+ARRAY_VOLUME: Final = _gauge("array_volume", "Always 1; the volume stands on the array.", "array", "volume")
+
 DISK_REPORT: Final = _gauge("disk_report_timestamp_seconds", "When the last report on the disks was taken.")
 DISK_REPORT_FRESH: Final = _gauge("disk_report_fresh", "Whether that report still says something of now: 1 yes, 0 no.")
 DISK_INFO: Final = _gauge(

@@ -147,7 +147,17 @@ def _heard(node: Node) -> Heard:
     hearing, footings = node.health.hearing, node.health.footings
     volumes = {name: [disk.key for disk in footing.disks] for name, footing in footings.items()}
     seen = node.devices
-    return Heard(hearing.taken_at, hearing.fresh, volumes, seen.present, seen.counted, seen.overflows)
+    on_arrays = {name: footing.stack.arrays for name, footing in footings.items()}
+    return Heard(
+        hearing.taken_at,
+        hearing.fresh,
+        volumes,
+        seen.present,
+        seen.counted,
+        seen.overflows,
+        node.health.arrays,
+        on_arrays,
+    )
 
 
 def _parts(node: Node, door: Door) -> NodeParts:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from hardware.arrays import Array, ArrayState
 from hardware.blocks import Block
 from hardware.inventory import Change, Device, Event, Role
 from hardware.smart import report
@@ -230,6 +231,24 @@ def test_the_worst_of_an_array_decides_and_a_mended_one_is_well_again(health):
     assert sorted(health.orders()) == ["a", "b", "c"]
     health.told(*ALL_WELL)
     assert {health.volume(name).health for name in SERIALS} == {Health.HEALTHY}
+
+
+def test_an_array_that_lost_a_disk_lowers_the_volumes_on_it_until_it_is_rebuilt(health):
+    health.told(*ALL_WELL)
+    array = Array("md0", "md", "raid1", ArrayState.DEGRADED, 1)
+    layer = Layer(Kind.MD, "md0", "", 1)
+    plain = health.stack
+    health.watch._stack = lambda path: (
+        dataclasses.replace(plain(path), layers=(layer,)) if path.endswith("/a") else plain(path)
+    )
+    health.watch._look_at_arrays = lambda: [array]
+    health.watch.look()
+    assert (health.volume("a").health, health.volume("b").health) == (Health.FAILING, Health.HEALTHY)
+    assert "md0" in health.volume("a").health_reason
+    assert health.orders() == ["a"]
+    health.watch._look_at_arrays = lambda: [dataclasses.replace(array, state=ArrayState.WELL, missing=0)]
+    health.watch.look()
+    assert health.volume("a").health is Health.HEALTHY
 
 
 def test_what_is_plugged_in_and_out_is_in_the_ledger(health):

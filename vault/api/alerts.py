@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Final
 
+from hardware.arrays import ArrayState
 from vault import policy as policies
 from vault import wire
 from vault.api.parts import NodeParts
@@ -42,6 +43,7 @@ def alerts(
         *_evidence(tx),
         *_spill(tx),
         *_disks(node, tx),
+        *_arrays(node),
         *(alert for volume in volumes for alert in _of_volume(node, tx, volume)),
         *(_of_task(task) for task in stalled),
         *(_of_schedule(schedule) for schedule in schedules if schedule.last_error),
@@ -103,6 +105,23 @@ def _spill(tx: Tx) -> Iterator[wire.Alert]:
             message="A package that is marked as a state secret was sent, and refused.",
             remedy="Follow docs/howto/state-secrets.md now: vaultctl events --type spill-attempted",
         )
+
+
+def _arrays(node: NodeParts) -> Iterator[wire.Alert]:
+    """Arrays that have lost their redundancy, or more."""
+    for array in node.health.arrays:
+        if array.state in (ArrayState.DEGRADED, ArrayState.FAILED, ArrayState.REBUILDING):
+            on = [name for name, footing in sorted(node.health.footings.items()) if array.name in footing.stack.arrays]
+            yield wire.Alert(
+                severity="warning" if array.state is ArrayState.REBUILDING else "critical",
+                code=f"array-{array.state}",
+                subject=array.name,
+                message=f"The array {array.name} ({array.kind} {array.level}) is {array.state}."
+                + (f" The volumes {', '.join(on)} stand on it." if on else ""),
+                remedy="Wait until it is rebuilt; touch no other disk of it."
+                if array.state is ArrayState.REBUILDING
+                else "Replace the disk that it lacks, by its serial number (vaultctl disks), and let it rebuild.",
+            )
 
 
 def _disks(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:

@@ -53,8 +53,8 @@ def footing(stack: Stack, known: Iterable[Disk], more: Iterable[Finding] = ()) -
         findings.append(Finding(Health.UNKNOWN, f"Of the disk {listed} nothing is known."))
     findings.sort(key=lambda finding: -finding.health.rank)
     worst = findings[0].health if findings else Health.HEALTHY
-    if not mine:  # nothing speaks for it
-        worst = max(worst, Health.UNKNOWN, key=lambda health: health.rank)
+    if not mine and worst is Health.HEALTHY:  # nothing speaks for it
+        worst = Health.UNKNOWN
     return Footing(stack, tuple(mine), worst, " ".join(finding.text for finding in findings)[:2000])
 
 

@@ -4,12 +4,14 @@ what follows from it."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
+from hardware.arrays import Array
+from hardware.arrays import arrays as all_arrays
 from hardware.errors import HardwareError, NotFound
 from hardware.smart import report as smart_report
 from hardware.smart.report import Report
@@ -22,8 +24,9 @@ from vault.custody.context import Custodian
 from vault.custody.orders import order_verification
 from vault.device_model import Disk
 from vault.errors import VaultError
+from vault.health.arrays import findings
 from vault.health.disks import Judged, explained, gone, judge_all, since, unheard
-from vault.health.volumes import Finding, Footing, footing
+from vault.health.volumes import Footing, footing
 from vault.ledger import append
 from vault.model import READABLE, EventType, NewEvent, Outcome, Volume, VolumeMode
 
@@ -52,12 +55,13 @@ class HealthWatch:
         custodian: Custodian,
         *,
         stack: Callable[[str], Stack] = stack_of,
-        findings: Callable[[Stack, str], Iterable[Finding]] = lambda _stack, _volume: (),
+        arrays: Callable[[], Sequence[Array]] = all_arrays,
     ) -> None:
         self._custodian = custodian
         self._settings = custodian.settings.health
         self._stack = stack
-        self._findings = findings
+        self._look_at_arrays = arrays
+        self._arrays: Sequence[Array] = ()
         self._turn = threading.Lock()
         self._hearing = Hearing(None, fresh=False)
         self._footings: Mapping[str, Footing] = {}
@@ -71,6 +75,11 @@ class HealthWatch:
     def footings(self) -> Mapping[str, Footing]:
         """What each configured volume stood on in the last round, by name."""
         return self._footings
+
+    @property
+    def arrays(self) -> Sequence[Array]:
+        """The arrays of this machine, as the last round saw them."""
+        return self._arrays
 
     def look(self) -> None:
         """Do one round. Raises what the catalogue raises."""
@@ -164,10 +173,11 @@ class HealthWatch:
         with custodian.catalogue.read() as tx:
             known = catalog_disks.all(tx)
             rows = {row.name: row for row in catalog_volumes.all(tx)}
+        self._arrays = self._look_at_arrays()
         found = {}
         for configured in custodian.settings.volumes:
             stack = self._stack(str(configured.path))
-            found[configured.name] = footing(stack, known, self._findings(stack, configured.name))
+            found[configured.name] = footing(stack, known, findings(stack, self._arrays))
         self._footings = found
         for name, now in found.items():
             row = rows.get(name)

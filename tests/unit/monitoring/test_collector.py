@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from hardware.arrays import Array, ArrayState
 from monitoring import collector as collector_module
 from monitoring.collector import Collector, Exporter
 from monitoring.devices import Heard
@@ -93,7 +94,9 @@ def put_disk(tx, key, now, health=Health.WATCH, *, present=True, readings=READIN
 
 def heard(now):
     return lambda: Heard(now, fresh=True, volumes={"nas-a": ["ZL20ABCD", "GONE"]},
-                         present={"disk": 1}, events={("disk", "added"): 1}, overflows=0)  # fmt: skip
+                         present={"disk": 1}, events={("disk", "added"): 1}, overflows=0,
+                         arrays=[Array("md0", "md", "raid1", ArrayState.DEGRADED, 1, 0, 0, 0.5)],
+                         on_arrays={"nas-a": {"md0"}})  # fmt: skip
 
 
 def fill(catalogue, hands):

@@ -36,4 +36,4 @@ def test_names_follow_the_rules():
         assert metric.help.endswith(".")
         assert set(metric.labels) <= {"version", "python", "volume", "state", "class", "condition", "mode", "outcome",
                                       "kind", "health", "verdict", "serial", "wwn", "model", "protocol", "limit",
-                                      "counter", "library", "pool", "role", "change"}  # fmt: skip
+                                      "counter", "library", "pool", "role", "change", "array"}  # fmt: skip

@@ -1,0 +1,143 @@
+"""The state of software arrays as the kernel tells it: md, btrfs, ZFS. Nothing is asked of a disk or of a program.
+
+Sources: Documentation/admin-guide/md.rst (``/sys/block/mdX/md``), Documentation/ABI/testing/sysfs-fs-btrfs, and
+OpenZFS' ``/proc/spl/kstat/zfs/POOL/state``. What is not there, or not in form, is not known, which is never well.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hardware import blocks
+
+PROC: Final = Path("/proc")
+_MD: Final = re.compile(r"md(?:[0-9]+|_[\w.-]+)\Z")
+_UUID: Final = re.compile(r"[0-9a-f-]{36}\Z")
+_POOL: Final = re.compile(r"[A-Za-z][\w.:-]{0,255}\Z")
+_PROGRESS: Final = re.compile(r"([0-9]{1,18}) / ([0-9]{1,18})")
+_MOST: Final = 1024
+
+
+class ArrayState(enum.StrEnum):
+    """How an array is. ``REBUILDING``: redundancy is being made anew, and is not there yet."""
+
+    WELL = "well"
+    CHECKING = "checking"
+    REBUILDING = "rebuilding"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """One array. ``name`` is what :class:`hardware.stack.Stack` calls it; None is "not known".
+
+    ``missing`` are members that it lacks, ``mismatches`` places where md's last check found copies to differ,
+    ``errors`` what btrfs counted on its devices, ``done`` the part of a rebuild or check that is done (0 to 1).
+    """
+
+    name: str
+    kind: str
+    level: str
+    state: ArrayState
+    missing: int | None = None
+    mismatches: int | None = None
+    errors: int | None = None
+    done: float | None = None
+
+
+def arrays(sysfs: Path = blocks.SYS, proc: Path = PROC) -> list[Array]:
+    """Every array of this machine. Raises nothing."""
+    return [*_md(sysfs), *_btrfs(sysfs), *_zfs(proc)]
+
+
+def _md(sysfs: Path) -> Iterator[Array]:
+    for folder in _entries(sysfs / "class/block"):
+        if _MD.match(folder.name) and (folder / "md").is_dir():
+            yield md_array(folder.name, folder / "md")
+
+
+def md_array(name: str, folder: Path) -> Array:
+    """The md array whose attributes are in ``folder``."""
+    level, running = _line(folder / "level"), _line(folder / "array_state")
+    missing, members = _number(folder / "degraded"), _number(folder / "raid_disks")
+    faulty = sum("faulty" in _line(entry / "state") for entry in _entries(folder) if entry.name.startswith("dev-"))
+    action = _line(folder / "sync_action")
+    progress = _PROGRESS.match(_line(folder / "sync_completed"))
+    done = int(progress[1]) / int(progress[2]) if progress and int(progress[2]) else None
+    if running in ("broken", "inactive") or (missing is not None and members is not None and 0 < members <= missing):
+        state = ArrayState.FAILED
+    elif running in ("", "clear"):
+        state = ArrayState.UNKNOWN
+    elif missing:
+        state = ArrayState.REBUILDING if action in ("recover", "resync") else ArrayState.DEGRADED
+    elif missing is None and faulty:  # levels without redundancy lose data with any member
+        state = ArrayState.FAILED
+    elif action in ("resync", "recover", "reshape"):
+        state = ArrayState.REBUILDING
+    elif action in ("check", "repair"):
+        state = ArrayState.CHECKING
+    else:
+        state = ArrayState.WELL
+    return Array(name, "md", level, state, missing, _number(folder / "mismatch_cnt"), None, done)
+
+
+def _btrfs(sysfs: Path) -> Iterator[Array]:
+    for folder in _entries(sysfs / "fs/btrfs"):
+        devices = list(_entries(folder / "devinfo"))
+        if not _UUID.match(folder.name) or not devices:
+            continue
+        flags = [_number(device / "missing") for device in devices]
+        known = [flag for flag in flags if flag is not None]
+        missing = sum(known) if len(known) == len(flags) else None
+        counts = [_sum(device / "error_stats") for device in devices]
+        errors = sum(count for count in counts if count is not None) if any(c is not None for c in counts) else None
+        state = ArrayState.UNKNOWN if missing is None else ArrayState.DEGRADED if missing else ArrayState.WELL
+        yield Array(folder.name, "btrfs", "", state, missing, None, errors)
+
+
+def _zfs(proc: Path) -> Iterator[Array]:
+    for folder in _entries(proc / "spl/kstat/zfs"):
+        if _POOL.match(folder.name) and (folder / "state").is_file():
+            said = _line(folder / "state").upper()
+            state = {"ONLINE": ArrayState.WELL, "DEGRADED": ArrayState.DEGRADED}.get(said)
+            if state is None:
+                lost = said in ("FAULTED", "UNAVAIL", "SUSPENDED", "REMOVED", "OFFLINE")
+                state = ArrayState.FAILED if lost else ArrayState.UNKNOWN
+            yield Array(folder.name, "zfs", "", state)
+
+
+def _sum(path: Path) -> int | None:
+    """The sum of ``name number`` lines; None where there is none in form."""
+    numbers = [int(found[1]) for found in re.finditer(r"^\w+ ([0-9]{1,18})$", _text(path), re.MULTILINE)]
+    return sum(numbers) if numbers else None
+
+
+def _number(path: Path) -> int | None:
+    text = _line(path)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def _line(path: Path) -> str:
+    return blocks.clean(_text(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(4096).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    try:
+        yield from sorted(folder.iterdir())[:_MOST]
+    except OSError:
+        return

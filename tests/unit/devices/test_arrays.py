@@ -1,0 +1,103 @@
+"""Arrays as the kernel tells of them."""
+
+import pytest
+
+from hardware.arrays import Array, ArrayState, arrays
+from hardware.mounts import Mount
+from hardware.stack import Kind, Layer, Stack
+from tests.unit.devices.sysfs import Sysfs
+from vault.device_model import Health
+from vault.health.arrays import findings
+
+UUID = "0f3d5cbd-2b0c-4a1c-9a63-0c4bb9b3a111"
+WELL = {"array_state": "clean", "degraded": 0, "raid_disks": 2, "sync_action": "idle", "sync_completed": "none",
+        "mismatch_cnt": 0}  # fmt: skip
+
+
+@pytest.fixture
+def machine(tmp_path):
+    sysfs = Sysfs(tmp_path / "sys")
+    (tmp_path / "proc").mkdir()
+    sysfs.disk("sda", "A")
+    sysfs.disk("sdb", "B")
+    sysfs.proc = tmp_path / "proc"
+    sysfs.seen = lambda: arrays(sysfs.root, sysfs.proc)
+    return sysfs
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "well"),
+        ({"array_state": "active"}, "well"),
+        ({"sync_action": "check", "sync_completed": "50 / 100"}, "checking"),
+        ({"degraded": 1}, "degraded"),
+        ({"degraded": 1, "sync_action": "recover", "sync_completed": "50 / 200"}, "rebuilding"),
+        ({"degraded": 2}, "failed"),
+        ({"array_state": "broken"}, "failed"),
+        ({"array_state": "inactive"}, "failed"),
+        ({"array_state": ""}, "unknown"),
+        ({"array_state": "clear"}, "unknown"),
+    ],
+)
+def test_the_state_of_an_md_array(machine, changes, state):
+    machine.array("md0", ["sda", "sdb"], **(WELL | changes))
+    (array,) = machine.seen()
+    assert (array.name, array.kind, array.level, array.state) == ("md0", "md", "raid1", state)
+
+
+def test_how_far_a_rebuild_is(machine):
+    machine.array("md0", ["sda"], **(WELL | {"degraded": 1, "sync_action": "recover", "sync_completed": "50 / 200"}))
+    (array,) = machine.seen()
+    assert (array.missing, array.done) == (1, 0.25)
+
+
+def test_a_striped_array_fails_with_any_disk(machine):
+    machine.array("md0", ["sda", "sdb"], level="raid0", array_state="clean")
+    machine.write("md0", **{"md__dev-sda__state": "faulty"})
+    assert machine.seen()[0].state is ArrayState.FAILED
+
+
+@pytest.mark.parametrize("junk", ["-1", "9" * 30, "x", "1e3", "٣"])
+def test_what_is_no_number_is_not_known(machine, junk):
+    machine.array("md0", ["sda", "sdb"], **(WELL | {"mismatch_cnt": junk, "sync_completed": f"{junk} / 0"}))
+    (array,) = machine.seen()
+    assert (array.mismatches, array.done) == (None, None)
+
+
+def test_a_btrfs_that_lacks_a_device_or_counts_errors(machine):
+    folder = machine.root / "fs/btrfs" / UUID / "devinfo"
+    for number, errors in ((1, 0), (2, 3)):
+        (folder / str(number)).mkdir(parents=True)
+        (folder / str(number) / "missing").write_text("0\n")
+        (folder / str(number) / "error_stats").write_text(f"write_errs 0\nread_errs {errors}\nflush_errs 0\n")
+    assert machine.seen() == [Array(UUID, "btrfs", "", ArrayState.WELL, 0, None, 3)]
+    (folder / "2/missing").write_text("1\n")
+    assert machine.seen()[0].state is ArrayState.DEGRADED
+    (folder / "2/missing").unlink()
+    assert machine.seen()[0].state is ArrayState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [("ONLINE", "well"), ("DEGRADED", "degraded"), ("SUSPENDED", "failed"), ("FAULTED", "failed"), ("", "unknown")],
+)
+def test_the_state_of_a_pool(machine, said, state):
+    (machine.proc / "spl/kstat/zfs/tank").mkdir(parents=True)
+    (machine.proc / "spl/kstat/zfs/tank/state").write_text(f"{said}\n")
+    assert [(array.name, array.kind, str(array.state)) for array in machine.seen()] == [("tank", "zfs", state)]
+
+
+def test_a_machine_without_arrays(tmp_path):
+    assert arrays(tmp_path, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "health"),
+    [("well", None), ("checking", None), ("rebuilding", Health.WATCH), ("degraded", Health.FAILING),
+     ("failed", Health.FAILED), ("unknown", Health.UNKNOWN)],
+)  # fmt: skip
+def test_an_array_bears_on_what_stands_on_it_and_on_nothing_else(state, health):
+    stack = Stack("/srv/a", Mount("/srv/a", "xfs", "/dev/md0"), (Layer(Kind.MD, "md0", "", 1),), ())
+    known = [Array("md0", "md", "raid1", ArrayState(state), 1), Array("md1", "md", "raid1", ArrayState.FAILED)]
+    assert [finding.health for finding in findings(stack, known)] == ([health] if health else [])
