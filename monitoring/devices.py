@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from hardware.arrays import Array
+from hardware.shares import Share
 from hardware.smart.facts import Counter
 from monitoring import metrics
 from monitoring.metrics import Metric
@@ -40,7 +41,7 @@ class Sink(Protocol):
 class Heard:
     """When the report on the disks was taken, whether it is fresh, and which disks each volume stands on; which devices
     are there by role, and what happened to them, by role and change; the arrays, and which volumes stand on
-    them."""
+    them; what the file system of each volume told."""
 
     taken_at: datetime | None
     fresh: bool
@@ -50,6 +51,7 @@ class Heard:
     overflows: int | None = None
     arrays: Sequence[Array] = ()
     on_arrays: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    shares: Mapping[str, Share] = field(default_factory=dict)
 
 
 Hearing = Callable[[], Heard]
@@ -63,6 +65,11 @@ def add(sink: Sink, tx: Tx, heard: Heard, *, valid: timedelta) -> None:
         sink.add(metrics.DEVICE_EVENTS, number, role, change)
     sink.add(metrics.DEVICE_OVERFLOWS, heard.overflows)
     _add_arrays(sink, heard)
+    for volume, share in heard.shares.items():
+        sink.add(metrics.MOUNT_STATE, 1, volume, share.state.value)
+        sink.add(metrics.MOUNT_SECONDS, share.took, volume)
+        sink.add(metrics.VOLUME_FILES, share.files, volume)
+        sink.add(metrics.VOLUME_FREE_FILES, share.free_files, volume)
     found = sorted(disks.all(tx), key=lambda disk: (-disk.health.rank, disk.key))[:MOST]
     if found or heard.taken_at is not None:
         sink.add(metrics.DISK_REPORT, heard.taken_at)

@@ -79,6 +79,11 @@ VOLUME_HEALTH: Final = _gauge(
     "volume_health", "1 on the health of what the volume stands on, 0 on the others.", "volume", "health"
 )
 
+MOUNT_STATE: Final = _gauge("volume_mount_state", "1 on the state that holds of its file system.", "volume", "state")
+MOUNT_SECONDS: Final = _gauge("volume_response_seconds", "How long its file system took to answer.", "volume")
+VOLUME_FILES: Final = _gauge("volume_files", "Files (inodes) that its file system has room for.", "volume")
+VOLUME_FREE_FILES: Final = _gauge("volume_free_files", "Of these, those that are free for the node.", "volume")
+
 DEVICES: Final = _gauge("devices", "Devices that are plugged in, by what they are.", "role")
 DEVICE_EVENTS: Final = _counter("device_events", "What happened to devices since the start.", "role", "change")
 DEVICE_OVERFLOWS: Final = _counter("device_overflows", "Bursts of which events were lost; all was enumerated anew.")

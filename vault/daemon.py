@@ -157,6 +157,7 @@ def _heard(node: Node) -> Heard:
         seen.overflows,
         node.health.arrays,
         on_arrays,
+        node.health.shares,
     )
 
 

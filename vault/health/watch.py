@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ import structlog
 from hardware.arrays import Array
 from hardware.arrays import arrays as all_arrays
 from hardware.errors import HardwareError, NotFound
+from hardware.shares import Prober, Share
 from hardware.smart import report as smart_report
 from hardware.smart.report import Report
 from hardware.stack import Stack, stack_of
@@ -31,6 +33,9 @@ from vault.ledger import append
 from vault.model import READABLE, EventType, NewEvent, Outcome, Volume, VolumeMode
 
 log = structlog.get_logger(__name__)
+
+AT_ONCE = 8
+"""So many file systems are asked at a time; each has a patience of its own."""
 
 KEEP_GONE = timedelta(days=400)
 """So long a disk that was taken out is remembered."""
@@ -56,12 +61,15 @@ class HealthWatch:
         *,
         stack: Callable[[str], Stack] = stack_of,
         arrays: Callable[[], Sequence[Array]] = all_arrays,
+        prober: Prober | None = None,
     ) -> None:
         self._custodian = custodian
         self._settings = custodian.settings.health
         self._stack = stack
         self._look_at_arrays = arrays
         self._arrays: Sequence[Array] = ()
+        self._prober = prober or Prober()
+        self._shares: Mapping[str, Share] = {}
         self._turn = threading.Lock()
         self._hearing = Hearing(None, fresh=False)
         self._footings: Mapping[str, Footing] = {}
@@ -80,6 +88,11 @@ class HealthWatch:
     def arrays(self) -> Sequence[Array]:
         """The arrays of this machine, as the last round saw them."""
         return self._arrays
+
+    @property
+    def shares(self) -> Mapping[str, Share]:
+        """What the file system of each configured volume told in the last round, by the volume's name."""
+        return self._shares
 
     def look(self) -> None:
         """Do one round. Raises what the catalogue raises."""
@@ -174,6 +187,9 @@ class HealthWatch:
             known = catalog_disks.all(tx)
             rows = {row.name: row for row in catalog_volumes.all(tx)}
         self._arrays = self._look_at_arrays()
+        places = {volume.name: str(volume.path) for volume in custodian.settings.volumes}
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="share") as pool:
+            self._shares = dict(zip(places, pool.map(self._prober.probe, places.values()), strict=True))
         found = {}
         for configured in custodian.settings.volumes:
             stack = self._stack(str(configured.path))

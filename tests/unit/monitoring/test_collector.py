@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hardware.arrays import Array, ArrayState
+from hardware.shares import Share, ShareState
 from monitoring import collector as collector_module
 from monitoring.collector import Collector, Exporter
 from monitoring.devices import Heard
@@ -96,7 +97,8 @@ def heard(now):
     return lambda: Heard(now, fresh=True, volumes={"nas-a": ["ZL20ABCD", "GONE"]},
                          present={"disk": 1}, events={("disk", "added"): 1}, overflows=0,
                          arrays=[Array("md0", "md", "raid1", ArrayState.DEGRADED, 1, 0, 0, 0.5)],
-                         on_arrays={"nas-a": {"md0"}})  # fmt: skip
+                         on_arrays={"nas-a": {"md0"}},
+                         shares={"nas-a": Share("/srv/a", None, ShareState.SLOW, 9, 5, 100, 10, 2.5)})  # fmt: skip
 
 
 def fill(catalogue, hands):
