@@ -24,10 +24,11 @@ from urllib.parse import quote
 
 import demo_tape
 import httpx
-from demo_samples import Sample, samples
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+
+from demo_samples import Sample, samples
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "demo"

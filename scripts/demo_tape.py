@@ -15,9 +15,8 @@ import httpx
 from vault.formats.ocfl import object_id, object_path
 
 if TYPE_CHECKING:
-    from demo_samples import Sample
-
     from demo import Demo
+    from demo_samples import Sample
 
 BARCODES = tuple(f"VLT00{number}L8" for number in range(1, 7))
 
