@@ -26,6 +26,20 @@ class IngestStep(enum.StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """Who wants to be told how a deposit ended. ``outcome`` is "delivered", "given-up", or "" while it is to be told;
+    ``message`` what the last attempt came to."""
+
+    ingest_id: str
+    url: str
+    outcome: str
+    attempts: int
+    first_at: datetime | None
+    not_before: datetime
+    message: str
+
+
 class UploadState(enum.StrEnum):
     """OPEN takes bytes. COMPLETE has them all and waits to be taken in. ENDED holds none any more; its ingest says how
     it ended."""

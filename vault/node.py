@@ -35,6 +35,7 @@ from vault.health.watch import HealthWatch
 from vault.intake import accession
 from vault.intake.batches import Batches
 from vault.intake.bell import Bell
+from vault.intake.callbacks import Callbacks
 from vault.intake.deposit import Intake
 from vault.intake.finishing import Finishing
 from vault.intake.receipts import Receipts
@@ -102,6 +103,7 @@ class Node:
         self.intake = Intake(self.custodian)
         self.batches = Batches(self.custodian, self.key)
         self.uploads = Uploads(self.custodian, self.intake, self.bell.ring)
+        self.callbacks = Callbacks(self.custodian, settings.callbacks)
         self.finishing = Finishing(self.custodian, self.intake, self.uploads, self.bell.ring)
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.watch = Watch(self.custodian, self._arrive)
@@ -154,6 +156,7 @@ class Node:
             librarian.start()
         self.clock.start()
         self.finishing.start()
+        self.callbacks.start()
         self.receipts.issue_all()
 
     def _describe_volumes(self) -> None:
@@ -193,6 +196,7 @@ class Node:
         self.watch.stop()
         self.uploads.stop()
         ended = self.finishing.stop(patience)
+        ended = self.callbacks.stop(patience) and ended
         ended = self.dispatcher.stop(patience) and ended
         for librarian in self.librarians.values():
             ended = librarian.stop(patience) and ended
@@ -221,6 +225,7 @@ class Node:
         self.watch.stop()
         self.uploads.stop()
         self.finishing.stop(timedelta(seconds=1))
+        self.callbacks.stop(timedelta(seconds=1))
         self.dispatcher.stop(timedelta(seconds=1))
         for librarian in self.librarians.values():
             librarian.stop(timedelta(seconds=1))

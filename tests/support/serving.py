@@ -49,6 +49,7 @@ max_inflated_bytes = "16 MB"
 max_concurrent = 3
 queue_timeout = "0s"
 max_concurrent_per_token = 3
+[callbacks]
 [custody]
 planner_interval = "1s"
 probe_interval = "1s"

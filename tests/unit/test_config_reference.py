@@ -23,6 +23,7 @@ TABLES = {
     "[catalog]": sections.CatalogSettings,
     "[api]": sections.ApiSettings,
     "[intake]": sections.IntakeSettings,
+    "[callbacks]": sections.CallbackSettings,
     "[custody]": sections.CustodySettings,
     "[fixity]": sections.RoutineSettings,
     "[health]": sections.HealthSettings,

@@ -22,8 +22,10 @@ from vault.api.paths import decode_identifier, encode_identifier, parse_version
 from vault.api.places import Places
 from vault.api.problems import bad_request
 from vault.catalog import packages
+from vault.config import CallbackSettings
 from vault.errors import Interrupted, NotFound, VaultError
 from vault.intake.body import BodyPipe
+from vault.intake.callbacks import read_url
 from vault.intake.deposit import Accepted, DepositRequest
 from vault.intake.describe import read_descriptive, read_filename, read_kind
 from vault.model import Json
@@ -32,7 +34,7 @@ log = structlog.get_logger(__name__)
 router = APIRouter(tags=["deposits"])
 
 _T = TypeVar("_T")
-_RESERVED: Final = frozenset({"kind", "filename"})
+_RESERVED: Final = frozenset({"kind", "filename", "callback"})
 
 
 def _one(request: Request, name: str) -> str | None:
@@ -41,7 +43,7 @@ def _one(request: Request, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def read_deposit(request: Request, identifier: str, who: Principal) -> DepositRequest:
+def read_deposit(request: Request, identifier: str, who: Principal, callbacks: CallbackSettings) -> DepositRequest:
     """Read everything but the body. Raises Invalid for whatever cannot be understood, Forbidden for what is not theirs
     to deposit."""
     encoding = (_one(request, "content-encoding") or "identity").strip().lower()
@@ -65,6 +67,7 @@ def read_deposit(request: Request, identifier: str, who: Principal) -> DepositRe
         digests=parse_repr_digest(_one(request, "repr-digest")),
         if_match=parse_if_match(_one(request, "if-match")),
         must_be_new=parse_must_be_new(_one(request, "if-none-match")),
+        callbacks=callbacks,
     )
 
 
@@ -76,6 +79,7 @@ def make_deposit(
     digests: Mapping[str, str],
     if_match: int | Literal["*"] | None,
     must_be_new: bool,
+    callbacks: CallbackSettings,
     content_length: int | None = None,
 ) -> DepositRequest:
     """A deposit of which ``said`` is what the depositor says, as a query or as the metadata of an upload.
@@ -96,7 +100,15 @@ def make_deposit(
         descriptive=ownership.own(who, identifier, descriptive),
         bound=bool(who.agency),
         metadata=metadata,
+        callback=_callback(said.get("callback", ""), callbacks),
     )
+
+
+def _callback(url: str, settings: CallbackSettings) -> str:
+    """Whom to tell. Raises Invalid (``bad-callback``, ``callback-not-allowed``)."""
+    if url:
+        read_url(url, settings)
+    return url
 
 
 async def _pump(stream: AsyncIterator[bytes], pipe: BodyPipe, idle_seconds: float) -> None:
@@ -238,7 +250,7 @@ async def put_package(
         access,
         class_,
     )
-    deposit = read_deposit(request, decode_identifier(identifier), who)
+    deposit = read_deposit(request, decode_identifier(identifier), who, node.settings.callbacks)
     wait = parse_wait(_one(request, "prefer"))
     api = node.settings.api
     seconds = api.wait.total_seconds() if wait is None else min(float(wait), api.wait_max.total_seconds())

@@ -26,9 +26,9 @@ from vault.api.headers import entity_tag_matches
 from vault.api.openapi import INGEST, PROBLEM, problem
 from vault.api.parts import Node, NodeParts
 from vault.api.problems import PROBLEMS, RETRY_AFTER_SECONDS, TYPE_PREFIX, Entry
-from vault.catalog import copies, ingests, packages, uploads
+from vault.catalog import callbacks, copies, ingests, packages, uploads
 from vault.catalog.engine import Tx
-from vault.depositing import IngestStep, Upload, UploadState
+from vault.depositing import Callback, IngestStep, Upload, UploadState
 from vault.errors import NotFound, Unreachable
 from vault.intake.bell import Listener
 from vault.model import Ingest, IngestState, Json
@@ -107,9 +107,14 @@ def _view(node: NodeParts, tx: Tx, ingest: Ingest) -> wire.Ingest:
         copies_needed=needed,
         problem=_problem(ingest),
         receipt=ingest.receipt,
+        callback=_told(callbacks.get(tx, ingest.id)),
         created_at=ingest.created_at,
         updated_at=ingest.updated_at,
     )
+
+
+def _told(callback: Callback | None) -> str | None:
+    return None if callback is None else callback.outcome or "waiting"
 
 
 def _problem(ingest: Ingest) -> dict[str, Json] | None:

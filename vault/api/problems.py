@@ -99,6 +99,8 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "unsupported-digest": Entry(400, "No digest that this node can check"),
     "unsupported-encoding": Entry(415, "The body is encoded"),
     # Resumable uploads (tus).
+    "bad-callback": Entry(400, "The callback cannot be used"),
+    "callback-not-allowed": Entry(400, "Nobody may be told there"),
     "bad-content-type": Entry(415, "The body is not sent as tus has it"),
     "bad-upload-checksum": Entry(400, "Upload-Checksum cannot be read"),
     "bad-upload-length": Entry(400, "Upload-Length cannot be read"),

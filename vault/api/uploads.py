@@ -14,6 +14,7 @@ from vault.api.headers import parse_if_match, parse_must_be_new, parse_repr_dige
 from vault.api.openapi import PROBLEM, Responses, problem
 from vault.api.parts import Node, NodeParts
 from vault.api.problems import bad_request
+from vault.config import CallbackSettings
 from vault.depositing import Upload
 from vault.errors import VaultError
 from vault.identifiers import parse_identifier
@@ -106,7 +107,7 @@ async def create_upload(request: Request, node: Node, who: MayDeposit) -> Respon
     tus.check_version(request)
     length = tus.read_announced(request)
     raw = tus.one(request, "Upload-Metadata") or ""
-    deposit = read_upload(tus.read_metadata(raw), who)
+    deposit = read_upload(tus.read_metadata(raw), who, node.settings.callbacks)
     coming = tus.read_content_length(request)
     first = coming != 0 and (coming is not None or "transfer-encoding" in request.headers)
     checksum = tus.read_checksum(request)
@@ -199,7 +200,7 @@ async def _receive(
     return await carry(node, request.app.state.upload_places, request, agent, work)
 
 
-def read_upload(metadata: dict[str, str], who: Principal) -> DepositRequest:
+def read_upload(metadata: dict[str, str], who: Principal, callbacks: CallbackSettings) -> DepositRequest:
     """What is to be done with an upload's bytes, by its metadata. Raises Invalid for whatever cannot be understood."""
     said = dict(metadata)
     identifier = said.pop("identifier", "")
@@ -222,4 +223,5 @@ def read_upload(metadata: dict[str, str], who: Principal) -> DepositRequest:
         digests=parse_repr_digest(digest or None),
         if_match=parse_if_match(follows),
         must_be_new=parse_must_be_new(said.pop("if_none_match", None)),
+        callbacks=callbacks,
     )

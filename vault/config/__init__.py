@@ -12,6 +12,7 @@ from vault.config.machine import check_machine
 from vault.config.problem import Problem
 from vault.config.settings import (
     ApiSettings,
+    CallbackSettings,
     CatalogSettings,
     CustodySettings,
     HealthSettings,
@@ -29,6 +30,7 @@ from vault.config.settings import (
 __all__ = [
     "Address",
     "ApiSettings",
+    "CallbackSettings",
     "CatalogSettings",
     "CustodySettings",
     "HealthSettings",

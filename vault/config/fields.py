@@ -167,6 +167,14 @@ def to_patterns(value: object) -> tuple[str, ...]:
     return tuple(patterns)
 
 
+def to_hosts(value: object) -> tuple[str, ...]:
+    """A list of host names, IP addresses, or NAME:PORT."""
+    pattern = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    if not isinstance(value, list) or not all(isinstance(one, str) and re.fullmatch(pattern, one) for one in value):
+        raise fault("it is no list of hosts", 'write a list such as ["kho.example.vn", "10.1.2.3:8443"]')
+    return tuple(one.lower() for one in value)
+
+
 def to_networks(value: object) -> tuple[str, ...]:
     """A list of networks in CIDR notation."""
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):

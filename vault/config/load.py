@@ -23,7 +23,7 @@ DEFAULT_PATH: Final = Path("/etc/vault/vault.toml")
 VARIABLE: Final = "VAULT_CONFIG"
 
 _SectionT = TypeVar("_SectionT", bound=Section)
-_TABLES: Final = ("node", "catalog", "api", "intake", "custody", "fixity", "health", "log", "recall")
+_TABLES: Final = ("node", "catalog", "api", "intake", "callbacks", "custody", "fixity", "health", "log", "recall")
 _ARRAYS: Final = ("volume", "library", "pool", "policy")
 _PLAIN: Final = {
     "string_type": ("it is no text", "put it in quotes"),
@@ -107,6 +107,7 @@ class _Reader:
         catalog = self._table("catalog", settings.CatalogSettings)
         api = self._table("api", settings.ApiSettings)
         intake = self._table("intake", settings.IntakeSettings)
+        callbacks = self._table("callbacks", settings.CallbackSettings)
         custody = self._table("custody", settings.CustodySettings)
         fixity = self._table("fixity", settings.RoutineSettings)
         health = self._table("health", settings.HealthSettings)
@@ -120,6 +121,8 @@ class _Reader:
             self._problems += rules.check_api(api, self._source)
         if intake is not None:
             self._problems += rules.check_intake(intake, self._source)
+        if callbacks is not None:
+            self._problems += rules.check_callbacks(callbacks, self._source)
         if custody is not None:
             self._problems += rules.check_custody(custody, self._source)
         whole = len(volumes) == self._length("volume")
@@ -137,7 +140,7 @@ class _Reader:
             self._problems.append(self._source.problem(("policy",), "policy", what, remedy))
         self._problems.sort(key=lambda problem: problem.line)
         if self._problems or not (
-            node and catalog and api and intake and custody and fixity and health and log and recall
+            node and catalog and api and intake and callbacks and custody and fixity and health and log and recall
         ):
             return None, self._problems
         if not catalog.url:
@@ -155,6 +158,7 @@ class _Reader:
             policies=tuple(written.policy() for written in policies.values()),
             source=self._source,
             recall=recall,
+            callbacks=callbacks,
             libraries=tuple(libraries.values()),
             pools=tape_rules.complete_pools(pools, libraries, policies),
         ), []

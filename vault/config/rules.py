@@ -10,6 +10,7 @@ from pathlib import Path
 from vault.config.problem import Problem, Source
 from vault.config.settings import (
     ApiSettings,
+    CallbackSettings,
     CustodySettings,
     IntakeSettings,
     PolicySettings,
@@ -59,6 +60,14 @@ def check_intake(intake: IntakeSettings, source: Source) -> Iterator[Problem]:
         what = f"it is less than max_package_bytes ({intake.max_package_bytes})"
         key = "max_inflated_bytes"
         yield source.problem(("intake", key), f"intake.{key}", what, "raise it", intake.max_inflated_bytes)
+
+
+def check_callbacks(callbacks: CallbackSettings, source: Source) -> Iterator[Problem]:
+    """What is told must be signed."""
+    if callbacks.hosts and callbacks.secret is None:
+        what = "hosts may be told, and there is no secret to sign with"
+        remedy = 'name the file that has it: secret = "/etc/vault/callbacks.secret"'
+        yield source.problem(("callbacks", "hosts"), "callbacks.hosts", what, remedy)
 
 
 def check_custody(custody: CustodySettings, source: Source) -> Iterator[Problem]:

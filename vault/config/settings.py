@@ -32,6 +32,7 @@ from vault.config.fields import (
     to_days,
     to_drives,
     to_duration,
+    to_hosts,
     to_listen,
     to_logins,
     to_media,
@@ -181,6 +182,14 @@ class HealthSettings(Section):
     history: Duration = timedelta(days=400)
 
 
+class CallbackSettings(Section):
+    """``[callbacks]``: who may be told how a deposit ended. ``hosts`` are names, or NAME:PORT; none: nobody is told."""
+
+    hosts: Annotated[tuple[str, ...], BeforeValidator(to_hosts)] = ()
+    secret: AbsolutePath | None = None
+    loopback: bool = False
+
+
 class LogSettings(Section):
     """``[log]``: how and how much the daemon writes down."""
 
@@ -298,6 +307,7 @@ class Settings:
     recall: RecallSettings = field(default_factory=RecallSettings)
     libraries: tuple[LibrarySettings, ...] = ()
     pools: tuple[PoolSettings, ...] = ()
+    callbacks: CallbackSettings = field(default_factory=CallbackSettings)
 
     def policy_for(self, descriptive: Descriptive) -> Policy:
         """The first policy that matches a package that is described so. The last one always does."""

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import structlog
 
-from vault.catalog import ingests, packages
+from vault.catalog import callbacks, ingests, packages
 from vault.clock import to_text
 from vault.custody.context import Custodian
 from vault.errors import (
@@ -85,6 +85,8 @@ class Intake:
         with self._custodian.catalogue.write() as tx:
             agency = request.descriptive.agency
             ingests.begin(tx, request.ingest_id, request.identifier, request.agent, agency)
+            if request.callback:
+                callbacks.add(tx, request.ingest_id, request.callback)
         return self._attempt(request, body)
 
     def take_in(self, request: DepositRequest, body: ReadableStream) -> Accepted:

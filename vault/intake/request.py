@@ -17,7 +17,8 @@ class DepositRequest:
 
     ``if_match`` is the number of the version that the deposit follows, "*" for whichever it is, None where the
     package must be new; ``must_be_new`` refuses even the same content under a known identifier. ``bound``: they
-    may only touch packages of the agency that ``descriptive`` names, and learn nothing of others.
+    may only touch packages of the agency that ``descriptive`` names, and learn nothing of others. ``callback`` is
+    whom to tell how it ended, "" for nobody.
     """
 
     identifier: str
@@ -32,6 +33,7 @@ class DepositRequest:
     descriptive: Descriptive = field(default_factory=Descriptive)
     metadata: Mapping[str, Json] = field(default_factory=dict)
     bound: bool = False
+    callback: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from vault.catalog import ingests, uploads
+from vault.catalog import callbacks, ingests, uploads
 from vault.custody.context import Custodian
 from vault.depositing import Upload, UploadState
 from vault.errors import Conflict, Fault, Full, Interrupted, Invalid, NotFound, Refused, Unreachable, VaultError
@@ -117,6 +117,8 @@ class Uploads:
                     remedy="Wait until they are taken in, or free or extend the volume; then send it again.",
                 )
             ingests.begin(tx, upload_id, request.identifier, request.agent, request.descriptive.agency)
+            if request.callback:
+                callbacks.add(tx, upload_id, request.callback)
             return uploads.create(
                 tx,
                 upload_id,

@@ -176,6 +176,7 @@ class Ingest(Model):
     bytes_received: int = Field(description="Bytes that are on stable storage.")
     bytes_total: int | None = Field(default=None, description="What an upload announced; null where it is not known.")
     copies_good: int | None = Field(default=None, description="Good copies that count; null before it is stored.")
+    callback: str | None = Field(default=None, description="waiting, delivered, given-up; null where nobody is told.")
     copies_needed: int | None = Field(default=None, description="So many good copies the receipt needs.")
     problem: JsonObject | None = Field(description="The problem document of a refused or failed one.")
     receipt: JsonObject | None = Field(description="The signed receipt, once there is one.")
