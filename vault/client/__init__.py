@@ -2,9 +2,11 @@
 
 It speaks HTTP over the node's Unix socket or over TCP with a token, streams what is deposited and fetched, turns
 problem documents back into :mod:`vault.errors`, and compares every digest that it can. Of the API it knows only the
-JSON shapes (:mod:`vault.wire`). Nothing here prints, asks, or knows the catalogue or a volume.
+JSON shapes (:mod:`vault.wire`). :class:`AsyncClient` is the same with ``await``, as far as depositors and readers go.
+Nothing here prints, asks, or knows the catalogue or a volume.
 """
 
+from vault.client.aio import AsyncClient
 from vault.client.answers import Deposited, DepositStatus
 from vault.client.body import Body, FileBody, Progress
 from vault.client.connection import Endpoint
@@ -13,6 +15,7 @@ from vault.client.http import Client, Download
 from vault.client.resume import FolderMemory, Memory
 
 __all__ = [
+    "AsyncClient",
     "Body",
     "Client",
     "DepositStatus",

@@ -45,6 +45,24 @@ def connect(endpoint: Endpoint, timeout: float) -> httpx.Client:
         _knock(endpoint.socket)
         transport = httpx.HTTPTransport(uds=str(endpoint.socket), retries=0)
         return httpx.Client(transport=transport, base_url=_NAME_BEHIND_A_SOCKET, timeout=timeout, trust_env=False)
+    with _usable(endpoint) as (base, headers, local, verify):
+        # Proxies of the environment are for other machines.
+        return httpx.Client(base_url=base, headers=headers, timeout=timeout, trust_env=not local, verify=verify)
+
+
+def connect_async(endpoint: Endpoint, timeout: float) -> httpx.AsyncClient:
+    """As :func:`connect`, for an event loop."""
+    if endpoint.socket is not None:
+        _knock(endpoint.socket)
+        transport = httpx.AsyncHTTPTransport(uds=str(endpoint.socket), retries=0)
+        return httpx.AsyncClient(transport=transport, base_url=_NAME_BEHIND_A_SOCKET, timeout=timeout, trust_env=False)
+    with _usable(endpoint) as (base, headers, local, verify):
+        return httpx.AsyncClient(base_url=base, headers=headers, timeout=timeout, trust_env=not local, verify=verify)
+
+
+@contextlib.contextmanager
+def _usable(endpoint: Endpoint) -> Iterator[tuple[str, dict[str, str], bool, ssl.SSLContext | bool]]:
+    """What a connection over TCP is made with: base address, headers, whether it stays here, and TLS."""
     parts = urlsplit(endpoint.url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
         raise ConfigError(
@@ -59,14 +77,8 @@ def connect(endpoint: Endpoint, timeout: float) -> httpx.Client:
         )
     headers = {"Authorization": f"Bearer {endpoint.token}"} if endpoint.token else {}
     try:
-        return httpx.Client(
-            base_url=endpoint.url.rstrip("/"),
-            headers=headers,
-            timeout=timeout,
-            # Proxies of the environment are for other machines.
-            trust_env=not local,
-            verify=ssl.create_default_context() if parts.scheme == "https" else False,
-        )
+        verify = ssl.create_default_context() if parts.scheme == "https" else False
+        yield endpoint.url.rstrip("/"), headers, local, verify
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         raise ConfigError(
             f"{endpoint.url!r} or its token cannot be used: {error}.",
