@@ -21,6 +21,7 @@ from vault.device_model import Health
 from vault.health.disks import explained
 from vault.identifiers import package_reference
 from vault.model import Condition, CopyState, EventType, Task, VolumeMode
+from vault.tape_model import CartridgeState
 
 _SEVERITIES: Final = ("critical", "warning", "info")
 _EXAMINED: Final = 200
@@ -46,6 +47,7 @@ def alerts(
         *_arrays(node),
         *(alert for volume in volumes for alert in _of_volume(node, tx, volume)),
         *(_of_task(task) for task in stalled),
+        *_of_tapes(node),
         *(_of_schedule(schedule) for schedule in schedules if schedule.last_error),
     ]
     return sorted(found, key=lambda alert: _SEVERITIES.index(alert.severity))
@@ -208,6 +210,32 @@ def _overdue(node: NodeParts, tx: Tx, volume: wire.Volume) -> Iterator[wire.Aler
 def _alert(severity: str, code: str, volume: wire.Volume, message: str, remedy: str) -> wire.Alert:
     return wire.Alert.model_validate(
         {"severity": severity, "code": code, "subject": volume.name, "message": message, "remedy": remedy}
+    )
+
+
+def _of_tapes(node: NodeParts) -> Iterator[wire.Alert]:
+    """Libraries that cannot be used, cartridges that are asked for, found wrong, or lacking."""
+    for library in node.tapes.libraries():
+        if library.problem:
+            yield _tape_alert("critical", "library-unusable", library.name, library.problem, "Look at the library.")
+        for pool in library.lacking:
+            yield _tape_alert("warning", "no-cartridge", pool, f"No cartridge has room for the pool {pool}.",
+                              "Put a blank cartridge into the library.")  # fmt: skip
+    for request in node.tapes.requests():
+        yield _tape_alert("warning", "cartridge-wanted", request.barcode,
+                          f"The cartridge {request.barcode} is asked for: {request.reason}.",
+                          f"Put it into the library, and type: vaultctl tapes checkin {request.barcode}")  # fmt: skip
+    for shown in node.tapes.all():
+        cartridge = shown.cartridge
+        if cartridge.state in (CartridgeState.SUSPECT, CartridgeState.FOREIGN):
+            yield _tape_alert("warning", f"cartridge-{cartridge.state}", cartridge.barcode,
+                              f"The cartridge {cartridge.barcode} is {cartridge.state}: {cartridge.reason}",
+                              f"Look at: vaultctl tapes show {cartridge.barcode}")  # fmt: skip
+
+
+def _tape_alert(severity: str, code: str, subject: str, message: str, remedy: str) -> wire.Alert:
+    return wire.Alert.model_validate(
+        {"severity": severity, "code": code, "subject": subject, "message": message, "remedy": remedy}
     )
 
 

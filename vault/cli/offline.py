@@ -143,6 +143,18 @@ def rebuild_sources(settings: Settings) -> list[RebuildSource]:
     return [DirectorySource(open_volume(settings, volume.name)) for volume in settings.volumes]
 
 
+@contextlib.contextmanager
+def tapes_of(settings: Settings, *, wanted: bool) -> Iterator[list[RebuildSource]]:
+    """The cartridges in the tape libraries, for a rebuild; none where they are not ``wanted``."""
+    if not wanted:
+        yield []
+        return
+    from vault.recovery.tape import tape_sources
+
+    with tape_sources(settings) as found:
+        yield list(found)
+
+
 # --- the catalogue and the checkpoints
 
 

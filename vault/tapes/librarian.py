@@ -176,7 +176,7 @@ class Librarian:
     def _opened(self) -> Library | None:
         if self._library is None and time.monotonic() >= self._retry_at:
             try:
-                self._library = open_library(self._tapes, self.settings)
+                self._library = open_library(self._tapes.state, self.settings)
                 self._problem = ""
                 self._inventory_at = float("-inf")
                 log.info("library-opened", library=self.settings.name)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from vault.custody.context import part_of
 from vault.errors import Corrupted, Interrupted, Invalid, NotFound, Unreachable
 from vault.formats import part_tar
-from vault.formats.ocfl import INVENTORY_FILE
+from vault.formats.ocfl import INVENTORY_FILE, object_path
 from vault.formats.ocfl.reading import parse_inventory
+from vault.model import Version
 from vault.tapes.context import Doing
 from vault.volumes.base import CheckReport, Finding, FindingKind, Part, Volume
 
@@ -25,6 +27,12 @@ _MOST_FINDINGS: Final = 1000
 def estimated_length(files: int, part_bytes: int) -> int:
     """About how long a part's tar will be, rather more than less."""
     return part_bytes + (files + 8) * OVERHEAD_PER_FILE + 65536
+
+
+def path_on_tape(version: Version) -> str:
+    """Where a version's tar stands on any cartridge."""
+    part = part_of(version)
+    return f"packages/{object_path(part.object_id)}/v{version.number}.tar"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from hardware.errors import Unreachable
 from hardware.tape.libraries import manual_library, scsi_library, virtual_library
@@ -10,19 +11,19 @@ from hardware.tape.library import Library
 from hardware.tape.tools.acts import Tools
 from hardware.tape.virtual import STATE, VirtualChanger
 from vault.config import LibrarySettings
-from vault.tapes.context import Tapes
 
 
-def open_library(tapes: Tapes, settings: LibrarySettings) -> Library:
-    """Open it, for us alone; a virtual one is made where there is none. Raises errors of :mod:`hardware.errors`."""
-    spool = tapes.state / "index-spool"
+def open_library(state_folder: Path, settings: LibrarySettings) -> Library:
+    """Open it, for us alone; a virtual one is made where there is none. ``state_folder`` is where what is known of
+    tapes is kept. Raises errors of :mod:`hardware.errors`."""
+    spool = state_folder / "index-spool"
     spool.mkdir(mode=0o750, parents=True, exist_ok=True)
     if settings.kind == "virtual" and settings.path is not None:
         if not os.path.exists(settings.path / STATE):
             drives = settings.drives if isinstance(settings.drives, int) else 1
             VirtualChanger.create(settings.path, drives=drives, slots=settings.slots).close()
         return virtual_library(settings.path, name=settings.name, spool=spool)
-    state = tapes.state / settings.name
+    state = state_folder / settings.name
     tools = Tools(work=str(state / "ltfs"), mounts=str(state / "mounts"))
     if tools.missing():
         raise Unreachable(

@@ -26,7 +26,7 @@ from vault.tapes import record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
 from vault.tapes.loading import loaded
-from vault.tapes.making import Pieces, read_tar
+from vault.tapes.making import Pieces, path_on_tape, read_tar
 from vault.volumes.base import CheckReport, Finding, FindingKind, Verdict
 
 log = structlog.get_logger(__name__)
@@ -44,6 +44,11 @@ class _Due:
     copy: Copy
     version: Version
     file: TapeFile | None
+
+
+def _due(copy: Copy, version: Version, file: TapeFile | None) -> _Due:
+    """After a rebuild of the catalogue nothing tells where a copy stands but its name."""
+    return _Due(copy, version, file or TapeFile(copy.id, path_on_tape(version), 0, -1))
 
 
 def to_check(tx: Tx, volume_id: int, barcode: str, limit: int = MOST_AT_ONCE) -> list[Copy]:
@@ -75,7 +80,7 @@ def check_cartridge(tapes: Tapes, library: Library, barcode: str, doing: Doing) 
             return "nothing of ours is on it"
         wanted = to_check(tx, volume.id, barcode)
         files = cartridges.files(tx, [copy.id for copy in wanted])
-        due = [_Due(copy, packages.need_version(tx, copy.version_id), files.get(copy.id)) for copy in wanted]
+        due = [_due(copy, packages.need_version(tx, copy.version_id), files.get(copy.id)) for copy in wanted]
     if not due:
         return "nothing was due any more"
     with loaded(tapes, library, barcode) as session:
@@ -109,6 +114,7 @@ def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due]
             outcomes.append(_conclude(tapes, barcode, item, CheckReport((), 0, 0, absent=True)))
         else:
             wanted.append(Wanted(item, entry))
+    _note_places(tapes, wanted)
     for want, pieces in reader.in_tape_order(wanted):
         report = _read(item := want.key, Pieces(iter(pieces), doing))
         if report.verdict is Verdict.DAMAGED:
@@ -122,6 +128,16 @@ def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due]
             report = again
         outcomes.append(_conclude(tapes, barcode, item, report))
     return outcomes
+
+
+def _note_places(tapes: Tapes, wanted: Collection[Wanted[_Due]]) -> None:
+    """Write down where those stand of which it was not known."""
+    unknown = [want for want in wanted if want.key.file is not None and want.key.file.length < 0]
+    if unknown:
+        with tapes.custodian.catalogue.write() as tx:
+            for want in unknown:
+                entry = want.entry
+                cartridges.set_file(tx, TapeFile(want.key.copy.id, entry.path, entry.start.block, entry.length))
 
 
 def _read(item: _Due, pieces: Pieces) -> CheckReport:

@@ -28,7 +28,7 @@ from vault.tapes.cache import RecallCache
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
 from vault.tapes.loading import loaded
-from vault.tapes.making import Pieces
+from vault.tapes.making import Pieces, path_on_tape
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +98,8 @@ def plan_recalls(
                 break
             best = min(usable, key=lambda c: (c.volume not in present, _TRUST.index(c.state), c.volume))
             if best.volume in present:
-                file = cartridges.files(tx, [best.id]).get(best.id)
+                known_place = cartridges.files(tx, [best.id]).get(best.id)
+                file = known_place or TapeFile(best.id, path_on_tape(need.version), 0, -1)
                 plan.fetches.setdefault(best.volume, []).append(Fetch(recall, need, best, file))
             elif known[best.volume_id].whereabouts is not Whereabouts.LIBRARY:
                 plan.offline.setdefault(best.volume, recall)

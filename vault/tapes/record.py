@@ -10,7 +10,7 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import PoolSettings
 from vault.ledger import append
-from vault.model import Condition, EventType, Json, MediumClass, NewEvent, Outcome
+from vault.model import Condition, EventType, Json, MediumClass, NewEvent, Outcome, Volume
 from vault.tape_model import Cartridge, CartridgeState, Whereabouts
 from vault.tapes.context import TAPE
 
@@ -104,6 +104,13 @@ def formatted(
         {"uuid": str(uuid), "pool": pool.name, "set": pool.set, "is": str(to), "before": detail},
     )
     return volume.id
+
+
+def recognised(tx: Tx, agent: str, barcode: str, volume: Volume, pool: str, to: CartridgeState) -> None:
+    """A cartridge was seen whose volume the catalogue knows, as a rebuild entered it."""
+    cartridges.formatted(tx, barcode, volume_id=volume.id, pool=pool, state=to)
+    catalog_volumes.set_condition(tx, volume.id, Condition.ONLINE, "", volume.size_bytes, volume.free_bytes)
+    told(tx, EventType.CARTRIDGE_CHANGED, agent, barcode, {"uuid": str(volume.uuid), "pool": pool, "is": str(to)})
 
 
 def asked_for(tx: Tx, agent: str, barcode: str, reason: str) -> None:

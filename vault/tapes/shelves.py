@@ -10,8 +10,10 @@ from hardware.tape import barcodes
 from hardware.tape.changer import Drive, Slot
 from hardware.tape.inventory import Found, Holds, Inventory
 from vault.catalog import cartridges
+from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import LibrarySettings
+from vault.model import MediumClass
 from vault.tape_model import CartridgeState, Whereabouts
 from vault.tapes import record
 from vault.tapes.context import Tapes
@@ -73,6 +75,12 @@ def _add(tapes: Tapes, tx: Tx, library: LibrarySettings, found: Found, element: 
         tx, tapes.agent, found.barcode, library=library.name, generation=generation, state=state, reason=reason,
         element=element,
     )  # fmt: skip
+    volume = catalog_volumes.get(tx, found.barcode)
+    if volume is not None and volume.medium is MediumClass.TAPE:
+        # The catalogue was made anew, and knows what is on it already.
+        pool = next((pool.name for pool in tapes.settings.pools if pool.set == volume.domain), "")
+        to = CartridgeState.APPENDABLE if pool else CartridgeState.READ_ONLY
+        record.recognised(tx, tapes.agent, found.barcode, volume, pool, to)
 
 
 def _element(place: Drive | Slot) -> str:

@@ -31,7 +31,6 @@ from vault.custody.transfer import Transfer, find_inventory
 from vault.durable import describe_os_error
 from vault.errors import Corrupted, Interrupted, Refused, Unreachable, VaultError
 from vault.errors import Full as OutOfRoom
-from vault.formats.ocfl import object_path
 from vault.ledger import append
 from vault.model import CopyState, EventType, NewEvent, Outcome, Version, Volume
 from vault.tape_model import CartridgeState, TapeFile
@@ -39,7 +38,7 @@ from vault.tapes import belongings, record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.gathering import REFUSED, refusals, waiting_for
 from vault.tapes.loading import loaded
-from vault.tapes.making import Made, make_tar
+from vault.tapes.making import Made, make_tar, path_on_tape
 from vault.tapes.proving import check_cartridge
 
 log = structlog.get_logger(__name__)
@@ -66,12 +65,6 @@ class Written:
     unfit: list[Spooled] = field(default_factory=list)
     full: bool = False
     capacity: int | None = None
-
-
-def path_on_tape(version: Version) -> str:
-    """Where a version's tar stands on any cartridge."""
-    part = part_of(version)
-    return f"packages/{object_path(part.object_id)}/v{version.number}.tar"
 
 
 def write_pool(

@@ -103,19 +103,22 @@ def rebuild_catalogue(
             help=_("A former public key of the node whose backups are believed: base64, or a file."),
         ),
     ] = [],  # noqa: B006 - typer copies it
+    from_tapes: Annotated[
+        bool, typer.Option("--from-tapes", help=_("Read the cartridges in the tape libraries too."))
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Rebuild the catalogue."""
-    from vault.cli.offline import rebuild_sources
+    from vault.cli.offline import rebuild_sources, tapes_of
     from vault.cli.render.recovery import rebuilt
     from vault.recovery.rebuild import Base, rebuild
 
     session = session_of(context)
     settings = session.settings
-    with media_read(session.err) as progress:
+    with media_read(session.err) as progress, tapes_of(settings, wanted=from_tapes) as tapes:
         report = rebuild(
             settings,
-            rebuild_sources(settings),
+            [*rebuild_sources(settings), *tapes],
             own_key(settings),
             base=Base(base),
             trusted=read_keys(key),
