@@ -8,6 +8,7 @@ unpack the same tar, sync, and validate the bag.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import threading
 import time
 from pathlib import Path
 
+from benchmarks.download import starlette
 from benchmarks.harness import MIB, Row, console, fill, show
 from benchmarks.node import BIN, BenchNode, vaultd
 from vault.formats.bag_writer import bag_manifests
@@ -43,6 +45,8 @@ def run(scale: float) -> None:
 def _compare(node: BenchNode, folder: Path, body: Path, what: str) -> None:
     size = body.stat().st_size
     rows = [Row(FLOOR, min(_floor(body, folder) for _ in range(2)), size)]
+    with starlette(folder) as port:
+        rows.append(Row("bare Starlette, written to disk", min(_put(body, port) for _ in range(2)), size))
     for wait, label in ((0, "khoso: stored"), (600, "khoso: receipted, 2 copies proved")):
         rows.append(Row(label, min(node.deposit(body, wait) for _ in range(2)), size))
     if body.suffix == ".tar":
@@ -74,6 +78,15 @@ def _floor(body: Path, folder: Path) -> float:
         seconds = time.perf_counter() - began
     out.unlink()
     return seconds
+
+
+def _put(body: Path, port: int) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=900, blocksize=MIB)
+    began = time.perf_counter()
+    with body.open("rb") as file:
+        connection.request("PUT", "/large.bin", file, {"Content-Length": str(body.stat().st_size)})
+    connection.getresponse().read()
+    return time.perf_counter() - began
 
 
 def _unpack(body: Path, folder: Path) -> float:

@@ -59,13 +59,25 @@ class BenchNode:
 
     def peak_memory(self) -> int:
         """VmHWM of the process, bytes."""
+        return self._status("VmHWM") * 1024
+
+    def memory(self) -> int:
+        """VmRSS of the process, bytes."""
+        return self._status("VmRSS") * 1024
+
+    def threads(self) -> int:
+        """How many it has."""
+        return self._status("Threads")
+
+    def _status(self, name: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-        return next(int(line.split()[1]) for line in io.StringIO(status) if line.startswith("VmHWM")) * 1024
+        return next(int(line.split()[1]) for line in io.StringIO(status) if line.startswith(f"{name}:"))
 
 
 @contextmanager
 def vaultd(folder: Path, extra: str = "") -> Iterator[BenchNode]:
     """Run one in an empty folder for the block. ``extra`` goes to the end of its configuration."""
+    folder.mkdir(exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
