@@ -31,7 +31,7 @@ PAUSE_SECONDS: Final = 10.0
 """At most so long a reader waits between two requests; half of it on average."""
 
 _PIECE: Final = 256 * 1024
-_PREPARED: Final = 10
+_PREPARED: Final = 5
 
 
 @dataclass
@@ -212,31 +212,31 @@ class Clients:
         self.outcome.lost.append("some versions stay below their policy")
 
 
-def _depositors(port: int, token: str, number: int, ends: float) -> Outcome:
+def _depositors(port: int, token: str, number: int, seconds: float) -> Outcome:
     async def run() -> Outcome:
-        clients = Clients(port, token)
+        clients, ends = Clients(port, token), time.time() + seconds
         await asyncio.gather(*(clients.depositor(one, ends) for one in range(number)))
         return clients.outcome
 
     return asyncio.run(run())
 
 
-def _readers(port: int, token: str, number: int, ends: float) -> Outcome:
+def _readers(port: int, token: str, number: int, seconds: float) -> Outcome:
     async def run() -> Outcome:
-        clients = Clients(port, token)
+        clients, ends = Clients(port, token), time.time() + seconds
         await asyncio.gather(*(clients.reader(ends) for _ in range(number)))
         return clients.outcome
 
     return asyncio.run(run())
 
 
-async def _prepare(clients: Clients) -> None:
+async def _prepare(clients: Clients, looks: int) -> None:
     """Something to read, and how long a look takes when nothing else goes on."""
     connection = clients.connection()
     for number in range(_PREPARED):
         await clients.deposit(connection, f"first-{number}")
     await clients.settle()
-    for number in range(300):
+    for number in range(looks):
         await clients.look(connection, f"first-{number % _PREPARED}")
     connection.close()
 
@@ -246,15 +246,17 @@ async def _conclude(clients: Clients, digests: dict[str, bytes]) -> None:
     await clients.verify(digests)
 
 
-def measure(node: BenchNode, seconds: float, depositors: int = DEPOSITORS, readers: int = READERS) -> Result:
-    """Load a node for so many seconds, see what became of all that it acknowledged, and say what was seen."""
+def measure(
+    node: BenchNode, seconds: float, depositors: int = DEPOSITORS, readers: int = READERS, looks: int = 300
+) -> Result:
+    """Look at an idle node so many times, load it for so many seconds, and look for all that it acknowledged."""
     clients = Clients(node.port, node.token)
-    asyncio.run(_prepare(clients))
+    asyncio.run(_prepare(clients, looks))
     idle, clients.outcome = clients.outcome, Outcome()
     began = time.time()
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         roles = ((_depositors, depositors), (_readers, readers))
-        futures = [pool.submit(role, node.port, node.token, count, began + seconds) for role, count in roles]
+        futures = [pool.submit(role, node.port, node.token, count, seconds) for role, count in roles]
         outcomes = [future.result() for future in futures]
     elapsed, peak = time.time() - began, node.peak_memory()
     for outcome in outcomes:

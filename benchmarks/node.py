@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -37,11 +38,11 @@ class BenchNode:
             "Content-Length": str(body.stat().st_size),
         }
         began = time.perf_counter()
-        with body.open("rb") as file:
+        with contextlib.closing(connection), body.open("rb") as file:
             connection.request("PUT", f"/v1/packages/bench-{self._count}?filename={body.name}", file, headers)
-        answer = connection.getresponse()
-        text = answer.read()
-        seconds = time.perf_counter() - began
+            answer = connection.getresponse()
+            text = answer.read()
+            seconds = time.perf_counter() - began
         if answer.status != (202 if wait == 0 else 201):
             raise RuntimeError(f"the deposit answered {answer.status}: {text[:500]!r}")
         if wait == 0:
@@ -51,10 +52,10 @@ class BenchNode:
     def _settle(self, ingest: str) -> None:
         """Wait for the receipt, so that the copying does not disturb the next measurement."""
         while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-            connection.request("GET", f"/v1/ingests/{ingest}", headers={"Authorization": f"Bearer {self.token}"})
-            if json.loads(connection.getresponse().read())["state"] == "receipted":
-                return
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+                connection.request("GET", f"/v1/ingests/{ingest}", headers={"Authorization": f"Bearer {self.token}"})
+                if json.loads(connection.getresponse().read())["state"] == "receipted":
+                    return
             time.sleep(0.2)
 
     def peak_memory(self) -> int:

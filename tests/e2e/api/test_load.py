@@ -19,22 +19,22 @@ from benchmarks.harness import MIB
 from benchmarks.node import BenchNode, vaultd
 from tests.support.serving import eventually
 
-SECONDS = float(os.environ.get("KHOSO_LOAD_SECONDS", "5"))
+SECONDS = float(os.environ.get("KHOSO_LOAD_SECONDS", "3"))
 IS_LONG = "KHOSO_LOAD_SECONDS" in os.environ
 MOST_MEMORY = 400 * MIB
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[BenchNode]:
-    with vaultd(tmp_path) as node:
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchNode]:
+    with vaultd(tmp_path_factory.mktemp("node")) as node:
         yield node
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300 + 4 * SECONDS)
 def test_depositors_and_readers_at_once(node: BenchNode) -> None:
-    depositors, readers = (load.DEPOSITORS, load.READERS) if IS_LONG else (24, 40)
-    result = load.measure(node, SECONDS, depositors, readers)
+    depositors, readers, looks = (load.DEPOSITORS, load.READERS, 300) if IS_LONG else (12, 40, 10)
+    result = load.measure(node, SECONDS, depositors, readers, looks)
     assert result.loaded.failed == {}
     assert result.loaded.lost == []
     assert result.deposits >= depositors
