@@ -44,7 +44,7 @@ _WITH_CHANGE: Final[Mapping[int, tuple[str, str]]] = {
 """What an address that changes something can answer."""
 
 _NOT_THERE: Final = (404, ("not-found", "There is no such thing, or the token may not see it."))
-_NAMING_IN_BODY: Final = frozenset({"order_repairs", "order_verifications"})
+_NAMING_IN_BODY: Final = frozenset({"order_recall", "order_repairs", "order_verifications"})
 """Operations whose body names something that may not be there."""
 
 _OTHERS: Final[Mapping[int, str]] = {

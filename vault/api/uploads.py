@@ -114,7 +114,8 @@ async def create_upload(request: Request, node: Node, who: MayDeposit) -> Respon
     if first:
         tus.check_content_type(request)
     request.app.state.limits.deposit(who.token)
-    upload = await threads.run("create-upload", node.uploads.create, deposit, length, {KEPT_METADATA: raw})
+    most = who.token.limits.open_uploads if who.token is not None else None
+    upload = await threads.run("create-upload", node.uploads.create, deposit, length, {KEPT_METADATA: raw}, most)
     if first:
         try:
             upload = await _receive(request, node, upload.id, who.agent, 0, None, coming, checksum)

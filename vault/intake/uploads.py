@@ -82,10 +82,17 @@ class Uploads:
 
     # --- what is asked of it
 
-    def create(self, request: DepositRequest, length: int | None, more: Mapping[str, Json] | None = None) -> Upload:
+    def create(
+        self,
+        request: DepositRequest,
+        length: int | None,
+        more: Mapping[str, Json] | None = None,
+        most: int | None = None,
+    ) -> Upload:
         """Begin an upload of ``length`` bytes, None where that is said later. Its ingest is RECEIVING from now on.
 
-        ``more`` is kept beside the request, for whoever asks for the upload.
+        ``more`` is kept beside the request, for whoever asks for the upload; ``most`` is how many the agent may have
+        open, where that is less than anybody may.
 
         Raises Conflict (``precondition-failed``), Invalid (``package-too-large``, ``empty-body``), Refused
         (``too-many-uploads``), Unreachable (``uploads-full``, ``no-volume``), Full.
@@ -97,7 +104,7 @@ class Uploads:
         upload_id = str(uuid.uuid4())
         with custodian.catalogue.write() as tx:
             tally = uploads.tally(tx, request.agent)
-            if tally.of_agent >= limits.max_uploads_per_token:
+            if tally.of_agent >= min(limits.max_uploads_per_token, most or limits.max_uploads_per_token):
                 raise Refused(
                     f"{request.agent} has {tally.of_agent} uploads open, and may not have more.",
                     remedy="Finish or end some of them (DELETE); the operator can raise intake.max_uploads_per_token.",

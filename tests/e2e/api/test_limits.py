@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,22 @@ def test_deposits_of_a_day_are_counted(running: Running) -> None:
     with client_of(running, make(running, "packages", limits={"packages_per_day": 2})) as client:
         codes = [client.put(f"/v1/packages/counted/{n}", content=BODY).status_code for n in range(3)]
     assert codes == [201, 201, 429]
+
+
+def test_open_uploads_of_a_token_are_counted(running: Running) -> None:
+    said = {"Tus-Resumable": "1.0.0", "Upload-Length": "5"}
+    with client_of(running, make(running, "uploads", limits={"open_uploads": 2})) as client:
+        answers = []
+        for number in range(3):
+            name = b64encode(f"open/{number}".encode()).decode()
+            answers.append(client.post("/v1/uploads", headers={**said, "Upload-Metadata": f"identifier {name}"}))
+        assert [answer.status_code for answer in answers] == [201, 201, 429]
+        assert answers[2].json()["code"] == "too-many-uploads"
+        ended = client.delete(answers[0].headers["location"], headers={"Tus-Resumable": "1.0.0"})
+        assert ended.status_code == 204
+        name = b64encode(b"open/3").decode()
+        again = client.post("/v1/uploads", headers={**said, "Upload-Metadata": f"identifier {name}"})
+        assert again.status_code == 201
 
 
 def test_when_a_token_was_last_used_is_known_to_the_hour(running: Running) -> None:

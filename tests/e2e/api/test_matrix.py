@@ -50,7 +50,7 @@ class Row:
 
     @property
     def owned(self) -> bool:
-        return "{" in self.path
+        return "{" in self.path or self.body == {"identifier": "{package}"}
 
     @property
     def lets_bound_in(self) -> bool:
@@ -107,6 +107,21 @@ ROWS: dict[str, Row] = {
     "release_evidence": Row(OPERATE, "POST", "/v1/evidence/99/release", (404,)),
     "make_checkpoint": Row(OPERATE, "POST", "/v1/ledger/checkpoints", (201,)),
     "make_backup": Row(OPERATE, "POST", "/v1/catalog/backups", (201, 409, 503)),
+    "order_recall": Row({"read"}, "POST", "/v1/recalls", (202, 409, 503), {"identifier": "{package}"}),
+    "list_recalls": Row({"read"}, "GET", "/v1/recalls", bound=True),
+    "get_recall": Row({"read"}, "GET", f"/v1/recalls/{UNKNOWN_ID}", (404,), bound=True),
+    "get_volume": Row(LOOK, "GET", "/v1/volumes/nas-a"),
+    "list_disks": Row(LOOK, "GET", "/v1/disks"),
+    "list_tapes": Row(LOOK, "GET", "/v1/tapes"),
+    "list_requests": Row(LOOK, "GET", "/v1/tapes/requests"),
+    "get_tape": Row(LOOK, "GET", "/v1/tapes/NO0001L8", (404,)),
+    "format_tape": Row(OPERATE, "POST", "/v1/tapes/NO0001L8/format", (400, 404), {"pool": "no-such"}),
+    "load_tape": Row(OPERATE, "POST", "/v1/tapes/NO0001L8/load", (404,)),
+    "unload_tape": Row(OPERATE, "POST", "/v1/tapes/NO0001L8/unload", (404,)),
+    "checkout_tape": Row(OPERATE, "POST", "/v1/tapes/NO0001L8/checkout", (400, 404), {"location": "kho"}),
+    "checkin_tape": Row(OPERATE, "POST", "/v1/tapes/NO0001L8/checkin", (404,)),
+    "take_inventory": Row(OPERATE, "POST", "/v1/libraries/no-such/inventory", (404,)),
+    "make_cartridge": Row(OPERATE, "POST", "/v1/libraries/no-such/cartridges", (400, 404), {"barcode": "NO0001L8"}),
     "get_status": Row(LOOK, "GET", "/v1/status"),
     "list_tokens": Row(APPROVE, "GET", "/v1/tokens"),
     "create_token": Row(APPROVE, "POST", "/v1/tokens", (400,), {"name": "x", "scopes": []}),
@@ -129,14 +144,11 @@ class World:
     unknown: dict[str, str]
 
     def ask(self, row: Row, role: str, things: dict[str, str] | None = None) -> httpx.Response:
-        things = things or self.ours
-        path = row.path
-        for name, value in things.items():
+        path, headers = row.path, dict(row.headers)
+        content = row.body if isinstance(row.body, bytes | None) else json.dumps(row.body).encode()
+        for name, value in (things or self.ours).items():
             path = path.replace(f"{{{name}}}", value)
-        headers = dict(row.headers)
-        content = (
-            row.body if isinstance(row.body, bytes) else None if row.body is None else json.dumps(row.body).encode()
-        )
+            content = content.replace(f"{{{name}}}".encode(), value.encode()) if content else content
         if content is not None and not isinstance(row.body, bytes):
             headers["Content-Type"] = "application/json"
         if role != "local" and self.tokens[role]:
