@@ -31,7 +31,7 @@ def bench(tmp_path):
 
 
 def fill(bench):
-    said = Descriptive("H49", "UBND xã Chiềng An", "2026-1", "Hồ sơ địa chính", "vĩnh viễn", "mở", "land")
+    said = Descriptive("H49", "UBND xã Chiềng An", "", "Hồ sơ địa chính", "vĩnh viễn", "mở", "land")
     files = bag(VIETNAMESE)
     body = tar_of({f"x/{name}": data for name, data in files.items()})
     bench.deposit("Hồ sơ/Đ-012", body, files, descriptive=said, metadata={"số": "12"})

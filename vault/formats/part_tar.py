@@ -347,14 +347,15 @@ def _read_sizes(stream: _Exact, count: int) -> Iterator[int]:
         size = _octal(header[124:136])
         if header[156:157] != b"g" or size > _MAX_COMMENT:
             _refuse_head("does not say the sizes of its files")
-        body = stream.take(size + -size % BLOCK)[:size]
+        padded = stream.take(size + -size % BLOCK)
+        body = padded[:size]
         said = _COMMENT.fullmatch(body)
         if said is None or int(said[1]) != seen:
             _refuse_head("does not say the sizes of its files")
         sizes = [int(text) for text in said[3].split()]
         if len(sizes) != int(said[2]) or seen + len(sizes) > count or (not sizes and count):
             _refuse_head("says the sizes of other files")
-        if header + body != tar_comment(body.split(b"=", 1)[1][:-1].decode("ascii"))[: BLOCK + size]:
+        if header + padded != tar_comment(body.split(b"=", 1)[1][:-1].decode("ascii")):
             _refuse_head("has a damaged header")
         yield from sizes
         seen += len(sizes)
