@@ -225,6 +225,7 @@ async def put_package(
     date_to: Annotated[str | None, Query(description="Date of its last document.")] = None,
     retention: Annotated[str | None, Query(description="Retention period, as the depositor writes it.")] = None,
     access: Annotated[str | None, Query(description="Access level, as the depositor writes it.")] = None,
+    callback: Annotated[str | None, Query(description="Whom to tell how it ended: an https address.")] = None,
     class_: Annotated[str | None, Query(alias="class", description="Class for policies and order of work.")] = None,
 ) -> Response:
     """Store the body under ``identifier``.
@@ -248,6 +249,7 @@ async def put_package(
         date_to,
         retention,
         access,
+        callback,
         class_,
     )
     deposit = read_deposit(request, decode_identifier(identifier), who, node.settings.callbacks)
