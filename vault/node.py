@@ -241,6 +241,7 @@ class Node:
 
     def ask_catalogue(self) -> None:
         """Make one round trip to the catalogue. Raises Unreachable and its like when it does not answer."""
+        self.catalogue.check_file()
         with self.catalogue.read() as tx:
             catalog_volumes.all(tx)
 

@@ -252,6 +252,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "nothing-to-rebuild-from": Entry(503, "There is nothing that the catalogue could be rebuilt from"),
     "rebuild-unfinished": Entry(500, "The rebuild of the catalogue did not come to its end"),
     "catalogue-newer": Entry(500, "The catalogue is of a newer program"),
+    "catalogue-gone": Entry(503, "The catalogue's file was deleted or replaced"),
     "catalogue-unreachable": Entry(503, "The catalogue does not answer"),
     "ledger-damaged": Entry(500, "The ledger is damaged"),
     "not-canonical": Entry(400, "This has no canonical JSON"),

@@ -60,6 +60,7 @@ class Catalogue:
         self._clock = clock
         self._place = url.render_as_string(hide_password=True)
         self._turn = _turn_for(url)
+        self._file: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, url: str, clock: Clock = utcnow) -> Catalogue:
@@ -102,6 +103,7 @@ class Catalogue:
         with self._turn.taken(self._place), translated(self._place):
             if self.is_sqlite:
                 _create_sqlite_file(str(self._url.database))
+                self._file = None
             with self._engine.connect() as connection:
                 connection.execution_options(khoso_writes=True)
                 with connection.begin():
@@ -134,8 +136,9 @@ class Catalogue:
 
         Transactions that write wait for one another, so what one reads stays so until it ends. Raises
         :class:`RuntimeError` and commits nothing when the body changed a state without telling the ledger, or
-        begins a second one inside the first.
+        begins a second one inside the first; and what :meth:`check_file` raises.
         """
+        self.check_file()
         with self._turn.taken(self._place), translated(self._place), self._engine.connect() as connection:
             connection.execution_options(khoso_writes=True)
             with connection.begin():
@@ -145,6 +148,32 @@ class Catalogue:
                 yield tx
                 if tx.event_owed:
                     raise RuntimeError("a state was changed and the ledger was not told: nothing is committed")
+
+    def check_file(self) -> None:
+        """Raise Unreachable (``catalogue-gone``) when the file of an SQLite catalogue was deleted or replaced.
+
+        What is open can still be read. But whatever were written there would be gone with this process, so nothing is.
+        """
+        if not self.is_sqlite:
+            return
+        path = str(self._url.database)
+        try:
+            facts = os.stat(path)
+        except FileNotFoundError:
+            found = None
+        except OSError as error:
+            raise describe_os_error(error, f"looking at the catalogue {path}") from error
+        else:
+            found = (facts.st_dev, facts.st_ino)
+        if self._file is None and found is not None:
+            self._file = found
+        elif found != self._file:
+            raise Unreachable(
+                f"The file of the catalogue {path} was deleted or replaced while it was open; nothing more is written.",
+                remedy="While vaultd still runs, save what it has open: vaultctl catalog backup. Then stop vaultd, and"
+                " type: vaultctl catalog rebuild",
+                code="catalogue-gone",
+            )
 
     def backup(self, path: StrPath) -> None:
         """Write a consistent copy of the catalogue to ``path`` while work goes on, durable and checked.

@@ -178,6 +178,11 @@ def versions_of(tx: Tx, package_id: int) -> list[Version]:
     return _several(tx, _VERSIONS.where(versions.c.package_id == package_id).order_by(versions.c.number))
 
 
+def sample(tx: Tx, number: int) -> list[Version]:
+    """Return so many versions at random. It looks at every version: for drills, not for daily use."""
+    return _several(tx, _VERSIONS.order_by(sa.func.random()).limit(number))
+
+
 def set_standing(
     tx: Tx,
     version_id: int,

@@ -31,6 +31,7 @@ COMMANDS = (
     Command("receipt", _("Receipts: what the node signed for."), "receipt"),
     Command("ledger", _("The ledger: everything that ever happened, as a chain."), "ledger"),
     Command("catalog", _("The catalogue: what is where."), "catalog"),
+    Command("drill", _("Rehearsals of a loss."), "drill"),
     Command("doctor", _("What is wrong with this machine or its configuration, and the fix."), "doctor"),
 )
 

@@ -9,6 +9,7 @@ from vault.cli.render.parts import table
 from vault.cli.text import Speech, plain
 from vault.clock import from_text
 from vault.i18n import _, n_
+from vault.recovery.drill import Minutes
 from vault.recovery.report import RebuildReport
 
 _SHOWN = 50
@@ -50,3 +51,28 @@ def _base(report: RebuildReport, say: Speech) -> str:
     if base.get("kind") == "current":
         return _("Begun with the catalogue that was there.")
     return _("Begun with nothing: no backup could be used.")
+
+
+def minutes_of(minutes: Minutes, say: Speech) -> RenderableType:
+    """The minutes of a drill, to be printed and signed by hand."""
+    lines: list[RenderableType] = [Text(_("MINUTES OF A RESTORE DRILL"), style="bold")]
+    held = _("Node {node}. Held by {agent}, from {began} to {ended}.")
+    began, ended = say.moment(minutes.began, seconds=True), say.moment(minutes.ended, seconds=True)
+    lines.append(Text(held.format(node=minutes.node, agent=minutes.agent, began=began, ended=ended)))
+    if minutes.catalogue_reason:
+        lines.append(Text(_("✗ The catalogue was not restored: {reason}").format(reason=minutes.catalogue_reason)))
+    else:
+        done = _("✓ The catalogue was restored from the backup of {time} on {place}: {events} events, chain verified.")
+        when = say.moment(from_text(str(minutes.catalogue["time"])), seconds=True)
+        events = minutes.catalogue["events"]
+        lines.append(Text(done.format(time=when, place=minutes.catalogue["from"], events=events)))
+    rows = table(_("package"), _("from"), _("files"), _("size"), _("time"), _("result"), right=(2, 3, 4))
+    for one in minutes.packages:
+        result = plain(one.reason) if one.reason else _("restored, every digest right")
+        name = f"{one.identifier} v{one.version}"
+        rows.add_row(name, one.volume, str(one.files), say.size(one.bytes), f"{one.seconds:.1f} s", result)
+    lines.append(rows)
+    verdict = _("Result: everything that was tried was restored.") if minutes.ok else _("Result: NOT everything.")
+    lines.append(Text(verdict, style="bold"))
+    lines.append(Text(_("Signatures: ______________________    ______________________")))
+    return Group(*lines)
