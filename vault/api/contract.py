@@ -132,6 +132,9 @@ def _complete(operation: _Node, method: str, path: str, needed: Needs | None, co
         common |= _WITH_CHANGE
     if "{" in path or operation["operationId"] in _NAMING_IN_BODY:
         common |= [_NOT_THERE]
+    if "{" in path:
+        # A parameter that is a dot, or nothing, makes another address of it on its way (RFC 3986, section 5.2.4).
+        common[405] = ("method-not-allowed", "The path's parameter made another address of it.")
     for status, (code, description) in common.items():
         if str(status) not in answers:
             name = f"Problem{status}"
