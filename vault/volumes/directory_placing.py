@@ -155,7 +155,10 @@ def replace(
 
 
 def _thin(tree: Tree, kept: str, target: str, version: str) -> None:
-    """Of what was set aside, let the second names go of files that the new part took over: they are no evidence."""
+    """Of what was set aside, let the second names go of files that the new part took over: they are no evidence.
+
+    All folders stay: one that is empty may be the damage.
+    """
     folders = [version] if tree.kind(f"{kept}/{version}") == "folder" else []
     for folder in folders:
         for entry in tree.entries(f"{kept}/{folder}"):
@@ -164,9 +167,6 @@ def _thin(tree: Tree, kept: str, target: str, version: str) -> None:
                 folders.append(path)
             elif tree.is_same_file(f"{kept}/{path}", f"{target}/{path}"):
                 tree.remove(f"{kept}/{path}")
-    for folder in reversed(folders[1:]):
-        if not tree.entries(f"{kept}/{folder}"):
-            tree.remove(f"{kept}/{folder}")
 
 
 def _swap(tree: Tree, new: str, old: str, kept: str) -> bool:
