@@ -83,6 +83,7 @@ print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.mo
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path):
     for code in (MEASURE, READ):
         done = subprocess.run(

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from hardware.errors import Busy, Corrupted, HardwareError, NoVolume, Refused, Unreachable
+from hardware.errors import Busy, Corrupted, HardwareError, NotFound, NoVolume, Refused, Unreachable
 from hardware.mounts import is_mount_point
 from hardware.tape.errors import NeedsRecovery, TapeFull, ToolCrashed, ToolHung, WriteProtected
 from hardware.tape.generation import Generation
+from hardware.tape.libraries import mounted_sessions, virtual_library
 from hardware.tape.mounted_session import MountedWriteSession
 from hardware.tape.tools.acts import Timeouts, Tools
 from hardware.tape.tools.running import run
 from hardware.tape.tools.table import READ_ONLY, SUCCESS, TABLE, Act, Ended, done, error_of
+from hardware.tape.virtual import VirtualChanger
 
 UUID = "a7e470f8-7638-4958-89c9-893f09022576"
 FORMATTED = [["say", f"LTFS15013I Volume UUID is: {UUID}."], ["say", "LTFS15024I Medium formatted successfully."]]
@@ -294,6 +296,57 @@ def test_files_go_through_the_mount_with_typed_errors(standin, monkeypatch):
     assert caught.value.lost == ("full",)
     assert session.commit().files == ("d/one",)
     assert ended == [1]
+
+
+@pytest.fixture
+def loaded(standin, tmp_path, monkeypatch):
+    """A formatted virtual cartridge in a drive, in sessions that the stand-in writes; and its UUID."""
+    with VirtualChanger.create(tmp_path / "library", drives=1, slots=1, import_export=0) as changer:
+        changer.add_cartridge("VLT001L8", capacity_mb=64)
+    with virtual_library(tmp_path / "library") as library, library.load("VLT001L8") as session:
+        uuid = session.format()
+    monkeypatch.setattr("os.getxattr", lambda *_: uuid.encode())
+    sessions = mounted_sessions(standin.tools(), tmp_path)
+    with virtual_library(tmp_path / "library", new_session=sessions) as library, library.load("VLT001L8") as session:
+        yield session, uuid
+
+
+@needs_mounts
+def test_success_that_was_none_is_found_by_reading_back(standin, loaded):
+    """The tool says that all is well, ends as it should, and nothing is on the tape."""
+    session, uuid = loaded
+    standin.does(ltfs=[*SERVED, *ENDED, ["exit", 0]])
+    with session.open_for_writing(uuid) as writing:
+        sink = writing.create("package.tar")
+        sink.write(b"x" * 100_000)
+        sink.finish()
+        done = writing.commit()
+    assert (done.generation, done.files) == (5, ("package.tar",))
+    with session.open_for_reading() as reader:
+        assert reader.header.generation < done.generation
+        assert list(reader.files()) == []
+        with pytest.raises(NotFound):
+            reader.find("package.tar")
+
+
+@needs_mounts
+@pytest.mark.parametrize("end", [["signal", "SIGSEGV"], ["exit", 0]])
+def test_a_tool_that_dies_beneath_a_session_is_told_and_the_cartridge_can_be_read(standin, loaded, end):
+    session, uuid = loaded
+    standin.does(ltfs=[*SERVED, ["until-unmounted"], end])
+    writing = session.open_for_writing(uuid)
+    sink = writing.create("package.tar")
+    sink.write(b"x" * 100_000)
+    sink.finish()
+    with pytest.raises(ToolCrashed):
+        writing.commit()
+    with pytest.raises(Refused):
+        writing.create("more")
+    assert session.recognise({uuid}).ours
+    standin.does(ltfsck=[["say", "LTFS16023I LTFS volume information:."], ["exit", 0]])
+    steps = []
+    session.recover(lambda step: steps.append(step.step), lambda _: None)
+    assert steps == ["generations", "index-captured"], "a volume in order is not repaired"
 
 
 @needs_mounts
