@@ -7,7 +7,7 @@ descriptor*. Drive 0 of a library has been seen to be ``/dev/st1``: nothing but 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hardware.tape.errors import NotUnderstood
@@ -24,7 +24,10 @@ _ASCII: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class DriveElement:
-    """A drive as the library describes it: its number (from 0, in the order of addresses), address, and serial."""
+    """A drive as the library describes it: its number (from 0, in the order of addresses), address, and serial.
+
+    ``serial_cut``: the library sent fewer bytes than it announced, and the serial number is only the beginning of it.
+    """
 
     number: int
     address: int
@@ -32,6 +35,7 @@ class DriveElement:
     barcode: str
     serial: str
     door_or_fault: tuple[int, int] | None = None
+    serial_cut: bool = False
 
 
 def read_drive_elements(device: SgDevice, *, timeout: float = 300.0) -> tuple[DriveElement, ...]:
@@ -43,29 +47,33 @@ def read_drive_elements(device: SgDevice, *, timeout: float = 300.0) -> tuple[Dr
 
 
 def parse_drive_elements(data: bytes) -> tuple[DriveElement, ...]:
-    """The drives in element status data. Raises ``NotUnderstood`` where lengths do not fit."""
-    if len(data) < _HEADER or len(data) < _HEADER + int.from_bytes(data[5:8], "big"):
+    """The drives in element status data. Raises ``NotUnderstood`` where lengths do not fit.
+
+    SMC counts the bytes behind the header; tgt counts the header too, and sends eight bytes less than its page has. So
+    the end of the last descriptor may be lacking, as far as it is a part of the serial number.
+    """
+    stated = int.from_bytes(data[5:8], "big")
+    if len(data) < _HEADER or len(data) < stated:
         raise NotUnderstood("The element status of the library is cut short.")
-    rest = data[_HEADER : _HEADER + int.from_bytes(data[5:8], "big")]
+    rest = data[_HEADER : _HEADER + stated]
     found: list[DriveElement] = []
     while rest:
         length = int.from_bytes(rest[5:8], "big")
         each = int.from_bytes(rest[2:4], "big")
-        if len(rest) < _HEADER + length or each < _BASIC:
+        if len(rest) < max(_HEADER, length) or each < _BASIC:
             raise NotUnderstood("A page of the library's element status is cut short.")
         if rest[0] == _DRIVES:
             body = rest[_HEADER : _HEADER + length]
-            starts = range(0, len(body) - each + 1, each)
-            found.extend(_element(body[start : start + each], rest[1]) for start in starts)
+            found.extend(
+                _element(body[start : start + each], rest[1], cut=len(body) < start + each)
+                for start in range(0, length - each + 1, each)
+            )
         rest = rest[_HEADER + length :]
     found.sort(key=lambda element: element.address)
-    return tuple(
-        DriveElement(number, element.address, element.full, element.barcode, element.serial, element.door_or_fault)
-        for number, element in enumerate(found)
-    )
+    return tuple(replace(element, number=number) for number, element in enumerate(found))
 
 
-def _element(data: bytes, tags: int) -> DriveElement:
+def _element(data: bytes, tags: int, *, cut: bool) -> DriveElement:
     at = _BASIC
     full = bool(data[2] & 0x01)
     barcode = ""
@@ -75,7 +83,9 @@ def _element(data: bytes, tags: int) -> DriveElement:
     if tags & 0x40:
         at += _TAG
     fault = (data[4], data[5]) if data[2] & 0x04 else None
-    return DriveElement(0, int.from_bytes(data[:2], "big"), full, barcode, _serial(data[at:]), fault)
+    if cut and len(data) < at + 4:
+        raise NotUnderstood("A page of the library's element status is cut short.")
+    return DriveElement(0, int.from_bytes(data[:2], "big"), full, barcode, _serial(data[at:]), fault, cut)
 
 
 def _serial(data: bytes) -> str:
@@ -121,6 +131,13 @@ def pair_drives(elements: Iterable[DriveElement], drives: Mapping[str, str]) -> 
         if wanted and len(candidates) == 1 and asked.count(wanted) == 1:
             nodes[element.number] = drives[candidates[0]]
             used.add(candidates[0])
+    for element in elements:
+        # The beginning of a serial number is enough where one drive only is left, and it agrees.
+        if element.serial_cut and element.serial and len(left := set(drives) - used) == 1:
+            serial = left.pop()
+            if element.number not in nodes and _comparable(serial).startswith(_comparable(element.serial)):
+                nodes[element.number] = drives[serial]
+                used.add(serial)
     return Pairing(
         nodes,
         tuple(element for element in elements if element.number not in nodes),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
-from hardware.errors import Busy, Corrupted, HardwareError, NotFound, Refused, Unreachable
+from hardware.errors import Busy, Corrupted, HardwareError, NotFound, Refused, Unreachable, Unsupported
 from hardware.tape import barcodes, cleaning
 from hardware.tape.barcodes import Kind
 from hardware.tape.changer import Changer, Drive, Moved, OperatorAsked, Outcome, Slot
@@ -241,7 +241,10 @@ class Library:
                 if isinstance(outcome, OperatorAsked):
                     return outcome
             self._wait_cleaned(drive)
-            flags = self._port(drive).drive().alerts()
+            try:
+                flags = self._port(drive).drive().alerts()
+            except Unsupported:
+                flags = frozenset()  # a drive without TapeAlert
             self._unload(self.changer.inventory().drive(drive), None)
             return Cleaned(drive, chosen.used(flags), flags)
 

@@ -22,6 +22,7 @@ _MOVE_TIMEOUT: Final = 1200.0
 _READ_TIMEOUT: Final = 600.0
 _BEGINNING: Final = (0x00, 0x04)
 _END_OF_DATA: Final = (0x00, 0x05)
+_NOTHING_SAID: Final = (0x00, 0x00)
 _FILEMARKS: Final = 1
 _ATTRIBUTE_BYTES: Final = 4096
 _READ_ONLY: Final = "Writing to a real drive by SG_IO is not done; the LTFS tools write."
@@ -206,5 +207,7 @@ def _ended(reply: Reply, code: tuple[int, int]) -> bool:
 
 
 def _stopped_at_end(reply: Reply) -> bool:
-    """Whether the end of data was met: sense 8/00/05."""
-    return _ended(reply, _END_OF_DATA) and reply.sense is not None and reply.sense.key is not Key.MEDIUM_ERROR
+    """Whether the end of data was met: sense 8/00/05; on a cartridge that is blank some drives say 8/00/00."""
+    if reply.sense is None or reply.sense.key is Key.MEDIUM_ERROR:
+        return False
+    return _ended(reply, _END_OF_DATA) or (reply.sense.key is Key.BLANK_CHECK and _ended(reply, _NOTHING_SAID))

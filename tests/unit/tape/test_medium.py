@@ -82,6 +82,14 @@ def in_facts():
         return medium.max_record, medium.write_protected, (capacity.maximum, capacity.remaining)
 
 
+def test_the_end_of_data_whichever_way_a_drive_says_it(loaded):
+    """8/00/05 by the standard, 8/00/00 where tgt reads a blank cartridge; a defect of the medium is neither."""
+    for sense, said in (([8, 0, 5], Mark.END_OF_DATA), ([8, 0, 0], Mark.END_OF_DATA), ([3, 0, 5], Corrupted)):
+        loaded.fault(NODE, *sense, opcode=0x08)
+        (found,) = loaded.call(in_medium, ("read",))
+        assert found is said or isinstance(found, Corrupted if said is Corrupted else ()), sense
+
+
 def test_nothing_is_written(loaded, cartridge):
     before = sorted(os.listdir(cartridge))
     loaded.do("trace", node=NODE)

@@ -7,7 +7,7 @@ import pytest
 
 from hardware.errors import HardwareError, Refused
 from hardware.tape.changer import Moved, OperatorAsked
-from hardware.tape.elements import DriveElement
+from hardware.tape.elements import DriveElement, parse_drive_elements
 from hardware.tape.errors import (
     DoorOpen,
     DriveVanished,
@@ -15,6 +15,7 @@ from hardware.tape.errors import (
     Incompatible,
     InvalidElement,
     NotInLibrary,
+    NotUnderstood,
     WrongCartridge,
     WrongVolume,
 )
@@ -227,6 +228,29 @@ def test_a_drive_loaded_by_hand(tmp_path, cartridge, files):
 def test_drives_are_paired_by_serial_number_and_never_guessed(serials, nodes, wanted, paired):
     elements = [DriveElement(number, 256 + number, False, "", serial) for number, serial in enumerate(serials)]
     assert pair(elements, nodes, wanted) == paired
+
+
+TGT = bytes.fromhex(
+    "00800002000000b4" "04800056000000ac"
+    + "008000000000000000000000" + "20" * 32 + "00000000" + "02010022" + b"IBM     ULTRIUM-TD8     DRIVE001\0\0".hex()
+    + "008100000000000000000000" + "20" * 32 + "00000000" + "02010022" + b"IBM     ULTRIUM-TD8     DR".hex()
+)  # fmt: skip
+"""What tgt 1.0.85 sends for two drives: eight bytes less than it says."""
+
+
+def test_a_library_that_miscounts_its_bytes_is_understood_as_far_as_that_is_safe():
+    assert len(TGT) == 180
+    first, second = elements = parse_drive_elements(TGT)
+    assert (first.serial, first.serial_cut) == ("DRIVE001", False)
+    assert (second.address, second.serial, second.serial_cut) == (129, "DR", True)
+    both = {"DRIVE002": "/dev/sg1", "DRIVE001": "/dev/sg2"}
+    assert pair(elements, both, ()) == {0: ("DRIVE001", "/dev/sg2"), 1: ("DRIVE002", "/dev/sg1")}
+    # Where two drives could be meant, or none that agrees, nothing is guessed.
+    assert set(pair(elements, both | {"DRIVE003": "/dev/sg3"}, ())) == {0}
+    assert set(pair(elements, {"DRIVE001": "/dev/sg2", "XY": "/dev/sg1"}, ())) == {0}
+    for end in range(len(TGT)):
+        with pytest.raises(NotUnderstood):
+            parse_drive_elements(TGT[:end])
 
 
 def test_a_machine_without_a_library_says_so(tmp_path):
