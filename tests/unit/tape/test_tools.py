@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,8 @@ ENDED = [
     ["say", "LTFS17236I Wrote index of VLT001 (Gen = 5, Part = a, Pos = 5, DUMMY)."],
     ["say", "LTFS11034I Volume unmounted successfully."],
 ]
-QUICK = Timeouts(format=1, mount=1, unmount=1, list=1, recover=1, serve=1)
+AMPLE = Timeouts(format=60, mount=60, unmount=60, list=60, recover=60, serve=60)
+"""Nothing of the stand-in takes so long, however busy the machine is."""
 
 
 class StandIn:
@@ -53,14 +55,14 @@ class StandIn:
     def does(self, **steps):
         self.patch.setenv("STANDIN", json.dumps(steps))
 
-    def tools(self, timeouts=QUICK):
+    def tools(self, timeouts=AMPLE):
         return Tools(str(self.path / "work"), str(self.path / "mounts"), str(self.path / "bin"), "file", timeouts)
 
     def calls(self):
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
-    def format(self, **options):
-        return self.tools().format("/dev/sg7", "VLT001", **({"name": "", "force": False} | options))
+    def format(self, timeouts=AMPLE, **options):
+        return self.tools(timeouts).format("/dev/sg7", "VLT001", **({"name": "", "force": False} | options))
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def test_a_tool_that_hangs_is_ended_and_reported(standin, steps):
     standin.does(mkltfs=steps)
     begun = time.monotonic()
     with pytest.raises(ToolHung) as caught:
-        standin.format()
+        standin.format(replace(AMPLE, format=1))
     assert caught.value.ended
     assert "recovered" in caught.value.remedy
     assert time.monotonic() - begun < 20
@@ -198,7 +200,8 @@ def test_an_unmount_is_over_when_it_was_said_and_the_process_has_ended(standin):
 )  # fmt: skip
 def test_every_other_end_of_a_session_is_an_error(standin, end, error):
     standin.does(ltfs=[*SERVED, *end])
-    mounted = standin.tools().mount("dev", "drive-0")
+    timeouts = replace(AMPLE, unmount=1) if error is ToolHung else AMPLE
+    mounted = standin.tools(timeouts).mount("dev", "drive-0")
     with pytest.raises(error):
         mounted.unmount()
     assert not is_mount_point(mounted.point)
@@ -218,8 +221,9 @@ def test_every_other_end_of_a_session_is_an_error(standin, end, error):
 )  # fmt: skip
 def test_what_cannot_be_mounted_is_told_and_nothing_stays(standin, steps, error):
     standin.does(ltfs=steps)
+    timeouts = replace(AMPLE, mount=1) if error is ToolHung else AMPLE
     with pytest.raises(error):
-        standin.tools().mount("dev", "drive-0")
+        standin.tools(timeouts).mount("dev", "drive-0")
     assert not os.path.exists(standin.path / "mounts" / "drive-0")
 
 
@@ -256,7 +260,7 @@ def test_a_mount_that_a_crash_left_is_in_the_way_and_told(standin):
 @needs_mounts
 def test_a_call_that_never_returns_is_ended_by_ending_the_tool(standin):
     standin.does(ltfs=[*SERVED, ["hang"]])
-    mounted = standin.tools(Timeouts(serve=0.2)).mount("dev", "drive-0")
+    mounted = standin.tools(replace(AMPLE, serve=0.2)).mount("dev", "drive-0")
     with mounted.serving():
         # A call to the file system that nobody answers: it returns when the process below it is gone.
         mounted._running.wait_for(["never said"], 30)
