@@ -17,7 +17,7 @@ from hardware.tape import elements, sgio
 from hardware.tape.barcodes import parse
 from hardware.tape.cleaning import Cleaning, should_clean
 from hardware.tape.drive import DriveFacts, DriveState, Loaded, ScsiTapeDrive, check_fits
-from hardware.tape.errors import DoorOpen, Incompatible, NoCartridge, NotReady, TimedOut
+from hardware.tape.errors import DoorOpen, DriveVanished, Incompatible, NoCartridge, NotReady, TimedOut
 from hardware.tape.generation import Generation
 from hardware.tape.mtx import MtxChanger
 from hardware.tape.sgio import Direction, SgDevice
@@ -248,6 +248,31 @@ def test_the_kernel_is_asked_for_the_node_alone_and_without_waiting(monkeypatch,
         SgDevice.open(NODE)
     assert caught.value.remedy
     assert asked[0] & (os.O_RDWR | os.O_EXCL | os.O_NONBLOCK) == os.O_RDWR | os.O_EXCL | os.O_NONBLOCK
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (errno.ENODEV, DriveVanished),
+        (errno.ENXIO, DriveVanished),
+        (errno.EPERM, Refused),
+        (errno.ENOMEM, Unreachable),
+        (errno.EIO, Unreachable),
+    ],
+)
+def test_a_device_that_is_pulled_out_is_told_from_one_that_does_not_answer(monkeypatch, tmp_path, number, error):
+    node = tmp_path / "sg1"
+    node.touch()
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    with SgDevice.open(str(node)) as device:
+        monkeypatch.setattr(sgio.fcntl, "ioctl", refuse)
+        with pytest.raises(error) as caught:
+            device.test_unit_ready()
+    assert type(caught.value) is error
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(
