@@ -1,7 +1,5 @@
 """Libraries as the configuration names them: what is lacking is told with its remedy."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from hardware.errors import HardwareError, Refused, Unreachable
@@ -14,7 +12,7 @@ def opened(tmp_path, **facts):
     settings = LibrarySettings.model_construct(
         **{"name": "autoloader", "changer": "auto", "drives": "auto", "path": None, "slots": 4} | facts
     )
-    return open_library(SimpleNamespace(state=tmp_path), settings)
+    return open_library(tmp_path, settings)
 
 
 def test_a_virtual_library_is_made_and_found_again(tmp_path):
