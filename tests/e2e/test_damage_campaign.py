@@ -144,7 +144,7 @@ KINDS = (
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + DAMAGES)
+@pytest.mark.timeout(300 + 3 * DAMAGES)
 def test_every_damage_is_found_and_repaired_and_nothing_else_is_blamed(tmp_path):
     print(f"KHOSO_SEED={SEED}")
     chance = random.Random(SEED)

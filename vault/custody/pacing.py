@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal
 
 from vault.config import Settings
 from vault.model import MediumClass
 from vault.volumes.base import Cancelled
-from vault.windows import Pace, next_change, pace
+from vault.windows import Pace, pace
 
 LOOK_EVERY_SECONDS: Final = 1.0
 """So often a check that is under way looks whether its hours are over, or the cap has changed."""
@@ -41,12 +41,6 @@ class Pacing:
     def now(self, volume: str, medium: MediumClass = MediumClass.DISK) -> Pace:
         """What holds for routine reading of a volume just now."""
         return pace(self._settings.fixity.windows, medium, volume, self._local())
-
-    def until_change(self, volume: str, medium: MediumClass = MediumClass.DISK) -> timedelta:
-        """How long until some window of the volume opens or closes."""
-        local = self._local()
-        change = next_change(self._settings.fixity.windows, medium, volume, local)
-        return timedelta(minutes=1) if change is None else change - local
 
     def wait_turn(self, volume: str, count: int, rate: int | None, stop: Cancelled) -> float:
         """Wait until so many bytes may have been read under the cap, all lanes of the volume together; return the
