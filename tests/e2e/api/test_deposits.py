@@ -195,11 +195,13 @@ def test_more_deposits_than_allowed_are_asked_to_come_again(running: Running, de
         one.sendall(head.encode() + b"Content-Length: 10\r\n\r\n12345")
         open_ones.append(one)
     eventually(lambda: all(_state_of(running, f"slow{number}") == "receiving" for number in range(3)))
+    for one in open_ones:
+        one.sendall(b"6")  # none of them may fall idle while the fourth is refused
     refused = put(depositor, "one-too-many", b"x")
     assert_problem(refused, 503, "busy")
     assert int(refused.headers["retry-after"]) > 0
     for one in open_ones:
-        one.sendall(b"67890")
+        one.sendall(b"7890")
         assert one.recv(12).startswith(b"HTTP/1.1 20")
         one.close()
     assert put(depositor, "one-too-many", b"x").status_code == 201
