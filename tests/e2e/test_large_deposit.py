@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.cli.conftest import RHYTHM, Node
+from tests.support.daemon import RHYTHM, Node
 from tests.support.nodes import write_config
 from vault.cli import main
 
