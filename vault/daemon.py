@@ -201,4 +201,5 @@ def _parts(node: Node, door: Door) -> NodeParts:
         clock=node.catalogue.clock,
         recaller=node.recaller,
         tapes=node.tape_desk,
+        tape_import=node.tape_import,
     )

@@ -338,6 +338,7 @@ class EventType(enum.StrEnum):
     CARTRIDGE_ADDED = "cartridge-added"
     CARTRIDGE_CHANGED = "cartridge-changed"
     CARTRIDGE_FORMATTED = "cartridge-formatted"
+    CARTRIDGE_ADOPTED = "cartridge-adopted"
     CARTRIDGE_RECOVERED = "cartridge-recovered"
     TAPE_SESSION = "tape-session"
     TAPE_REFUSED = "tape-refused"

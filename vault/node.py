@@ -42,6 +42,7 @@ from vault.intake.receipts import Receipts
 from vault.intake.uploads import Uploads
 from vault.ledger import append
 from vault.model import Condition, EventType, NewEvent, Outcome, Version
+from vault.recovery.adopting import TapeImport
 from vault.recovery.place import UNFINISHED
 from vault.signing import NodeKey
 from vault.tapes.cache import RecallCache
@@ -113,6 +114,7 @@ class Node:
         cache = RecallCache(recall.path or settings.node.state / "recall", recall.max_bytes, recall.keep)
         self.librarians = {library.name: Librarian(self.tapes, library, cache) for library in settings.libraries}
         self.tape_desk = TapeDesk(self.tapes, self.librarians)
+        self.tape_import = TapeImport(self.tapes, self.tape_desk)
         self.recaller: Recaller = TapeRecaller(self.tapes, cache) if self.librarians else NoRecalls()
         self.devices = DeviceWatch(self.custodian, self.health.look_soon)
         self.clock = Clock(self.catalogue)

@@ -38,12 +38,22 @@ class Whereabouts(enum.StrEnum):
     VAULTED = "vaulted"
 
 
+class Adopted(enum.StrEnum):
+    """Whether a cartridge was adopted from elsewhere, and what it is. OURS: it was not. KHOSO: it is of a node like
+    this, with packages on it. FOREIGN: somebody else's files."""
+
+    OURS = ""
+    KHOSO = "khoso"
+    FOREIGN = "foreign"
+
+
 @dataclass(frozen=True, slots=True)
 class Cartridge:
     """A cartridge, by its barcode. What is on it is the volume of that name, once it was formatted or adopted.
 
     ``element`` is the library's place for it ("slot 3", "drive 0"), ``shelf`` where it lies outside. ``alerts`` are
     TapeAlert flags with their times, the newest last. ``loads`` and ``errors`` count since this node knows it.
+    ``origin`` is for people: where an adopted one comes from; ``files`` are those on an adopted one, None elsewhere.
     """
 
     barcode: str
@@ -64,6 +74,9 @@ class Cartridge:
     formatted_at: datetime | None
     written_at: datetime | None
     added_at: datetime
+    adopted: Adopted
+    origin: str
+    files: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from vault.model import CopyState
-from vault.tape_model import CartridgeState, Whereabouts
+from vault.tape_model import Adopted, CartridgeState, Whereabouts
 from vault.wire import JsonObject, Model, Moment, Recall
 
 
@@ -37,6 +37,51 @@ class Tape(Model):
     written_at: Moment | None
     due_at: Moment | None = Field(description="When the first of its copies is to be checked.")
     added_at: Moment
+    adopted: Adopted = Field(description="khoso or foreign: it was brought from elsewhere, and is only read.")
+    origin: str = Field(description="Where an adopted one comes from.")
+    files: int | None = Field(description="Files on an adopted one.")
+
+
+class TapeFile(Model):
+    """A file on a cartridge, by its index. ``target`` is where a symbolic link leads; empty for files."""
+
+    path: str
+    bytes: int
+    modified_at: Moment | None
+    partition: str = Field(description="Partition and block where its data begin; empty and 0 for one without data.")
+    start_block: int
+    extents: int
+    target: str
+
+
+class TapeFileList(Model):
+    """A page of the files on a cartridge, in the order of its index."""
+
+    items: list[TapeFile]
+    next_cursor: str | None
+
+
+class ImportTrouble(Model):
+    """Something on an imported cartridge that was not entered, or is not as it should be."""
+
+    code: str
+    identifier: str
+    version: int
+    message: str
+
+
+class TapeImport(Model):
+    """What an import came to. For a foreign cartridge there are ``files`` only, and no packages."""
+
+    tape: Tape
+    kind: Adopted
+    files: int
+    parts: int = Field(description="Versions of packages on it.")
+    versions_added: int
+    copies_added: int
+    known: int = Field(description="Copies on it that the catalogue had already.")
+    troubles: int
+    told: list[ImportTrouble] = Field(description="The first of the troubles.")
 
 
 class TapeLibrary(Model):

@@ -22,6 +22,7 @@ from hardware.tape.drive import DriveFacts, DriveState, check_fits
 from hardware.tape.errors import (
     DuplicateBarcode,
     ElementFull,
+    HomeUnknown,
     Incompatible,
     InvalidElement,
     NotInLibrary,
@@ -342,7 +343,14 @@ class Library:
         port = self._ports.get(drive.number)
         if port is not None and drive.full:
             port.drive().unload()
-        return self._noted(self.changer.unload(drive.number, slot, barcode=drive.barcode))
+        try:
+            return self._noted(self.changer.unload(drive.number, slot, barcode=drive.barcode))
+        except (ElementFull, HomeUnknown):
+            # Somebody put another cartridge where this one came from.
+            free = [other for other in self.changer.inventory().slots if not other.full and not other.import_export]
+            if slot is not None or not free:
+                raise
+            return self._noted(self.changer.unload(drive.number, free[0].number, barcode=drive.barcode))
 
     def _noted(self, outcome: Outcome) -> Outcome:
         """What we moved ourselves is no change that somebody made."""

@@ -168,6 +168,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
             clock=node.catalogue.clock,
             recaller=node.recaller,
             tapes=node.tape_desk,
+            tape_import=node.tape_import,
         )
     )
     begun = threading.Event()

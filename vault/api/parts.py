@@ -22,6 +22,7 @@ from vault.intake.bell import Bell
 from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
 from vault.intake.uploads import Uploads
+from vault.recovery.adopting import TapeImport
 from vault.signing import NodeKey
 from vault.tapes.desk import TapeDesk
 
@@ -49,6 +50,7 @@ class NodeParts:
     metrics: Metrics
     clock: Clock
     tapes: TapeDesk
+    tape_import: TapeImport
     recaller: Recaller = field(default_factory=NoRecalls)
 
 

@@ -212,6 +212,10 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "volume-needed": Entry(409, "The volume still holds copies that are needed"),
     "write-not-proved": Entry(500, "What was written does not read back"),
     # Tapes.
+    "cartridge-blank": Entry(409, "The cartridge is blank"),
+    "cartridge-known": Entry(409, "The cartridge is this node's own"),
+    "cartridge-not-ltfs": Entry(409, "The cartridge holds no LTFS volume"),
+    "no-index": Entry(404, "The index of the cartridge is not kept here"),
     "cartridge-not-blank": Entry(409, "The cartridge is not blank"),
     "library-busy": Entry(503, "The tape library is busy"),
     "library-unreachable": Entry(503, "The tape library cannot be used"),

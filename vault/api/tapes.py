@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from datetime import UTC, datetime
+from typing import Annotated, Final
 
+from fastapi import APIRouter, Query
+
+from hardware.ltfs.model import FileEntry
 from vault import wire_tapes as wire
 from vault.api import threads
 from vault.api.auth import MayLook, MayOperate
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node
+from vault.api.paths import make_cursor, read_cursor
+from vault.api.problems import bad_request
+from vault.errors import Invalid
+from vault.formats.ocfl import identifier_of
 from vault.tapes.desk import Shown
 
 router = APIRouter(tags=["tapes"], responses=PROBLEM)
+
+LISTED_FILES: Final = 1000
 
 
 @router.get("/tapes", summary="Every cartridge and tape library")
@@ -76,6 +86,46 @@ async def checkin_tape(node: Node, who: MayOperate, barcode: str) -> wire.Tape:
     return shown(await threads.run("tape-checkin", node.tapes.checkin, barcode, who.agent))
 
 
+@router.post("/tapes/{barcode}/import", summary="Adopt a cartridge that this node did not write")
+async def import_tape(node: Node, who: MayOperate, barcode: str) -> wire.TapeImport:
+    """It is read and never written to. What a node like this wrote becomes packages and copies, which count once they
+    were read; what somebody else wrote is inventoried. The same again goes on where it was cut off."""
+    one, found = await threads.run("tape-import", node.tape_import.adopt, barcode, who.agent)
+    return wire.TapeImport(
+        tape=shown(one),
+        kind=found.kind,
+        files=found.files,
+        parts=found.parts,
+        versions_added=found.versions_added,
+        copies_added=found.copies_added,
+        known=found.known,
+        troubles=found.troubles,
+        told=[
+            wire.ImportTrouble(
+                code=trouble.code, identifier=_named(trouble.object_id), version=trouble.number, message=trouble.message
+            )
+            for trouble in found.told
+        ],
+    )
+
+
+@router.get("/tapes/{barcode}/files", summary="The files on a cartridge, by its index")
+def list_tape_files(
+    node: Node,
+    _who: MayOperate,
+    barcode: str,
+    prefix: Annotated[str, Query(description="Only paths that begin so.")] = "",
+    cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=LISTED_FILES, description="Files on a page.")] = LISTED_FILES,
+) -> wire.TapeFileList:
+    """In the order of the index that was kept when the cartridge was last read; it need not be in the library."""
+    page = node.tapes.files(barcode, prefix, _start(cursor), limit)
+    return wire.TapeFileList(
+        items=[_file(entry) for entry in page.files],
+        next_cursor=None if page.next is None else make_cursor(str(page.next)),
+    )
+
+
 @router.post("/libraries/{name}/inventory", summary="Take inventory of a tape library now")
 async def take_inventory(node: Node, _who: MayOperate, name: str) -> wire.TapeList:
     """Ask the library what is where, and note what came and went."""
@@ -88,6 +138,40 @@ async def make_cartridge(node: Node, _who: MayOperate, name: str, order: wire.Pr
     """For practice and demonstrations; refused for real libraries."""
     made = await threads.run("tape-practice", node.tapes.make_practice, name, order.barcode, order.capacity_bytes)
     return shown(made)
+
+
+def _start(cursor: str | None) -> int:
+    after = read_cursor(cursor)
+    if after is None:
+        return 0
+    if not after.isdecimal() or len(after) > 12:
+        raise bad_request(
+            "bad-cursor", "The cursor cannot be read.", "Send next_cursor of the page before as it came.", "cursor"
+        )
+    return int(after)
+
+
+def _file(entry: FileEntry) -> wire.TapeFile:
+    try:
+        modified = datetime.fromtimestamp(entry.times.modified / 1e9, UTC)
+    except (OverflowError, ValueError, OSError):
+        modified = None
+    return wire.TapeFile(
+        path=entry.path,
+        bytes=entry.length,
+        modified_at=modified,
+        partition=entry.start.partition,
+        start_block=entry.start.block,
+        extents=len(entry.extents),
+        target=entry.target or "",
+    )
+
+
+def _named(object_id: str) -> str:
+    try:
+        return identifier_of(object_id)
+    except Invalid:
+        return object_id
 
 
 def shown(one: Shown) -> wire.Tape:
@@ -119,4 +203,7 @@ def shown(one: Shown) -> wire.Tape:
         written_at=cartridge.written_at,
         due_at=one.due_at,
         added_at=cartridge.added_at,
+        adopted=cartridge.adopted,
+        origin=cartridge.origin,
+        files=cartridge.files,
     )

@@ -13,7 +13,7 @@ from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_ASKED_FOR, cartridges, copies, mount_requests, tape_files, volumes
 from vault.errors import NotFound
 from vault.model import CopyState, Json
-from vault.tape_model import Cartridge, CartridgeState, MountRequest, TapeFile, Whereabouts
+from vault.tape_model import Adopted, Cartridge, CartridgeState, MountRequest, TapeFile, Whereabouts
 
 MOST_ALERTS: Final = 50
 """So many TapeAlert flags are kept of a cartridge, the newest."""
@@ -69,6 +69,8 @@ def add(
             alerts=[],
             seen_at=tx.now,
             added_at=tx.now,
+            adopted=Adopted.OURS,
+            origin="",
         )
     )
     return need(tx, barcode)
@@ -103,12 +105,23 @@ def belongs(tx: Tx, barcode: str, library: str) -> None:
 
 
 def formatted(tx: Tx, barcode: str, *, volume_id: int, pool: str, state: CartridgeState) -> None:
-    """Record that it bears a volume of a pool, just made (or, READ_ONLY, adopted). Owes an event."""
+    """Record that it bears a volume of a pool, just made (or, READ_ONLY, known from before). Owes an event."""
     tx.owe()
     values: dict[str, object] = {"volume_id": volume_id, "pool": pool, "state": state, "reason": ""}
     if state is CartridgeState.APPENDABLE:
-        values.update(formatted_at=tx.now, index_generation=1)
+        values.update(formatted_at=tx.now, index_generation=1, adopted=Adopted.OURS, origin="", files=None)
     _update(tx, barcode, **values)
+
+
+def adopted(
+    tx: Tx, barcode: str, kind: Adopted, *, volume_id: int, origin: str, generation: int, files: int, reason: str
+) -> None:
+    """Record that it was brought from elsewhere, and is only read. Owes an event."""
+    tx.owe()
+    _update(
+        tx, barcode, volume_id=volume_id, pool="", state=CartridgeState.READ_ONLY, reason=reason, adopted=kind,
+        origin=origin, index_generation=generation, files=files,
+    )  # fmt: skip
 
 
 def rewritten(tx: Tx, volume_id: int, uuid: UUID) -> None:

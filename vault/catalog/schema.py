@@ -26,7 +26,7 @@ from vault.model import (
     VerificationState,
     VolumeMode,
 )
-from vault.tape_model import CartridgeState, Whereabouts
+from vault.tape_model import Adopted, CartridgeState, Whereabouts
 
 metadata = sa.MetaData()
 
@@ -424,6 +424,9 @@ cartridges = sa.Table(
     sa.Column("formatted_at", TimeText, comment="When this node formatted it."),
     sa.Column("written_at", TimeText, comment="When this node last wrote it."),
     sa.Column("added_at", TimeText, nullable=False, comment="When the catalogue first met it."),
+    sa.Column("adopted", EnumText(Adopted), nullable=False, server_default="", comment="khoso, foreign; empty: ours."),
+    sa.Column("origin", ProseText, nullable=False, server_default="", comment="Where an adopted one comes from."),
+    sa.Column("files", sa.BigInteger, comment="Files on an adopted one."),
     comment="Tape cartridges, by barcode.",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from vault import wire
@@ -11,6 +12,8 @@ from vault.client.http import Client
 
 _HOURS: Final = 3 * 3600.0
 """A first load of an LTO-9 cartridge takes up to two."""
+_LONG_IMPORT: Final = 24 * 3600.0
+"""For each package the tape is wound to the beginning of its tar."""
 
 
 def everything(client: Client) -> tapes.TapeList:
@@ -31,6 +34,20 @@ def requests(client: Client) -> tapes.MountRequestList:
 def act(client: Client, barcode: str, verb: str, order: wire.Model | None = None) -> tapes.Tape:
     """``format``, ``load``, ``unload``, ``checkout`` or ``checkin`` a cartridge. Raises Refused, Unreachable."""
     return client.order(f"/v1/tapes/{encoded(barcode)}/{verb}", tapes.Tape, order, patience=_HOURS)
+
+
+def adopt(client: Client, barcode: str) -> tapes.TapeImport:
+    """Import a cartridge that the node did not write. Raises Refused, Conflict, Unreachable, Corrupted."""
+    return client.order(f"/v1/tapes/{encoded(barcode)}/import", tapes.TapeImport, None, patience=_LONG_IMPORT)
+
+
+def files(client: Client, barcode: str, prefix: str = "") -> Iterator[tapes.TapeFileList]:
+    """The files on a cartridge, page by page. Raises NotFound."""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = client.ask(f"/v1/tapes/{encoded(barcode)}/files", tapes.TapeFileList, prefix=prefix, cursor=cursor)
+        yield page
+        cursor = page.next_cursor
 
 
 def inventory(client: Client, library: str) -> tapes.TapeList:

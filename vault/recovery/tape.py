@@ -61,12 +61,13 @@ def tape_sources(settings: Settings) -> Iterator[list[TapeSource]]:
 
 
 class TapeSource:
-    """See :class:`vault.recovery.sources.RebuildSource`. The cartridge is loaded while its parts are read."""
+    """See :class:`vault.recovery.sources.RebuildSource`. The cartridge is loaded while its parts are read, or is read
+    by a ``reader`` that somebody else opened, and closes."""
 
     kind = TAPE
     medium = MediumClass.TAPE
 
-    def __init__(self, library: Library, barcode: str) -> None:
+    def __init__(self, library: Library | None, barcode: str, reader: TapeReader | None = None) -> None:
         self._library = library
         self.name = barcode
         self.domain = ""
@@ -74,8 +75,9 @@ class TapeSource:
         self._identity: VolumeIdentity | None = None
         self._checkpoint = b""
         self._session: CartridgeSession | None = None
-        self._reader: TapeReader | None = None
+        self._reader = reader
         self._places: dict[tuple[str, str], tuple[FileEntry, part_tar.Span]] = {}
+        self._tars: dict[tuple[str, int], FileEntry] = {}
 
     def is_ours(self) -> bool:
         """Whether a node like this wrote it; what cannot be read, or is blank, is passed over and named in the log."""
@@ -91,6 +93,20 @@ class TapeSource:
         finally:
             self.close()
         return True
+
+    def identified(self) -> bool:
+        """Whether a node like this wrote it. Raises errors of :mod:`hardware.errors`, but for what says of itself
+        something that makes no sense: that is none of ours."""
+        try:
+            self._read_identity(self._opened())
+        except (NotFound, KeyError, TypeError, ValueError) as error:
+            log.info("cartridge-not-ours", barcode=self.name, reason=str(error))
+            return False
+        return True
+
+    def tar_of(self, part: Part) -> FileEntry:
+        """The file in which a part stands that ``parts`` has handed out."""
+        return self._tars[part.object_id, part.number]
 
     def identity(self) -> VolumeIdentity:
         """See the protocol."""
@@ -137,6 +153,8 @@ class TapeSource:
 
     def close(self) -> None:
         """Let go of the cartridge."""
+        if self._library is None:
+            return
         self._reader = None
         if self._session is not None:
             session, self._session = self._session, None
@@ -146,6 +164,7 @@ class TapeSource:
 
     def _opened(self) -> TapeReader:
         if self._reader is None:
+            assert self._library is not None, "it has the one or the other"  # noqa: S101
             session = self._library.load(self.name)
             if isinstance(session, OperatorAsked):
                 raise Unreachable(session.request, remedy="Load it, then try again.", code="operator-asked")
@@ -179,6 +198,7 @@ class TapeSource:
         algorithm = DigestAlgorithm(head.inventory.digest_algorithm)
         digest = hashlib.new(str(algorithm), head.inventory_bytes, usedforsecurity=False).hexdigest()
         part = Part(head.inventory.id, number, algorithm, digest)
+        self._tars[part.object_id, number] = entry
         for path, span in head.layout().files.items():
             self._places[part.object_id, path] = (entry, span)
         return FoundPart(part, head.inventory_bytes, self._note(head, part), sound=True)

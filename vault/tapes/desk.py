@@ -15,11 +15,12 @@ from hardware.tape.session import Blank, CartridgeSession
 from hardware.tape.virtual import VirtualChanger
 from vault.catalog import cartridges, copies
 from vault.catalog import volumes as catalog_volumes
-from vault.errors import Refused, Unreachable
+from vault.errors import NotFound, Refused, Unreachable
 from vault.model import CopyState, EventType, Volume
 from vault.tape_model import Cartridge, CartridgeState, MountRequest, Whereabouts
 from vault.tapes import record
 from vault.tapes.context import Tapes
+from vault.tapes.indexes import Listing, listing
 from vault.tapes.librarian import Librarian, LibraryView
 from vault.tapes.loading import loaded
 from vault.tapes.shelves import reconcile
@@ -82,6 +83,17 @@ class TapeDesk:
         """What is asked for, the longest first."""
         with self._tapes.custodian.catalogue.read() as tx:
             return cartridges.requests(tx)
+
+    def files(self, barcode: str, prefix: str, start: int, limit: int) -> Listing:
+        """What stands on a cartridge, by the index that was kept of it; see :func:`vault.tapes.indexes.listing`."""
+        shown = self.one(barcode)
+        if shown.volume is None:
+            raise NotFound(
+                f"Nothing is known to be on the cartridge {barcode}.",
+                remedy=f"If somebody else wrote it: vaultctl tapes import {barcode}",
+                code="no-index",
+            )
+        return listing(self._tapes, shown.volume, prefix=prefix, start=start, limit=limit)
 
     # --- orders
 
@@ -206,6 +218,16 @@ class TapeDesk:
 
         librarian.call(act)
         return self.one(barcode)
+
+    def librarian_of(self, barcode: str) -> Librarian:
+        """Who has the library in which this cartridge is; one that was just put in is looked for there. Raises
+        NotFound (``no-such-cartridge``)."""
+        with self._tapes.custodian.catalogue.read() as tx:
+            known = cartridges.get(tx, barcode)
+        if known is None:
+            for library in self._librarians:
+                self.inventory(library)
+        return self._librarian(self._known(barcode).library)
 
     # --- how it is done
 

@@ -69,7 +69,7 @@ class Librarian:
         self._condition = threading.Condition()
         self._stopping = False
         self._woken = False
-        self._calls: deque[tuple[Future[object], Callable[[Library], object]]] = deque()
+        self._calls: deque[tuple[Future[object], Callable[[Library], object], str]] = deque()
         self._sight = shelves.Sight(frozenset(), ())
         self._outlook = Outlook((), (), {})
         self._problem = "It was not opened yet."
@@ -109,15 +109,20 @@ class Librarian:
             self.settings.name, self._problem, self._sight.notes, self._outlook.lacking, self._doing, waiting
         )
 
-    def call(self, act: Callable[[Library], T], patience: float = CALL_PATIENCE_SECONDS) -> T:
+    def doing(self) -> Doing:
+        """For long work that is done by :meth:`call`: it ends when the daemon stops."""
+        return Doing(lambda _count: None, lambda: self._stopping)
+
+    def call(self, act: Callable[[Library], T], patience: float = CALL_PATIENCE_SECONDS, *, what: str = "") -> T:
         """Have the library's own thread do something, between two jobs; return what it returns, raise what it raises.
+        ``what`` is shown as what the library does meanwhile.
 
         Raises Unreachable (``library-busy``) where it does not come to it in time, and ``library-unreachable`` where
         the library cannot be used.
         """
         future: Future[object] = Future()
         with self._condition:
-            self._calls.append((future, act))
+            self._calls.append((future, act, what))
             self._condition.notify_all()
         until = time.monotonic() + patience
         while not future.done() and not future.running():
@@ -206,9 +211,10 @@ class Librarian:
             with self._condition:
                 if not self._calls:
                     return
-                future, act = self._calls.popleft()
+                future, act, what = self._calls.popleft()
             if not future.set_running_or_notify_cancel():
                 continue
+            self._doing = what
             try:
                 future.set_result(act(self._usable(library)))
             except HardwareError as error:
@@ -218,6 +224,7 @@ class Librarian:
             except Exception as error:
                 log.exception("library-call-crashed", library=self.settings.name)
                 future.set_exception(error)
+            self._doing = ""
             # Whatever was done, cartridges may stand elsewhere now.
             self._inventory_at = float("-inf")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 from vault.catalog import cartridges
@@ -11,7 +12,7 @@ from vault.catalog.engine import Tx
 from vault.config import PoolSettings
 from vault.ledger import append
 from vault.model import Condition, EventType, Json, MediumClass, NewEvent, Outcome, Volume
-from vault.tape_model import Cartridge, CartridgeState, Whereabouts
+from vault.tape_model import Adopted, Cartridge, CartridgeState, Whereabouts
 from vault.tapes.context import TAPE
 
 
@@ -81,9 +82,7 @@ def state(tx: Tx, agent: str, barcode: str, to: CartridgeState, reason: str = ""
     )
 
 
-def formatted(
-    tx: Tx, agent: str, barcode: str, uuid: UUID, pool: PoolSettings, *, adopted: bool = False, detail: str = ""
-) -> int:
+def formatted(tx: Tx, agent: str, barcode: str, uuid: UUID, pool: PoolSettings, *, detail: str = "") -> int:
     """It bears a volume of this pool now; return the volume's number in the catalogue."""
     volume = catalog_volumes.get(tx, barcode)
     if volume is None:
@@ -94,16 +93,47 @@ def formatted(
         cartridges.rewritten(tx, volume.id, uuid)
         catalog_volumes.describe(tx, volume.id, domain=pool.set, site=pool.site)
     catalog_volumes.set_condition(tx, volume.id, Condition.ONLINE, "", None, None)
-    to = CartridgeState.READ_ONLY if adopted else CartridgeState.APPENDABLE
+    to = CartridgeState.APPENDABLE
     cartridges.formatted(tx, barcode, volume_id=volume.id, pool=pool.name, state=to)
     told(
         tx,
-        EventType.CARTRIDGE_CHANGED if adopted else EventType.CARTRIDGE_FORMATTED,
+        EventType.CARTRIDGE_FORMATTED,
         agent,
         barcode,
         {"uuid": str(uuid), "pool": pool.name, "set": pool.set, "is": str(to), "before": detail},
     )
     return volume.id
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is on a cartridge that is adopted. ``domain`` and ``site`` are those of its volume in the catalogue."""
+
+    kind: Adopted
+    origin: str
+    uuid: UUID
+    domain: str
+    site: str
+    generation: int
+    files: int
+
+
+def adopted(tx: Tx, barcode: str, found: Found, reason: str = "") -> Volume:
+    """It was brought from elsewhere, and is only read from now on. The event is the caller's.
+
+    Raises Conflict (``volume-exists``) where its volume is known under another barcode, or another under its barcode.
+    """
+    volume = catalog_volumes.get(tx, barcode)
+    if volume is None or volume.uuid != found.uuid:
+        volume = catalog_volumes.register(
+            tx, uuid=found.uuid, name=barcode, kind=TAPE, medium=MediumClass.TAPE, domain=found.domain, site=found.site
+        )
+        catalog_volumes.set_condition(tx, volume.id, Condition.ONLINE, "", None, None)
+    cartridges.adopted(
+        tx, barcode, found.kind, volume_id=volume.id, origin=found.origin, generation=found.generation,
+        files=found.files, reason=reason,
+    )  # fmt: skip
+    return volume
 
 
 def recognised(tx: Tx, agent: str, barcode: str, volume: Volume, pool: str, to: CartridgeState) -> None:

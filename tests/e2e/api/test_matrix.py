@@ -94,6 +94,8 @@ ROWS: dict[str, Row] = {
     "load_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/load", (404,)),
     "unload_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/unload", (404,)),
     "checkout_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/checkout", (404,), {}),
+    "import_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/import", (404,)),
+    "list_tape_files": Row(OPERATE, "GET", "/v1/tapes/VLT001L8/files", (404,)),
     "checkin_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/checkin", (404,)),
     "take_inventory": Row(OPERATE, "POST", "/v1/libraries/no-such/inventory", (404,)),
     "make_cartridge": Row(OPERATE, "POST", "/v1/libraries/no-such/cartridges", (404,), {"barcode": "VLT001L8"}),

@@ -107,6 +107,36 @@ def checkin(context: typer.Context, barcode: BarcodeArgument, json: JsonOption =
     _act(context, barcode, "checkin", None, json=json)
 
 
+@app.command("import", help=_("Adopt a cartridge that this node did not write. It is only read, ever."))
+def import_tape(context: typer.Context, barcode: BarcodeArgument, json: JsonOption = False) -> None:
+    """Import a cartridge."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client_tapes.adopt(client, barcode)
+    if json:
+        print_json(found)
+    else:
+        session.show(render.imported(found, session.speech))
+
+
+@app.command("files", help=_("The files on a cartridge, by its index that is kept here."))
+def files(
+    context: typer.Context,
+    barcode: BarcodeArgument,
+    prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help=_("Only paths that begin so."))] = "",
+    json: JsonOption = False,
+) -> None:
+    """List the files on a cartridge."""
+    session = session_of(context)
+    with session.client() as client:
+        for page in client_tapes.files(client, barcode, prefix):
+            if json:
+                for item in page.items:
+                    print_json(item)
+            elif page.items:
+                session.show(render.files(page.items, session.speech))
+
+
 @app.command("inventory", help=_("Ask the library what is where, now."))
 def inventory(context: typer.Context, library: LibraryOption = "", json: JsonOption = False) -> None:
     """Take inventory."""

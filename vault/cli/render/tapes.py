@@ -12,7 +12,7 @@ from vault import wire_tapes as tapes
 from vault.cli.render.parts import copies, facts, table
 from vault.cli.text import NONE, Speech, plain, word
 from vault.i18n import _
-from vault.tape_model import CartridgeState, Whereabouts
+from vault.tape_model import Adopted, CartridgeState, Whereabouts
 
 _WORRYING = (CartridgeState.SUSPECT, CartridgeState.FOREIGN)
 
@@ -81,6 +81,8 @@ def one(found: tapes.Tape, say: Speech) -> RenderableType:
         (_("Size"), say.size(found.size_bytes)),
         (_("Free"), say.size(found.free_bytes)),
         (_("Copies"), copies(found.copies, say)),
+        (_("From elsewhere"), plain(found.origin)),
+        (_("Files"), say.number(found.files) if found.files is not None else ""),
         (_("Loads"), say.number(found.loads)),
         (_("Errors"), say.number(found.errors)),
         (_("Formatted"), say.moment(found.formatted_at)),
@@ -89,6 +91,42 @@ def one(found: tapes.Tape, say: Speech) -> RenderableType:
         ("TapeAlert", ", ".join(alerts[-10:])),
     ]
     return facts(rows)
+
+
+def imported(found: tapes.TapeImport, say: Speech) -> RenderableType:
+    """What an import came to."""
+    barcode = plain(found.tape.barcode)
+    if found.kind is Adopted.FOREIGN:
+        text = _("{barcode} is an LTFS cartridge of somebody else ({origin}), with {files} files. It is only read.")
+        lines = [text.format(barcode=barcode, origin=plain(found.tape.origin), files=say.number(found.files))]
+        lines.append(_("For the list: vaultctl tapes files {barcode}").format(barcode=barcode))
+        return Text("\n".join(lines))
+    text = _("{barcode} was written by a node like this ({origin}). It is only read.")
+    lines = [text.format(barcode=barcode, origin=plain(found.tape.origin))]
+    text = _("{parts} versions are on it: {versions} were new, {copies} copies were entered, {known} were known.")
+    lines.append(
+        text.format(
+            parts=say.number(found.parts), versions=say.number(found.versions_added),
+            copies=say.number(found.copies_added), known=say.number(found.known),
+        )
+    )  # fmt: skip
+    if found.copies_added:
+        lines.append(_("They count once they were read back, which follows by itself: vaultctl tasks"))
+    for one in found.told:
+        lines.append(f"{plain(one.identifier)} v{one.version}: {plain(one.message)} ({plain(one.code)})")
+    if found.troubles > len(found.told):
+        lines.append(_("… and {n} more").format(n=say.number(found.troubles - len(found.told))))
+    return Text("\n".join(lines))
+
+
+def files(found: Iterable[tapes.TapeFile], say: Speech) -> RenderableType:
+    """Files on a cartridge, a line each."""
+    made = table(_("File"), _("size"), _("changed"), _("block"), right=(1, 3))
+    for file in found:
+        size = f"→ {plain(file.target)}" if file.target else say.size(file.bytes)
+        block = f"{plain(file.partition)} {file.start_block}" if file.partition else NONE
+        made.add_row(plain(file.path), size, say.moment(file.modified_at), block)
+    return made
 
 
 def requests(found: Iterable[tapes.MountRequest], say: Speech) -> RenderableType:
