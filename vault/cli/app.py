@@ -32,6 +32,7 @@ COMMANDS = (
     Command("ledger", _("The ledger: everything that ever happened, as a chain."), "ledger"),
     Command("catalog", _("The catalogue: what is where."), "catalog"),
     Command("drill", _("Rehearsals of a loss."), "drill"),
+    Command("init", _("Set a node up: configuration, volumes, key, first token."), "init"),
     Command("doctor", _("What is wrong with this machine or its configuration, and the fix."), "doctor"),
 )
 

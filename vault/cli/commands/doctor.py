@@ -8,7 +8,7 @@ from rich.text import Text
 from vault.cli.exits import ExitCode
 from vault.cli.options import JsonOption
 from vault.cli.output import print_json
-from vault.cli.session import session_of
+from vault.cli.session import Session, session_of
 from vault.cli.text import plain
 from vault.i18n import _, n_
 from vault.model import Json
@@ -16,12 +16,16 @@ from vault.model import Json
 
 def doctor(context: typer.Context, json: JsonOption = False) -> None:
     """Look at everything, and say what is wrong."""
+    report(session_of(context), json=json)
+
+
+def report(session: Session, *, json: bool = False, daemon: bool = True) -> None:
+    """Print what :func:`vault.cli.doctor.examine` finds. Raises typer.Exit where something is wrong."""
     from vault.cli.doctor import Finding, Level, examine
 
-    session = session_of(context)
     marks = {Level.OK: ("✓", "green"), Level.NOTE: ("!", "yellow"), Level.BAD: ("✗", "bold red")}
     found: list[Finding] = []
-    for one in examine(session.config_file, session.endpoint):
+    for one in examine(session.config_file, session.endpoint, daemon=daemon):
         found.append(one)
         if not json:
             mark, style = marks[one.level]

@@ -14,8 +14,9 @@ from vault.errors import VaultError
 from vault.i18n import _
 
 
-def examine(config: Path, endpoint: Callable[[], Endpoint]) -> Iterator[Finding]:
-    """Look at everything; one finding after the other, as they come. Never raises for what is wrong."""
+def examine(config: Path, endpoint: Callable[[], Endpoint], *, daemon: bool = True) -> Iterator[Finding]:
+    """Look at everything; one finding after the other, as they come. Never raises for what is wrong. Without ``daemon``
+    it is not asked: it is not to run yet."""
     yield machine.who()
     yield machine.python_version()
     yield machine.sqlite_version()
@@ -33,6 +34,8 @@ def examine(config: Path, endpoint: Callable[[], Endpoint]) -> Iterator[Finding]
     if settings is not None:
         yield from _volumes(settings, fresh=newest is None)
         yield from devices.disks(settings.health)
+    if not daemon:
+        return
     try:
         where = endpoint()
     except VaultError:
