@@ -202,4 +202,5 @@ def _parts(node: Node, door: Door) -> NodeParts:
         recaller=node.recaller,
         tapes=node.tape_desk,
         tape_import=node.tape_import,
+        shelf=node.shelf,
     )

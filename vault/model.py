@@ -335,6 +335,8 @@ class EventType(enum.StrEnum):
     CATALOGUE_BACKUP = "catalogue-backup"
     CATALOGUE_REBUILT = "catalogue-rebuilt"
     DRILL = "restore-drill"
+    VOLUME_SCANNED = "volume-scanned"
+    OBJECT_ADOPTED = "object-adopted"
     CARTRIDGE_ADDED = "cartridge-added"
     CARTRIDGE_CHANGED = "cartridge-changed"
     CARTRIDGE_FORMATTED = "cartridge-formatted"

@@ -44,6 +44,7 @@ from vault.ledger import append
 from vault.model import Condition, EventType, NewEvent, Outcome, Version
 from vault.recovery.adopting import TapeImport
 from vault.recovery.place import UNFINISHED
+from vault.shelf.desk import ShelfDesk
 from vault.signing import NodeKey
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
@@ -103,6 +104,7 @@ class Node:
         self.backups = Backups(self.custodian, self.key)
         self.intake = Intake(self.custodian)
         self.batches = Batches(self.custodian, self.key)
+        self.shelf = ShelfDesk(self.custodian, self.intake)
         self.uploads = Uploads(self.custodian, self.intake, self.bell.ring)
         self.callbacks = Callbacks(self.custodian, settings.callbacks)
         self.finishing = Finishing(self.custodian, self.intake, self.uploads, self.bell.ring)
@@ -197,7 +199,8 @@ class Node:
         self.devices.stop()
         self.watch.stop()
         self.uploads.stop()
-        ended = self.finishing.stop(patience)
+        ended = self.shelf.stop(patience)
+        ended = self.finishing.stop(patience) and ended
         ended = self.callbacks.stop(patience) and ended
         ended = self.dispatcher.stop(patience) and ended
         for librarian in self.librarians.values():
@@ -226,6 +229,7 @@ class Node:
         self.devices.stop()
         self.watch.stop()
         self.uploads.stop()
+        self.shelf.stop(timedelta(seconds=1))
         self.finishing.stop(timedelta(seconds=1))
         self.callbacks.stop(timedelta(seconds=1))
         self.dispatcher.stop(timedelta(seconds=1))

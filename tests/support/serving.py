@@ -169,6 +169,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
             recaller=node.recaller,
             tapes=node.tape_desk,
             tape_import=node.tape_import,
+            shelf=node.shelf,
         )
     )
     begun = threading.Event()

@@ -24,6 +24,7 @@ from vault.api import (
     operations,
     outside,
     recalls,
+    shelf,
     status,
     tapes,
     uploads,
@@ -84,7 +85,7 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.lists_open = 0
     v1 = APIRouter(prefix=PREFIX)
     content_modules = (deposits, uploads, following, batches, catalogue, content, recalls)
-    modules = (*content_modules, operations, devices, tapes, status, credentials)
+    modules = (*content_modules, operations, shelf, devices, tapes, status, credentials)
     for module in modules:
         v1.include_router(module.router)
     app.include_router(v1)

@@ -23,6 +23,7 @@ from vault.intake.deposit import Intake
 from vault.intake.receipts import Receipts
 from vault.intake.uploads import Uploads
 from vault.recovery.adopting import TapeImport
+from vault.shelf.desk import ShelfDesk
 from vault.signing import NodeKey
 from vault.tapes.desk import TapeDesk
 
@@ -51,6 +52,7 @@ class NodeParts:
     clock: Clock
     tapes: TapeDesk
     tape_import: TapeImport
+    shelf: ShelfDesk
     recaller: Recaller = field(default_factory=NoRecalls)
 
 

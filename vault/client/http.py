@@ -343,6 +343,22 @@ class Client:
         """Say what is wanted of a volume from now on."""
         return self._post(f"/v1/volumes/{encoded(name)}/mode", wire.Volume, wire.ModeChange(mode=mode))
 
+    def scan_volume(self, name: str, order: wire.ScanOrder) -> wire.Scan:
+        """Begin to compare a volume with the catalogue. Raises Conflict while one goes on."""
+        return self._post(f"/v1/volumes/{encoded(name)}/scan", wire.Scan, order)
+
+    def last_scan(self, name: str) -> wire.Scan:
+        """The scan that goes on, or the last one. Raises NotFound."""
+        return self._get(f"/v1/volumes/{encoded(name)}/scan", wire.Scan)
+
+    def adopt(self, name: str, order: wire.AdoptionOrder) -> wire.Adoption:
+        """Begin to adopt an object on a volume."""
+        return self._post(f"/v1/volumes/{encoded(name)}/adoptions", wire.Adoption, order)
+
+    def adoption(self, name: str, adoption_id: str) -> wire.Adoption:
+        """How far an adoption is. Raises NotFound."""
+        return self._get(f"/v1/volumes/{encoded(name)}/adoptions/{encoded(adoption_id)}", wire.Adoption)
+
     def tasks(self, *, limit: int = 100, states: Iterable[TaskState] = ()) -> wire.TaskList:
         """The newest tasks in these ``states``; the open ones where nothing is said."""
         params: Params = {"limit": str(limit), "state": [str(state) for state in states]}

@@ -19,11 +19,12 @@ _STANDING = (CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT)
 
 
 def choose_volume(
-    custodian: Custodian, descriptive: Descriptive, head: Version | None, need_bytes: int
+    custodian: Custodian, descriptive: Descriptive, head: Version | None, need_bytes: int, wanted: str = ""
 ) -> tuple[Volume, Inventory | None]:
     """The volume for the first copy, and for a later version the inventory that it continues.
 
-    A later version goes where the earlier ones stand, for an OCFL object has no gaps. Raises Full, Unreachable.
+    A later version goes where the earlier ones stand, for an OCFL object has no gaps; a first one to the volume
+    ``wanted``, where one is named. Raises Full, Unreachable.
     """
     with custodian.catalogue.read() as tx:
         volumes = [v for v in catalog_volumes.all(tx) if v.name in custodian.volumes]
@@ -31,6 +32,8 @@ def choose_volume(
     if head is not None:
         counted = [c.volume_id for c in earlier if c.state in _STANDING]
         volumes = [v for v in volumes if counted.count(v.id) == head.number]
+    elif wanted:
+        volumes = [v for v in volumes if v.name == wanted]
     reserve = {v.name: custodian.settings.volume(v.name).reserve for v in volumes}
     found = policies.choose_targets(
         custodian.settings.policy_for(descriptive),

@@ -145,7 +145,9 @@ class Intake:
         number = 1 if head is None else head.number + 1
         custodian = self._custodian
         try:
-            volume, previous = choose_volume(custodian, request.descriptive, head, request.content_length or 0)
+            volume, previous = choose_volume(
+                custodian, request.descriptive, head, request.content_length or 0, request.volume
+            )
             nowhere = None
         except (Unreachable, Corrupted) as error:
             if head is None or not heal.any_broken(custodian, head):

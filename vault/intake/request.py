@@ -18,7 +18,8 @@ class DepositRequest:
     ``if_match`` is the number of the version that the deposit follows, "*" for whichever it is, None where the
     package must be new; ``must_be_new`` refuses even the same content under a known identifier. ``bound``: they
     may only touch packages of the agency that ``descriptive`` names, and learn nothing of others. ``callback`` is
-    whom to tell how it ended, "" for nobody.
+    whom to tell how it ended, "" for nobody. ``volume`` is where the first copy of a
+    first version is to go, "" for where the policy has it.
     """
 
     identifier: str
@@ -34,6 +35,7 @@ class DepositRequest:
     metadata: Mapping[str, Json] = field(default_factory=dict)
     bound: bool = False
     callback: str = ""
+    volume: str = ""
 
 
 @dataclass(frozen=True)

@@ -64,21 +64,31 @@ class DirectorySource:
 
     def parts(self) -> Iterator[FoundPart | Trouble]:
         """See the protocol."""
-        # The right volume, mounted: an empty mount point would look like an empty archive.
+        with self.root() as tree:
+            for place in find_objects(tree):
+                yield from self.parts_at(tree, place)
+
+    @contextlib.contextmanager
+    def root(self) -> Iterator[FolderTree]:
+        """The storage root, of the right volume. Raises Unreachable."""
+        # Mounted: an empty mount point would look like an empty archive.
         with self._volume.session():
             pass
         try:
             with FolderTree(self._root) as tree:
-                for place in find_objects(tree):
-                    try:
-                        yield from _Object(self.name, tree, place).parts()
-                    except Unreachable as error:
-                        # One object that cannot be read is a fault of that copy; a volume that is gone is an outage.
-                        with self._volume.session():
-                            pass
-                        yield Trouble("not-read", self.name, error.message, detail={"path": f"{OCFL}/{place}"})
+                yield tree
         except OSError as error:
             raise describe_os_error(error, f"reading the storage root of {self.name!r}") from error
+
+    def parts_at(self, tree: FolderTree, place: str) -> Iterator[FoundPart | Trouble]:
+        """The parts of the object at ``place`` in the storage root, the earlier versions first."""
+        try:
+            yield from _Object(self.name, tree, place).parts()
+        except Unreachable as error:
+            # One object that cannot be read is a fault of that copy; a volume that is gone is an outage.
+            with self._volume.session():
+                pass
+            yield Trouble("not-read", self.name, error.message, detail={"path": f"{OCFL}/{place}"})
 
     def size(self, object_id: str, content_path: str) -> int | None:
         """See the protocol."""

@@ -5,7 +5,7 @@ may be added, never renamed or taken away; readers ignore what they do not know.
 something is not known or has not happened, and is never the same as 0.
 
 Here live the models and nothing that fills them in. A model stands in the module of what it is about (``base``,
-``batches``, ``devices``, ``node``, ``packages``) and is known to others as ``wire.NAME``.
+``batches``, ``devices``, ``node``, ``packages``, ``shelf``) and is known to others as ``wire.NAME``.
 """
 
 from vault.wire.base import (
@@ -74,8 +74,17 @@ from vault.wire.packages import (
     Sets,
     Version,
 )
+from vault.wire.shelf import (
+    Adoption,
+    AdoptionOrder,
+    Scan,
+    ScanOrder,
+    Stranger,
+)
 
 __all__ = [
+    "Adoption",
+    "AdoptionOrder",
     "Alert",
     "Batch",
     "BatchClosing",
@@ -115,10 +124,13 @@ __all__ = [
     "Recall",
     "Repair",
     "RepairOrder",
+    "Scan",
+    "ScanOrder",
     "Schedule",
     "Sets",
     "StackLayer",
     "Status",
+    "Stranger",
     "Task",
     "TaskList",
     "Token",

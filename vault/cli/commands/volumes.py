@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from vault import wire
-from vault.cli.options import JsonOption
+from vault.cli.exits import ExitCode
+from vault.cli.options import JsonOption, WaitLimitOption, read_duration, read_identifier
 from vault.cli.output import print_json
-from vault.cli.render import devices, node
+from vault.cli.render import devices, node, shelf
 from vault.cli.session import session_of
+from vault.cli.waiting import wait_for
+from vault.client.problems import error_from_problem
 from vault.errors import NotFound
 from vault.i18n import _
 from vault.model import VolumeMode
@@ -76,6 +79,87 @@ def set_state(
 def evacuate(context: typer.Context, name: NameArgument, json: JsonOption = False) -> None:
     """Begin to evacuate a volume."""
     _change(context, name, VolumeMode.EVACUATING, json=json)
+
+
+@app.command("scan", help=_("Compare a volume with the catalogue: what is there and not known, and the reverse."))
+def scan(
+    context: typer.Context,
+    name: NameArgument,
+    check: Annotated[
+        bool, typer.Option("--check", help=_("Read every byte of foreign objects too, where they lie."))
+    ] = False,
+    last: Annotated[
+        bool, typer.Option("--last", help=_("No new scan: the one that goes on, or the last one."))
+    ] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help=_("Only order it."))] = False,
+    timeout: WaitLimitOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Scan a volume for what the catalogue does not know, and the reverse."""
+    session = session_of(context)
+    limit = read_duration(timeout)
+    with session.client() as client:
+        found = client.last_scan(name) if last else client.scan_volume(name, wire.ScanOrder(check=check))
+        if not (last or no_wait):
+            found = wait_for(
+                lambda: client.last_scan(name),
+                lambda seen: seen.state != "running",
+                what=_("The scan goes on; look with `{command}`.").format(
+                    command=f"vaultctl volumes scan {name} --last"
+                ),
+                limit=limit,
+            )
+    if json:
+        print_json(found)
+    else:
+        session.show(shelf.scan(found, session.speech))
+    if found.state != "running":
+        raise typer.Exit(_ending(found))
+
+
+def _ending(found: wire.Scan) -> ExitCode:
+    if found.state != "done":
+        return ExitCode.FAILED
+    unsound = any(found.counts.get(kind) for kind in shelf.UNSOUND)
+    return ExitCode.UNSOUND if unsound or any(each.sound is False for each in found.strangers) else ExitCode.OK
+
+
+@app.command("adopt", help=_("Make an OCFL object that lies on the volume a package of the archive."))
+def adopt(
+    context: typer.Context,
+    name: NameArgument,
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help=_("The object's folder below the volume's root, as a scan names it."))
+    ],
+    identifier: Annotated[
+        str,
+        typer.Option("--identifier", metavar="ID", help=_("What the package shall be called; else the object's id.")),
+    ] = "",
+    fonds: Annotated[str, typer.Option("--fonds", help=_("Fonds that the package belongs to."))] = "",
+    agency: Annotated[str, typer.Option("--agency", help=_("Code of the agency that it comes from."))] = "",
+    title: Annotated[str, typer.Option("--title", help=_("Title, for people."))] = "",
+    timeout: WaitLimitOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Adopt an object, and wait for its end."""
+    session = session_of(context)
+    limit = read_duration(timeout)
+    said = {key: value for key, value in (("fonds", fonds), ("agency", agency), ("title", title)) if value}
+    wanted = read_identifier(identifier, "--identifier") if identifier else ""
+    with session.client() as client:
+        begun = client.adopt(name, wire.AdoptionOrder(path=path, identifier=wanted, describe=said))
+        found = wait_for(
+            lambda: client.adoption(name, begun.id),
+            lambda seen: seen.state != "running",
+            what=_("The adoption goes on; the ledger tells of its end (`vaultctl events`)."),
+            limit=limit,
+        )
+    if found.problem is not None:
+        raise error_from_problem(found.problem)
+    if json:
+        print_json(found)
+    else:
+        session.show(shelf.adoption(found))
 
 
 def _change(context: typer.Context, name: str, state: VolumeMode, *, json: bool) -> None:

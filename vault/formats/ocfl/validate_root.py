@@ -25,13 +25,15 @@ _SMALL = 65536
 _DECLARATION = re.compile(r"0=ocfl_(1\.[01])", re.ASCII)
 
 
-def find_objects(tree: Tree, path: str = "") -> Iterator[str]:
+def find_objects(tree: Tree, path: str = "", findings: Findings | None = None) -> Iterator[str]:
     """Yield the paths, relative to ``tree``, of all object roots below the storage root ``path``, in order.
+
+    What lies between and belongs to no object goes to ``findings``, with paths relative to ``path``.
 
     Raises:
         Unreachable: the medium stopped to answer.
     """
-    for below in _Hierarchy(tree, path, Findings()).objects():
+    for below in _Hierarchy(tree, path, findings or Findings()).objects():
         yield join(path, below)
 
 
