@@ -27,11 +27,11 @@ import vault
 from monitoring import devices, metrics
 from monitoring.metrics import METRICS, Kind, Metric
 from monitoring.tapes import add_libraries, add_tapes
-from vault.catalog import copies, events, overview, packages, schedules, tasks
+from vault.catalog import copies, events, overview, packages, schedules, tasks, tokens
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue, Tx
 from vault.catalog.overview import Tally
-from vault.custody import forecast
+from vault.custody import forecast, proof
 from vault.device_model import Health
 from vault.model import READABLE, Condition, CopyState, MediumClass, TaskKind, TaskState, Volume, VolumeMode
 from vault.tapes.librarian import LibraryView
@@ -51,6 +51,9 @@ OTHER: Final = "other"
 _LONGEST_CLASS: Final = 64
 _END: Final = b"# EOF\n"
 """The end of an answer in OpenMetrics; in Prometheus' text format there is none."""
+
+TOKEN_USED_WITHIN: Final = timedelta(days=30)
+TOKEN_ENDED_WITHIN: Final = timedelta(days=7)
 
 _OVERLAP: Final = timedelta(minutes=10)
 """A transaction records the time at which it began; this is longer than any lasts."""
@@ -85,7 +88,8 @@ class Samples:
 class Collector(BaseCollector):
     """Reads the catalogue when Prometheus asks.
 
-    ``configured`` are the names of the volumes that should be there; one that the catalogue never met is unknown.
+    ``configured`` are the names of the volumes that should be there, with the bytes that are kept free on each where
+    that is known; one that the catalogue never met is unknown.
     ``intervals`` says how often each kind of scheduled work should run. ``stalled`` counts the running tasks that do
     not move; ``certificate`` says when the API's certificate ends, ``libraries`` how the tape libraries stand.
     ``devices`` says what was heard of the disks, known for ``devices_valid``. What was seen of a volume longer than
@@ -97,7 +101,7 @@ class Collector(BaseCollector):
         catalogue: Catalogue,
         telemetry: Telemetry,
         *,
-        configured: Iterable[str] = (),
+        configured: Mapping[str, int | None] | Iterable[str] = (),
         intervals: Mapping[str, timedelta] | None = None,
         stalled: Callable[[], int] | None = None,
         certificate: Callable[[], datetime | None] | None = None,
@@ -115,7 +119,8 @@ class Collector(BaseCollector):
         self._errors = 0
         self.of_devices = Samples()
         """What the last scrape found of disks: much, and mostly the same as the time before. Not in :meth:`collect`."""
-        self._memory = _Memory(probe_valid, frozenset(configured), devices or _nothing_heard, devices_valid)
+        reserves = configured if isinstance(configured, Mapping) else dict.fromkeys(configured)
+        self._memory = _Memory(probe_valid, reserves, devices or _nothing_heard, devices_valid)
         self._reading = _SingleFlight(lambda: _read(catalogue, self._memory), patience)
 
     def collect(self) -> Iterator[Family]:
@@ -204,7 +209,7 @@ class _Memory:
     """What is kept from one reading to the next, so that each looks only at what is new. One reading at a time."""
 
     probe_valid: timedelta
-    configured: frozenset[str]
+    configured: Mapping[str, int | None]
     devices: devices.Hearing
     devices_valid: timedelta
     packages: Tally = field(default_factory=Tally)
@@ -221,7 +226,8 @@ def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, Samples]:
         _add_holdings(samples, tx, memory, known)
         for volume in (each for each in known if each.medium is not MediumClass.TAPE):
             _add_volume(samples, volume, tx.now, memory.probe_valid)
-        for name in memory.configured - {volume.name for volume in known}:
+            samples.add(metrics.VOLUME_RESERVE, memory.configured.get(volume.name), volume.name)
+        for name in memory.configured.keys() - {volume.name for volume in known}:
             _add_condition(samples, name, Condition.UNKNOWN)
         _add_fixity(samples, tx)
         _add_work(samples, tx, memory)
@@ -229,6 +235,7 @@ def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, Samples]:
         _add_ledger(samples, tx)
         devices.add(of_devices, tx, memory.devices(), valid=memory.devices_valid)
         add_tapes(samples, tx)
+        samples.add(metrics.TOKEN_EXPIRY, tokens.next_expiry(tx, TOKEN_USED_WITHIN, TOKEN_ENDED_WITHIN))
     return samples, of_devices
 
 
@@ -265,6 +272,7 @@ def _add_volume(samples: Samples, volume: Volume, now: datetime, probe_valid: ti
     fresh = volume.probed_at is not None and now - volume.probed_at <= probe_valid
     condition = volume.condition if fresh else Condition.UNKNOWN
     _add_condition(samples, volume.name, condition)
+    samples.add(metrics.VOLUME_INFO, 1, volume.name, volume.medium.value, volume.domain, volume.site)
     for health in Health:
         samples.add(metrics.VOLUME_HEALTH, health is volume.health, volume.name, health.value)
     for mode in VolumeMode:
@@ -322,6 +330,10 @@ def _add_ledger(samples: Samples, tx: Tx) -> None:
         # Its own event is not counted, or an archive at rest would never be wholly covered.
         covered = checkpoint.seq + 1 if checkpoint is not None else 0
         samples.add(metrics.LEDGER_UNSIGNED, max(0, head.seq - covered))
+    proved = proof.read(tx)
+    if proved is not None:
+        samples.add(metrics.LEDGER_INTACT, proved.intact)
+        samples.add(metrics.LEDGER_PROVED, proved.time)
     if checkpoint is not None:
         samples.add(metrics.LEDGER_CHECKPOINT, checkpoint.time)
         samples.add(metrics.LEDGER_CHECKPOINT_VOLUMES, checkpoint.volumes)

@@ -66,6 +66,9 @@ WITHOUT_GOOD_COPY: Final = _gauge(
     "versions_without_good_copy", "Versions with damaged or missing copies and none left that may be right."
 )
 
+VOLUME_INFO: Final = _gauge(
+    "volume_info", "Always 1; the labels say what it is and what fails with it.", "volume", "medium", "domain", "site"
+)
 VOLUME_UP: Final = _gauge("volume_up", "Whether the volume answers and is the right one: 1 yes, 0 no.", "volume")
 VOLUME_CONDITION: Final = _gauge(
     "volume_condition", "1 on the condition that the last probe saw, 0 on the others.", "volume", "condition"
@@ -74,6 +77,8 @@ VOLUME_MODE: Final = _gauge("volume_mode", "1 on what the operator wants of it, 
 VOLUME_PROBED: Final = _gauge("volume_last_probe_timestamp_seconds", "When the volume was last probed.", "volume")
 VOLUME_SIZE: Final = _gauge("volume_size_bytes", "Size of the file system that the volume is on.", "volume")
 VOLUME_FREE: Final = _gauge("volume_free_bytes", "Space on it that is free for the node.", "volume")
+
+VOLUME_RESERVE: Final = _gauge("volume_reserve_bytes", "Free space that new copies leave alone.", "volume")
 
 VOLUME_HEALTH: Final = _gauge(
     "volume_health", "1 on the health of what the volume stands on, 0 on the others.", "volume", "health"
@@ -157,6 +162,9 @@ RECEIPTS_OLDEST: Final = _gauge(
     "receipts_oldest_pending_timestamp_seconds", "When the deposit began that has waited longest for its receipt."
 )
 
+TOKEN_EXPIRY: Final = _gauge(
+    "token_next_expiry_timestamp_seconds", "When the first of those tokens ends that are in use."
+)
 CERTIFICATE_EXPIRY: Final = _gauge(
     "api_certificate_expiry_timestamp_seconds", "When the certificate that the API shows ends."
 )
@@ -164,6 +172,8 @@ CERTIFICATE_EXPIRY: Final = _gauge(
 EVIDENCE: Final = _gauge("evidence_kept", "Damaged copies set aside that no operator has released.")
 
 LEDGER_EVENTS: Final = _counter("ledger_events", "Events in the ledger.")
+LEDGER_INTACT: Final = _gauge("ledger_intact", "Whether the whole ledger held when it was last proved: 1 yes, 0 no.")
+LEDGER_PROVED: Final = _gauge("ledger_last_proof_timestamp_seconds", "When the whole ledger was last proved.")
 LEDGER_CHECKPOINT: Final = _gauge("ledger_last_checkpoint_timestamp_seconds", "When the ledger was last signed.")
 LEDGER_UNSIGNED: Final = _gauge("ledger_events_after_checkpoint", "Events that no checkpoint covers yet.")
 LEDGER_CHECKPOINT_VOLUMES: Final = _gauge("ledger_last_checkpoint_volumes", "Volumes that keep the last checkpoint.")

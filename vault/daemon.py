@@ -27,6 +27,7 @@ from vault.api.door import Door
 from vault.api.parts import NodeParts
 from vault.api.server import Server
 from vault.config import Settings, check_machine, find_config, load_settings
+from vault.custody import proof
 from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.errors import ConfigError, VaultError
 from vault.node import Node
@@ -167,12 +168,13 @@ def _parts(node: Node, door: Door) -> NodeParts:
         Collector(
             node.catalogue,
             node.telemetry,
-            configured=node.volumes,
+            configured={volume.name: volume.reserve for volume in node.settings.volumes},
             probe_valid=max(timedelta(minutes=5), 4 * custody.probe_interval),
             intervals={
                 "plan": custody.planner_interval,
                 "receipts": custody.planner_interval,
                 "checkpoint": custody.checkpoint_interval,
+                proof.SCHEDULE: proof.EVERY,
                 BACKUP_SCHEDULE: custody.backup_interval,
                 "health": node.settings.health.interval,
             },

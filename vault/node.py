@@ -18,7 +18,7 @@ from vault.catalog.engine import Catalogue
 from vault.clock import Clock as TimeSource
 from vault.clock import utcnow
 from vault.config import Settings, VolumeSettings
-from vault.custody import checkpoints, forecast
+from vault.custody import checkpoints, forecast, proof
 from vault.custody.arrival import adopt_evidence, clear_staging, settle_copies
 from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.custody.backups import Backups
@@ -109,6 +109,7 @@ class Node:
         self.callbacks = Callbacks(self.custodian, settings.callbacks)
         self.finishing = Finishing(self.custodian, self.intake, self.uploads, self.bell.ring)
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
+        self.proof = proof.LedgerProof(self.custodian)
         self.watch = Watch(self.custodian, self._arrive)
         self.tapes = Tapes(self.custodian, self.key)
         self.health = HealthWatch(self.custodian)
@@ -150,6 +151,7 @@ class Node:
         self.clock.every(custody.planner_interval, "settle", self._settle)
         self.clock.every(self.settings.health.interval, "health", self.health.look)
         self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
+        self.clock.every(proof.EVERY, proof.SCHEDULE, self.proof.look)
         self.clock.every(forecast.EVERY, forecast.SCHEDULE, lambda: forecast.look(self.custodian))
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)
         self.clock.every(min(UPLOADS_EVERY, self.settings.intake.upload_expires), "uploads", self.uploads.expire)

@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import secrets
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -139,6 +139,16 @@ def revoke(tx: Tx, name: str) -> Token:
 def all(tx: Tx) -> list[Token]:  # noqa: A001 - read as tokens.all
     """Return every token that ever was, the oldest first."""
     return [_token(row) for row in tx.connection.execute(sa.select(tokens).order_by(tokens.c.id)).mappings()]
+
+
+def next_expiry(tx: Tx, used_within: timedelta, ended_within: timedelta) -> datetime | None:
+    """Return when the first of those tokens ends that were used lately; None when none of them ever does. One that
+    ended by itself counts for a while: whoever used it may be wondering."""
+    query = sa.select(sa.func.min(tokens.c.expires_at)).where(
+        IS_NOT_REVOKED, tokens.c.expires_at >= tx.now - ended_within, tokens.c.last_used_at >= tx.now - used_within
+    )
+    found: datetime | None = tx.connection.execute(query).scalar_one()
+    return found
 
 
 def touch(tx: Tx, token_id: int) -> None:

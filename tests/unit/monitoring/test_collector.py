@@ -28,10 +28,12 @@ from vault.catalog import (
     recalls,
     schedules,
     tasks,
+    tokens,
     volumes,
 )
+from vault.clock import to_text
 from vault.device_model import Disk, Health
-from vault.model import Condition, CopyState, EventType, NewTask, TaskKind, TaskState, VolumeMode
+from vault.model import Condition, CopyState, EventType, NewTask, Scope, TaskKind, TaskState, VolumeMode
 from vault.tape_model import CartridgeState
 from vault.tapes.librarian import LibraryView
 from vault.telemetry import DepositOutcome, Telemetry
@@ -128,6 +130,9 @@ def fill(catalogue, hands):
         cartridges.written(tx, "VLT001L8", generation=2, size_bytes=1000, free_bytes=500)
         cartridges.ask_for(tx, "VLT001L8", "a test")
         recalls.order(tx, "G09.1", 1, (), "user:test", 1)
+        facts.put(tx, "ledger-proof", {"time": to_text(hands()), "count": 1, "intact": True, "reason": ""})
+        token, _ = tokens.create(tx, "kho", [Scope.DEPOSIT], hands() + timedelta(days=9))
+        tokens.touch(tx, token.id)
         tell(tx, EventType.MOUNT_REQUESTED)
         end = tell(tx, EventType.INGESTION)
         tell(tx, EventType.CHECKPOINT, detail={"seq": end.seq, "hash": end.hash, "volumes": ["nas-a"]})
@@ -142,6 +147,7 @@ def test_every_metric_is_exported_with_its_type_help_and_labels(catalogue, hands
     scraper = Scraper(
         catalogue,
         Telemetry(["nas-a"]),
+        configured={"nas-a": 100},
         intervals={"plan": timedelta(minutes=1)},
         stalled=lambda: 2,
         certificate=hands,
@@ -471,3 +477,36 @@ def test_promtool_finds_nothing_to_say(catalogue, hands):
     body, _ = exporter.render("")
     checked = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, timeout=60, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_what_is_said_of_tokens_is_about_those_that_are_in_use(catalogue, hands):
+    now = hands()
+    with catalogue.write() as tx:
+        for name, ends, used in (
+            ("in use", 9, True),
+            ("soon, unused", 2, False),
+            ("ended long ago", -8, True),
+            ("revoked", 1, True),
+            ("endless", None, True),
+        ):
+            expires = None if ends is None else now + timedelta(days=ends)
+            token, _ = tokens.create(tx, name, [Scope.READ], expires)
+            if used:
+                tokens.touch(tx, token.id)
+        tokens.revoke(tx, "revoked")
+        tell(tx, EventType.TOKEN_CREATED)
+    scraper = Scraper(catalogue)
+    expected = (now + timedelta(days=9)).timestamp()
+    assert scraper.scrape().get("vault_token_next_expiry_timestamp_seconds") == pytest.approx(expected, abs=1e-3)
+    hands.move(days=12)
+    assert scraper.scrape().get("vault_token_next_expiry_timestamp_seconds") == pytest.approx(expected, abs=1e-3)
+    hands.move(days=5)
+    assert scraper.scrape().get("vault_token_next_expiry_timestamp_seconds") is None
+
+
+def test_the_ledger_is_intact_only_when_somebody_looked(catalogue, hands):
+    scraper = Scraper(catalogue)
+    assert scraper.scrape().get("vault_ledger_intact") is None
+    with catalogue.write() as tx:
+        facts.put(tx, "ledger-proof", {"time": to_text(hands()), "count": 1, "intact": False, "reason": "x"})
+    assert scraper.scrape().get("vault_ledger_intact") == 0
