@@ -17,6 +17,7 @@ from vault.catalog.engine import Tx
 from vault.clock import from_text, to_text
 from vault.custody.context import Custodian
 from vault.ledger import Checkpoint, verify
+from vault.model import Json
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +56,12 @@ class LedgerProof:
             log.error("ledger-broken", seq=report.first_bad_seq, reason=report.reason)
         proof = Proof(began, report.count, report.ok, report.reason)
         with catalogue.write() as tx:
-            kept = {"time": to_text(began), "count": proof.count, "intact": proof.intact, "reason": proof.reason[:500]}
+            kept: dict[str, Json] = {
+                "time": to_text(began),
+                "count": proof.count,
+                "intact": proof.intact,
+                "reason": proof.reason[:500],
+            }
             facts.put(tx, _FACT, kept)
         return proof
 
