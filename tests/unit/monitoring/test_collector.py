@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse
 
 from hardware.arrays import Array, ArrayState
 from hardware.shares import Share, ShareState
@@ -15,7 +14,8 @@ from monitoring import collector as collector_module
 from monitoring.collector import Collector, Exporter
 from monitoring.devices import Heard
 from monitoring.metrics import METRICS, Kind
-from tests.support.holdings import Hands, add_copy, add_version, add_volume, tell
+from tests.support.holdings import add_copy, add_version, add_volume, tell
+from tests.support.scraping import Scraper
 from tests.support.tools import require
 from vault.catalog import (
     Catalogue,
@@ -38,44 +38,6 @@ from vault.tape_model import CartridgeState
 from vault.tapes.librarian import LibraryView
 from vault.telemetry import DepositOutcome, Telemetry
 from vault.verdict import Verdict
-
-
-@pytest.fixture
-def hands():
-    return Hands()
-
-
-@pytest.fixture
-def catalogue(tmp_path, hands):
-    found = Catalogue.open(f"sqlite:///{tmp_path}/catalog.db", hands)
-    found.migrate()
-    yield found
-    found.close()
-
-
-class Scraper:
-    """Scrapes as Prometheus would, and answers for single samples; None where there is none."""
-
-    def __init__(self, catalogue, telemetry=None, **options):
-        self.exporter = Exporter(Collector(catalogue, telemetry or Telemetry(), **options))
-        self.families = {}
-
-    def scrape(self):
-        body, content_type = self.exporter.render("text/plain;version=0.0.4")
-        assert content_type.startswith("text/plain; version=0.0.4")
-        self.families = {family.name: family for family in parse(body.decode())}
-        self.samples = {
-            (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in self.families.values()
-            for sample in family.samples
-        }
-        return self
-
-    def get(self, name, **labels):
-        return self.samples.get((name, frozenset(labels.items())))
-
-    def of(self, name):
-        return {tuple(sorted(labels)): value for (found, labels), value in self.samples.items() if found == name}
 
 
 def exported(scraper):
@@ -477,36 +439,3 @@ def test_promtool_finds_nothing_to_say(catalogue, hands):
     body, _ = exporter.render("")
     checked = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, timeout=60, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
-
-
-def test_what_is_said_of_tokens_is_about_those_that_are_in_use(catalogue, hands):
-    now = hands()
-    with catalogue.write() as tx:
-        for name, ends, used in (
-            ("in use", 9, True),
-            ("soon, unused", 2, False),
-            ("ended long ago", -8, True),
-            ("revoked", 1, True),
-            ("endless", None, True),
-        ):
-            expires = None if ends is None else now + timedelta(days=ends)
-            token, _ = tokens.create(tx, name, [Scope.READ], expires)
-            if used:
-                tokens.touch(tx, token.id)
-        tokens.revoke(tx, "revoked")
-        tell(tx, EventType.TOKEN_CREATED)
-    scraper = Scraper(catalogue)
-    expected = (now + timedelta(days=9)).timestamp()
-    assert scraper.scrape().get("vault_token_next_expiry_timestamp_seconds") == pytest.approx(expected, abs=1e-3)
-    hands.move(days=12)
-    assert scraper.scrape().get("vault_token_next_expiry_timestamp_seconds") == pytest.approx(expected, abs=1e-3)
-    hands.move(days=5)
-    assert scraper.scrape().get("vault_token_next_expiry_timestamp_seconds") is None
-
-
-def test_the_ledger_is_intact_only_when_somebody_looked(catalogue, hands):
-    scraper = Scraper(catalogue)
-    assert scraper.scrape().get("vault_ledger_intact") is None
-    with catalogue.write() as tx:
-        facts.put(tx, "ledger-proof", {"time": to_text(hands()), "count": 1, "intact": False, "reason": "x"})
-    assert scraper.scrape().get("vault_ledger_intact") == 0
