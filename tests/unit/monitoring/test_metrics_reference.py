@@ -34,6 +34,7 @@ def test_names_follow_the_rules():
         assert re.fullmatch(r"vault_[a-z][a-z_]*[a-z]", metric.name)
         assert (metric.kind == "counter") == metric.name.endswith("_total")
         assert metric.help.endswith(".")
-        assert set(metric.labels) <= {"version", "python", "volume", "state", "class", "condition", "mode", "outcome",
+        assert set(metric.labels) <= {"medium", "domain", "site",
+                                      "version", "python", "volume", "state", "class", "condition", "mode", "outcome",
                                       "kind", "health", "verdict", "serial", "wwn", "model", "protocol", "limit",
                                       "counter", "library", "pool", "role", "change", "array"}  # fmt: skip
