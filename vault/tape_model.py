@@ -53,6 +53,7 @@ class Cartridge:
 
     ``element`` is the library's place for it ("slot 3", "drive 0"), ``shelf`` where it lies outside. ``alerts`` are
     TapeAlert flags with their times, the newest last. ``loads`` and ``errors`` count since this node knows it.
+    ``cleanings`` is how often a cleaning cartridge was used here, ``life`` what a cartridge's memory counts, by name.
     ``origin`` is for people: where an adopted one comes from; ``files`` are those on an adopted one, None elsewhere.
     """
 
@@ -77,6 +78,50 @@ class Cartridge:
     adopted: Adopted
     origin: str
     files: int | None
+    cleanings: int
+    bytes_read: int
+    bytes_written: int
+    life: dict[str, int]
+
+
+class CleaningNeed(enum.StrEnum):
+    """Whether a drive asks to be cleaned: not, when there is time, or before anything else."""
+
+    NO = ""
+    SOON = "soon"
+    NOW = "now"
+
+
+@dataclass(frozen=True, slots=True)
+class TapeDrive:
+    """A drive, by its serial number, as far as this node knows it.
+
+    ``problem`` is why it cannot be used. ``alerts`` are TapeAlert flags by name, with when each was raised last.
+    ``asked_at`` is since when it asks to be cleaned. ``loads``, ``errors``, ``cleanings`` and the bytes are counted by
+    this node, the milliseconds are those that moving these bytes took; ``life`` is what the drive counts of itself,
+    by name, without what it does not tell.
+    """
+
+    serial: str
+    library: str
+    number: int
+    vendor: str
+    product: str
+    revision: str
+    problem: str
+    alerts: dict[str, str]
+    cleaning: CleaningNeed
+    asked_at: datetime | None
+    cleaned_at: datetime | None
+    cleanings: int
+    loads: int
+    errors: int
+    bytes_read: int
+    read_ms: int
+    bytes_written: int
+    write_ms: int
+    life: dict[str, int]
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from vault.model import CopyState
-from vault.tape_model import Adopted, CartridgeState, Whereabouts
+from vault.tape_model import Adopted, CartridgeState, CleaningNeed, Whereabouts
 from vault.wire import JsonObject, Model, Moment, Recall
 
 
@@ -40,6 +40,7 @@ class Tape(Model):
     adopted: Adopted = Field(description="khoso or foreign: it was brought from elsewhere, and is only read.")
     origin: str = Field(description="Where an adopted one comes from.")
     files: int | None = Field(description="Files on an adopted one.")
+    uses_left: int | None = Field(description="Of a cleaning cartridge: how often it can still be used.")
 
 
 class TapeFile(Model):
@@ -95,11 +96,35 @@ class TapeLibrary(Model):
     waiting_bytes: dict[str, int] = Field(description="What waits to be written, by pool.")
 
 
+class TapeDrive(Model):
+    """A drive, by its serial number."""
+
+    serial: str
+    library: str
+    number: int = Field(description="Its number in the library.")
+    model: str
+    firmware: str
+    problem: str = Field(description="Why it cannot be used; empty where it can.")
+    loaded: str = Field(description="Barcode of the cartridge in it.")
+    cleaning: CleaningNeed = Field(description="now or soon: it asks to be cleaned.")
+    asked_at: Moment | None = Field(description="Since when it asks to be cleaned.")
+    cleaned_at: Moment | None
+    cleanings: int
+    alerts: dict[str, str] = Field(description="TapeAlert flags by name, with when each was raised last.")
+    loads: int
+    errors: int
+    bytes_read: int
+    bytes_written: int
+    life: dict[str, int] = Field(description="What it counts of itself, by name; what it does not tell is absent.")
+    seen_at: Moment
+
+
 class TapeList(Model):
-    """Every cartridge and library."""
+    """Every cartridge, library and drive."""
 
     items: list[Tape]
     libraries: list[TapeLibrary]
+    drives: list[TapeDrive]
 
 
 class MountRequest(Model):
@@ -112,10 +137,28 @@ class MountRequest(Model):
     requested_at: Moment
 
 
+class CleaningRequest(Model):
+    """A drive that asks to be cleaned, and no cleaning cartridge that is known has uses left."""
+
+    library: str
+    drive: int
+    serial: str
+    urgent: bool = Field(description="Before anything else is read or written; else when there is time.")
+    requested_at: Moment | None
+
+
 class MountRequestList(Model):
-    """What is asked for, the longest first."""
+    """What is asked for, the longest first; and the drives for which a cleaning cartridge is to be brought."""
 
     items: list[MountRequest]
+    cleaning: list[CleaningRequest]
+
+
+class Cleaned(Model):
+    """What a cleaning came to."""
+
+    message: str
+    drive: TapeDrive
 
 
 class FormatOrder(Model):
@@ -135,7 +178,7 @@ class PracticeOrder(Model):
     """Make a blank cartridge in a virtual library."""
 
     barcode: str
-    capacity_bytes: int = Field(3 * 2**30, ge=8 * 2**20, le=2**44)
+    capacity_bytes: int = Field(3 * 2**30, ge=64 * 2**20, le=2**44)
 
 
 class RecallOrder(Model):

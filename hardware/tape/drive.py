@@ -15,7 +15,7 @@ from hardware.tape.barcodes import Barcode, Kind
 from hardware.tape.errors import Incompatible, NotReady, NotUnderstood, TimedOut
 from hardware.tape.generation import Generation
 from hardware.tape.medium import SgMedium
-from hardware.tape.pages import VolumeStatistics
+from hardware.tape.pages import DriveStatistics, VolumeStatistics
 from hardware.tape.sense import Key, Sense, becoming_ready, error_of
 from hardware.tape.sgio import Direction, SgDevice
 from hardware.tape.tapealert import Flag
@@ -79,6 +79,10 @@ class TapeDrive(Protocol):
 
     def statistics(self) -> VolumeStatistics:
         """What the memory of the loaded cartridge has counted."""
+        ...
+
+    def life(self) -> DriveStatistics:
+        """What the drive has counted of itself."""
         ...
 
     def loaded(self) -> Loaded:
@@ -157,6 +161,11 @@ class ScsiTapeDrive:
         """Log page 17h."""
         self._free()
         return pages.parse_volume_statistics(self._device.log_page(pages.VOLUME_STATISTICS))
+
+    def life(self) -> DriveStatistics:
+        """Log page 14h."""
+        self._free()
+        return pages.parse_drive_statistics(self._device.log_page(pages.DEVICE_STATISTICS))
 
     def cleaning_requested(self) -> bool | None:
         """Log page 0Ch: what the drive says of cleaning, without clearing anything; None where it does not say."""

@@ -33,6 +33,7 @@ from hardware.tape.errors import (
 from hardware.tape.held import DrivePort
 from hardware.tape.inventory import DriveSeen, Found, Inventory, cartridges_in, changes_between
 from hardware.tape.manual import ManualChanger
+from hardware.tape.pages import DriveStatistics, VolumeStatistics
 from hardware.tape.session import CartridgeSession
 from hardware.tape.tapealert import Flag
 from hardware.tape.virtual import VirtualChanger
@@ -108,6 +109,18 @@ class Library:
         with self._lock:
             self._check_free(drive)
             return self._port(drive).drive().alerts()
+
+    def life(self, drive: int) -> DriveStatistics:
+        """What a drive has counted of itself; unknown is None."""
+        with self._lock:
+            self._check_free(drive)
+            return self._port(drive).drive().life()
+
+    def cartridge_life(self, drive: int) -> VolumeStatistics:
+        """What the memory of the cartridge in a drive has counted; unknown is None."""
+        with self._lock:
+            self._check_free(drive)
+            return self._port(drive).drive().statistics()
 
     # Moving.
 

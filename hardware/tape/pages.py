@@ -1,9 +1,9 @@
 """Log pages and inquiry data of drives: pure reading of bytes.
 
 Source: SPC-4/5 (INQUIRY, LOG SENSE, *log parameter format*, READ ATTRIBUTE), SSC-4/5 (*Volume Statistics* 17h,
-*Sequential-Access Device* 0Ch). Whatever is cut short, or claims more than there is, raises ``NotUnderstood``: a device
-that lies about lengths is not believed in the rest either. Unknown parameters are left out, and unknown values are
-None, never 0.
+*Device Statistics* 14h, *Sequential-Access Device* 0Ch). Whatever is cut short, or claims more than there is, raises
+``NotUnderstood``: a device that lies about lengths is not believed in the rest either. Unknown parameters are left out,
+and unknown values are None, never 0.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hardware.tape.errors import NotUnderstood
 
 _HEADER: Final = 4
 VOLUME_STATISTICS: Final = 0x17
+DEVICE_STATISTICS: Final = 0x14
 SEQUENTIAL_ACCESS: Final = 0x0C
 _TAPE: Final = 0x01
 _CHANGER: Final = 0x08
@@ -145,6 +146,39 @@ def parse_volume_statistics(data: bytes) -> VolumeStatistics:
         worm=flag(0x0081),
         beginning_passes=number(0x0101),
         middle_passes=number(0x0102),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DriveStatistics:
+    """Log page 14h: the life of a drive, as it counts it itself. None is unknown."""
+
+    loads: int | None = None
+    cleanings: int | None = None
+    power_on_hours: int | None = None
+    motion_hours: int | None = None
+    power_cycles: int | None = None
+    hard_write_errors: int | None = None
+    hard_read_errors: int | None = None
+    motion_hours_since_cleaning: int | None = None
+
+
+def parse_drive_statistics(data: bytes) -> DriveStatistics:
+    """Read log page 14h, subpage 0 (SSC-4, *Device Statistics*). Raises ``NotUnderstood``."""
+    found = parse_log_page(data, DEVICE_STATISTICS)
+
+    def number(code: int) -> int | None:
+        return _number(found.get(code, b""))
+
+    return DriveStatistics(
+        loads=number(0x0000),
+        cleanings=number(0x0001),
+        power_on_hours=number(0x0002),
+        motion_hours=number(0x0003),
+        power_cycles=number(0x000C),
+        hard_write_errors=number(0x000E),
+        hard_read_errors=number(0x000F),
+        motion_hours_since_cleaning=number(0x0008),
     )
 
 

@@ -23,7 +23,7 @@ from hardware.tape.cleaning import CLEANING_USES
 from hardware.tape.drive import DriveFacts, DriveState, Loaded, TapeDrive
 from hardware.tape.errors import DriveVanished, Incompatible, NoCartridge, NotUnderstood
 from hardware.tape.generation import Generation
-from hardware.tape.pages import VolumeStatistics
+from hardware.tape.pages import DriveStatistics, VolumeStatistics
 from hardware.tape.tapealert import Flag
 from hardware.tape.virtual import VirtualChanger, serial_of
 
@@ -82,6 +82,11 @@ class VirtualDrive:
         """Nothing is counted."""
         self._free()
         return VolumeStatistics()
+
+    def life(self) -> DriveStatistics:
+        """Nothing is counted."""
+        self._free()
+        return DriveStatistics()
 
     def loaded(self) -> Loaded:
         """By the label, as there is no density code; a cartridge whose description sets its tab is protected."""

@@ -8,16 +8,19 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 
 from hardware.ltfs.model import FileEntry
+from hardware.tape import barcodes
 from vault import wire_tapes as wire
 from vault.api import threads
 from vault.api.auth import MayLook, MayOperate
 from vault.api.openapi import PROBLEM
-from vault.api.parts import Node
+from vault.api.parts import Node, NodeParts
 from vault.api.paths import make_cursor, read_cursor
 from vault.api.problems import bad_request
 from vault.errors import Invalid
 from vault.formats.ocfl import identifier_of
+from vault.tape_model import CleaningNeed, TapeDrive
 from vault.tapes.desk import Shown
+from vault.tapes.drives import uses_left
 
 router = APIRouter(tags=["tapes"], responses=PROBLEM)
 
@@ -28,7 +31,8 @@ LISTED_FILES: Final = 1000
 def list_tapes(node: Node, _who: MayLook) -> wire.TapeList:
     """What is known of every cartridge, and how the libraries stand."""
     libraries = [wire.TapeLibrary.model_validate(view) for view in node.tapes.libraries()]
-    return wire.TapeList(items=[shown(one) for one in node.tapes.all()], libraries=libraries)
+    items = [shown(one) for one in node.tapes.all()]
+    return wire.TapeList(items=items, libraries=libraries, drives=[_drive(node, one) for one in node.tapes.drives()])
 
 
 @router.get("/tapes/requests", summary="Cartridges that are asked for")
@@ -45,7 +49,18 @@ def list_requests(node: Node, _who: MayLook) -> wire.MountRequestList:
                 requested_at=request.requested_at,
             )
             for request in node.tapes.requests()
-        ]
+        ],
+        cleaning=[
+            wire.CleaningRequest(
+                library=drive.library,
+                drive=drive.number,
+                serial=drive.serial,
+                urgent=drive.cleaning is CleaningNeed.NOW,
+                requested_at=drive.asked_at,
+            )
+            for library in node.tapes.libraries()
+            for drive in library.unclean
+        ],
     )
 
 
@@ -133,6 +148,15 @@ async def take_inventory(node: Node, _who: MayOperate, name: str) -> wire.TapeLi
     return list_tapes(node, _who)
 
 
+@router.post("/libraries/{name}/drives/{number}/clean", summary="Clean a drive now")
+async def clean_drive(node: Node, who: MayOperate, name: str, number: int) -> wire.Cleaned:
+    """With the cleaning cartridge in its library that has the fewest uses left. Drives that ask for it are cleaned by
+    themselves."""
+    message = await threads.run("tape-clean", node.tapes.clean, name, number, who.agent)
+    drive = next(one for one in node.tapes.drives() if (one.library, one.number) == (name, number))
+    return wire.Cleaned(message=message, drive=_drive(node, drive))
+
+
 @router.post("/libraries/{name}/cartridges", status_code=201, summary="Make a blank cartridge in a virtual library")
 async def make_cartridge(node: Node, _who: MayOperate, name: str, order: wire.PracticeOrder) -> wire.Tape:
     """For practice and demonstrations; refused for real libraries."""
@@ -174,6 +198,35 @@ def _named(object_id: str) -> str:
         return object_id
 
 
+def _drive(node: NodeParts, drive: TapeDrive) -> wire.TapeDrive:
+    element = f"drive {drive.number}"
+    in_it = (
+        one.cartridge.barcode
+        for one in node.tapes.all()
+        if (one.cartridge.library, one.cartridge.element) == (drive.library, element)
+    )
+    return wire.TapeDrive(
+        serial=drive.serial,
+        library=drive.library,
+        number=drive.number,
+        model=f"{drive.vendor} {drive.product}".strip(),
+        firmware=drive.revision,
+        problem=drive.problem,
+        loaded=next(in_it, ""),
+        cleaning=drive.cleaning,
+        asked_at=drive.asked_at,
+        cleaned_at=drive.cleaned_at,
+        cleanings=drive.cleanings,
+        alerts=drive.alerts,
+        loads=drive.loads,
+        errors=drive.errors,
+        bytes_read=drive.bytes_read,
+        bytes_written=drive.bytes_written,
+        life=drive.life,
+        seen_at=drive.seen_at,
+    )
+
+
 def shown(one: Shown) -> wire.Tape:
     """A cartridge as the API shows it."""
     cartridge, volume = one.cartridge, one.volume
@@ -206,4 +259,5 @@ def shown(one: Shown) -> wire.Tape:
         adopted=cartridge.adopted,
         origin=cartridge.origin,
         files=cartridge.files,
+        uses_left=uses_left(cartridge) if barcodes.is_cleaning(cartridge.barcode) else None,
     )

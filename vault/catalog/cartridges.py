@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -71,6 +71,10 @@ def add(
             added_at=tx.now,
             adopted=Adopted.OURS,
             origin="",
+            cleanings=0,
+            bytes_read=0,
+            bytes_written=0,
+            life={},
         )
     )
     return need(tx, barcode)
@@ -149,6 +153,21 @@ def loaded(tx: Tx, barcode: str, element: str) -> None:
 def failed(tx: Tx, barcode: str) -> None:
     """Count an error. Owes no event."""
     _update(tx, barcode, errors=cartridges.c.errors + 1)
+
+
+def cleaned_with(tx: Tx, barcode: str) -> None:
+    """Count a use of a cleaning cartridge. Owes no event: the cleaning has its own."""
+    _update(tx, barcode, cleanings=cartridges.c.cleanings + 1, loads=cartridges.c.loads + 1, seen_at=tx.now)
+
+
+def moved(tx: Tx, barcode: str, *, read: int = 0, written: int = 0) -> None:
+    """Count bytes. Owes no event."""
+    _update(tx, barcode, bytes_read=cartridges.c.bytes_read + read, bytes_written=cartridges.c.bytes_written + written)
+
+
+def told(tx: Tx, barcode: str, life: Mapping[str, int]) -> None:
+    """Note what the cartridge's memory counts. Owes no event."""
+    _update(tx, barcode, life=dict(life))
 
 
 def alerted(tx: Tx, barcode: str, alerts: Collection[Json]) -> None:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from vault.catalog.schema import metadata
 from vault.catalog.types import EnumText, Flag, JsonText, KeyText, ProseText, TimeText
 from vault.device_model import Health
+from vault.tape_model import CleaningNeed
 
 disks = sa.Table(
     "disks",
@@ -37,3 +38,29 @@ disk_history = sa.Table(
     comment="What disks told, day by day; as long as the configuration says.",
 )
 sa.Index("ix_disk_history_day", disk_history.c.day)
+
+tape_drives = sa.Table(
+    "tape_drives",
+    metadata,
+    sa.Column("serial", KeyText, primary_key=True, comment="Serial number."),
+    sa.Column("library", KeyText, nullable=False, comment="Library that it is in."),
+    sa.Column("number", sa.Integer, nullable=False, comment="Its number there."),
+    sa.Column("vendor", ProseText, nullable=False, comment="Vendor, in its own words."),
+    sa.Column("product", ProseText, nullable=False, comment="Product, in its own words."),
+    sa.Column("revision", ProseText, nullable=False, comment="Firmware."),
+    sa.Column("problem", ProseText, nullable=False, comment="Why it cannot be used; empty where it can."),
+    sa.Column("alerts", JsonText, nullable=False, comment="TapeAlert flags by name, with when each was raised last."),
+    sa.Column("cleaning", EnumText(CleaningNeed), nullable=False, comment="soon, now; empty: it asks for none."),
+    sa.Column("asked_at", TimeText, comment="Since when it asks to be cleaned."),
+    sa.Column("cleaned_at", TimeText, comment="When it was last cleaned."),
+    sa.Column("cleanings", sa.BigInteger, nullable=False, comment="How often this node cleaned it."),
+    sa.Column("loads", sa.BigInteger, nullable=False, comment="Cartridges that this node loaded."),
+    sa.Column("errors", sa.BigInteger, nullable=False, comment="Errors that were met with it."),
+    sa.Column("bytes_read", sa.BigInteger, nullable=False, comment="Bytes read with it."),
+    sa.Column("read_ms", sa.BigInteger, nullable=False, comment="Milliseconds that this took."),
+    sa.Column("bytes_written", sa.BigInteger, nullable=False, comment="Bytes written with it."),
+    sa.Column("write_ms", sa.BigInteger, nullable=False, comment="Milliseconds that this took."),
+    sa.Column("life", JsonText, nullable=False, comment="What it counts of itself, by name."),
+    sa.Column("seen_at", TimeText, nullable=False, comment="When it last answered."),
+    comment="Tape drives, by serial number.",
+)

@@ -427,6 +427,10 @@ cartridges = sa.Table(
     sa.Column("adopted", EnumText(Adopted), nullable=False, server_default="", comment="khoso, foreign; empty: ours."),
     sa.Column("origin", ProseText, nullable=False, server_default="", comment="Where an adopted one comes from."),
     sa.Column("files", sa.BigInteger, comment="Files on an adopted one."),
+    sa.Column("cleanings", sa.Integer, nullable=False, server_default="0", comment="Uses of a cleaning cartridge."),
+    sa.Column("bytes_read", sa.BigInteger, nullable=False, server_default="0", comment="Bytes read from it here."),
+    sa.Column("bytes_written", sa.BigInteger, nullable=False, server_default="0", comment="Bytes written to it here."),
+    sa.Column("life", JsonText, nullable=False, server_default="{}", comment="Its memory's own counts, by name."),
     comment="Tape cartridges, by barcode.",
 )
 

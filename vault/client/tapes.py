@@ -55,6 +55,12 @@ def inventory(client: Client, library: str) -> tapes.TapeList:
     return client.order(f"/v1/libraries/{encoded(library)}/inventory", tapes.TapeList, None, patience=_HOURS)
 
 
+def clean(client: Client, library: str, number: int) -> tapes.Cleaned:
+    """Have a drive cleaned now. Raises Refused, NotFound, Unreachable."""
+    path = f"/v1/libraries/{encoded(library)}/drives/{number}/clean"
+    return client.order(path, tapes.Cleaned, None, patience=_HOURS)
+
+
 def practise(client: Client, library: str, order: tapes.PracticeOrder) -> tapes.Tape:
     """Make a blank cartridge in a virtual library."""
     return client.order(f"/v1/libraries/{encoded(library)}/cartridges", tapes.Tape, order)

@@ -13,13 +13,14 @@ from hardware.tape.library import Library
 from hardware.tape.own_session import said
 from hardware.tape.session import Blank, CartridgeSession
 from hardware.tape.virtual import VirtualChanger
-from vault.catalog import cartridges, copies
+from vault.catalog import cartridges, copies, tape_drives
 from vault.catalog import volumes as catalog_volumes
 from vault.errors import NotFound, Refused, Unreachable
 from vault.model import CopyState, EventType, Volume
-from vault.tape_model import Cartridge, CartridgeState, MountRequest, Whereabouts
+from vault.tape_model import Cartridge, CartridgeState, MountRequest, TapeDrive, Whereabouts
 from vault.tapes import record
 from vault.tapes.context import Tapes
+from vault.tapes.drives import clean_drive
 from vault.tapes.indexes import Listing, listing
 from vault.tapes.librarian import Librarian, LibraryView
 from vault.tapes.loading import loaded
@@ -95,7 +96,29 @@ class TapeDesk:
             )
         return listing(self._tapes, shown.volume, prefix=prefix, start=start, limit=limit)
 
+    def drives(self) -> list[TapeDrive]:
+        """Every drive that was ever seen, by library and number."""
+        with self._tapes.custodian.catalogue.read() as tx:
+            return tape_drives.all(tx)
+
     # --- orders
+
+    def clean(self, library: str, number: int, agent: str) -> str:
+        """Clean a drive now, whether it asks for it or not; says how it went. Raises NotFound (``no-such-drive``),
+        Refused (``tape-refused``: no cleaning cartridge with uses left is in the library), Unreachable."""
+        librarian = self._librarian(library)
+        with self._tapes.custodian.catalogue.read() as tx:
+            if tape_drives.at(tx, library, number) is None:
+                raise NotFound(
+                    f"The library {library} has no drive {number}.",
+                    remedy="Look at vaultctl tapes drives.",
+                    code="no-such-drive",
+                )
+        said = librarian.call(
+            lambda opened: clean_drive(self._tapes, opened, number, agent), what=f"clean drive {number}"
+        )
+        librarian.wake()
+        return said
 
     def inventory(self, library: str) -> None:
         """Ask a library what is where, now."""

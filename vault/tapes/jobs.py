@@ -16,10 +16,11 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import LibrarySettings, PoolSettings
 from vault.model import CopyState, TaskKind, Volume
-from vault.tape_model import Cartridge, CartridgeState, Recall, Whereabouts
+from vault.tape_model import Cartridge, CartridgeState, Recall, TapeDrive, Whereabouts
 from vault.tapes import record
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
+from vault.tapes.drives import may_clean, uses_left, wanting
 from vault.tapes.gathering import Waiting, waiting_for
 from vault.tapes.making import estimated_length
 from vault.tapes.proving import to_check
@@ -36,6 +37,7 @@ _ORDER_LIMIT: Final = 200
 class Rank(enum.IntEnum):
     """What comes first."""
 
+    CLEAN = 0
     UNSETTLED = 1
     RECALL = 2
     WRITE = 3
@@ -44,7 +46,8 @@ class Rank(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One thing that a library can do now. ``pool`` is set where a cartridge is written for it."""
+    """One thing that a library can do now. ``pool`` is set where a cartridge is written for it, ``drive`` where one is
+    cleaned."""
 
     key: str
     kind: TaskKind
@@ -53,6 +56,7 @@ class Job:
     total_bytes: int
     pool: PoolSettings | None = None
     fetches: tuple[Fetch, ...] = ()
+    drive: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,14 @@ class Outlook:
     """What can be done, the first first; and what cannot, as something is lacking that a person must bring.
 
     ``lacking`` are pools for which something waits and no cartridge is there, ``waiting`` what waits for each pool.
+    ``unclean`` are drives that ask to be cleaned, and no cleaning cartridge that this node knows has uses left.
     """
 
     jobs: tuple[Job, ...]
     lacking: tuple[str, ...]
     waiting: dict[str, Waiting]
     ended: tuple[tuple[Recall, str], ...] = ()
+    unclean: tuple[TapeDrive, ...] = ()
 
 
 def derive(
@@ -85,6 +91,8 @@ def derive(
     with custodian.catalogue.read() as tx:
         mine = {c.barcode: c for c in cartridges.all(tx) if c.library == library.name}
         volumes = {volume.name: volume for volume in catalog_volumes.all(tx) if volume.name in mine}
+        cleanings, unclean = _cleanings(tx, library, mine, present, needed)
+        jobs += cleanings
         numbers = copies.counts(tx)
         for job in _checks(tx, numbers, mine, volumes):
             if job.barcode in present:
@@ -114,7 +122,36 @@ def derive(
                 )
     _ask(tapes, mine, needed)
     ordered = tuple(sorted(jobs, key=lambda job: (job.rank, job.key)))
-    return Outlook(ordered, tuple(lacking), waiting, tuple(plan.ended))
+    return Outlook(ordered, tuple(lacking), waiting, tuple(plan.ended), tuple(unclean))
+
+
+def _cleanings(
+    tx: Tx,
+    library: LibrarySettings,
+    mine: dict[str, Cartridge],
+    present: Collection[str],
+    needed: dict[str, str],
+) -> tuple[list[Job], list[TapeDrive]]:
+    """The drives that are to be cleaned; those for which nothing is there to clean them with. A cleaning cartridge that
+    lies on a shelf is asked for as any other."""
+    jobs: list[Job] = []
+    unclean: list[TapeDrive] = []
+    for drive in wanting(tx, library.name):
+        cleaner = _cleaner(mine, present)
+        if cleaner is None:
+            unclean.append(drive)
+        elif cleaner.barcode not in present:
+            needed[cleaner.barcode] = f"drive {drive.number} ({drive.serial}) asks to be cleaned"
+        elif may_clean(drive, tx) and not drive.problem:
+            key = f"drive-clean:{drive.serial}"
+            jobs.append(Job(key, TaskKind.DRIVE_CLEAN, Rank.CLEAN, cleaner.barcode, 0, drive=drive.number))
+    return jobs, unclean
+
+
+def _cleaner(mine: dict[str, Cartridge], present: Collection[str]) -> Cartridge | None:
+    """A cleaning cartridge with uses left, one that is there before one on a shelf."""
+    usable = [cartridge for cartridge in mine.values() if uses_left(cartridge)]
+    return min(usable, key=lambda one: (one.barcode not in present, uses_left(one), one.barcode), default=None)
 
 
 def _checks(

@@ -21,9 +21,11 @@ from vault.config import LibrarySettings
 from vault.custody.planner import backoff
 from vault.errors import Interrupted, Unreachable, VaultError
 from vault.model import NewTask, Task, TaskKind, TaskState
+from vault.tape_model import TapeDrive
 from vault.tapes import jobs, shelves
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Doing, Tapes, explained
+from vault.tapes.drives import clean_drive, listen
 from vault.tapes.jobs import Job, Outlook
 from vault.tapes.opening import open_library
 from vault.tapes.proving import check_cartridge
@@ -46,7 +48,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LibraryView:
-    """How a library stands, for people: ``problem`` is why it cannot be used, ``notes`` what should be looked at."""
+    """How a library stands, for people: ``problem`` is why it cannot be used, ``notes`` what should be looked at.
+    ``unclean`` are drives that ask to be cleaned, for which a cleaning cartridge is to be brought."""
 
     name: str
     problem: str
@@ -54,6 +57,7 @@ class LibraryView:
     lacking: tuple[str, ...]
     doing: str
     waiting_bytes: dict[str, int] = field(default_factory=dict)
+    unclean: tuple[TapeDrive, ...] = ()
 
 
 class Librarian:
@@ -75,7 +79,7 @@ class Librarian:
         self._problem = "It was not opened yet."
         self._doing = ""
         self._inventory_at = float("-inf")
-        self._looked_at = float("-inf")
+        self._listened_at = float("-inf")
         self._retry_at = float("-inf")
         self._thread = threading.Thread(target=self._loop, name=f"library-{settings.name}", daemon=True)
 
@@ -106,8 +110,9 @@ class Librarian:
         """How it stands."""
         waiting = {pool: found.bytes for pool, found in self._outlook.waiting.items()}
         return LibraryView(
-            self.settings.name, self._problem, self._sight.notes, self._outlook.lacking, self._doing, waiting
-        )
+            self.settings.name, self._problem, self._sight.notes, self._outlook.lacking, self._doing, waiting,
+            self._outlook.unclean,
+        )  # fmt: skip
 
     def doing(self) -> Doing:
         """For long work that is done by :meth:`call`: it ends when the daemon stops."""
@@ -203,8 +208,12 @@ class Librarian:
                 library.close()
 
     def _take_inventory(self, library: Library) -> None:
-        self._sight = shelves.reconcile(self._tapes, self.settings, library.inventory())
+        inventory = library.inventory()
+        self._sight = shelves.reconcile(self._tapes, self.settings, inventory)
         self._inventory_at = time.monotonic()
+        if time.monotonic() - self._listened_at > self.settings.inventory_interval.total_seconds():
+            self._listened_at = time.monotonic()
+            listen(self._tapes, library, inventory.drives)
 
     def _serve_calls(self, library: Library | None) -> None:
         while True:
@@ -280,6 +289,8 @@ class Librarian:
     def _do(self, library: Library, job: Job, doing: Doing) -> str:
         if job.kind is TaskKind.TAPE_WRITE and job.pool is not None:
             return write_pool(self._tapes, library, self.settings, job.pool, job.barcode, doing)
+        if job.drive is not None:
+            return clean_drive(self._tapes, library, job.drive, self._tapes.agent)
         if job.kind is TaskKind.RECALL:
             return fetch(self._tapes, library, self._cache, job.barcode, list(job.fetches), self._failed, doing)
         return check_cartridge(self._tapes, library, job.barcode, doing)

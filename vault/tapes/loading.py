@@ -12,15 +12,13 @@ from hardware.tape.changer import OperatorAsked
 from hardware.tape.errors import Incompatible, NotInLibrary, WriteProtected, WrongCartridge
 from hardware.tape.library import Library
 from hardware.tape.session import CartridgeSession
-from hardware.tape.tapealert import Flag
-from vault.catalog import cartridges
+from vault.catalog import cartridges, tape_drives
 from vault.catalog import volumes as catalog_volumes
-from vault.clock import to_text
 from vault.errors import Unreachable
-from vault.model import EventType, Outcome
 from vault.tape_model import CartridgeState, Whereabouts
 from vault.tapes import record
-from vault.tapes.context import Tapes, hardware_explained
+from vault.tapes.context import Doing, Tapes, hardware_explained
+from vault.tapes.drives import note_alerts, note_life
 
 log = structlog.get_logger(__name__)
 
@@ -39,14 +37,20 @@ def loaded(tapes: Tapes, library: Library, barcode: str, *, write: bool = False)
         if isinstance(session, OperatorAsked):
             raise Unreachable(session.request, remedy="Load it; the work goes on by itself.", code="operator-asked")
         with session:
+            drive = session.drive
             with tapes.custodian.catalogue.write() as tx:
-                cartridges.loaded(tx, barcode, f"drive {session.drive}")
+                cartridges.loaded(tx, barcode, f"drive {drive}")
+                tape_drives.loaded(tx, library.name, drive)
             try:
                 yield session
+            except HardwareError:
+                with tapes.custodian.catalogue.write() as tx:
+                    tape_drives.failed(tx, library.name, drive)
+                raise
             finally:
-                drive = session.drive
                 session.close()
                 note_alerts(tapes, library, barcode, drive)
+                note_life(tapes, library, barcode, drive)
 
 
 @contextlib.contextmanager
@@ -71,20 +75,23 @@ def _judged(tapes: Tapes, barcode: str) -> Iterator[None]:
         raise
 
 
-def note_alerts(tapes: Tapes, library: Library, barcode: str, drive: int) -> frozenset[Flag]:
-    """Keep the drive's TapeAlert flags, with the cartridge that was in it: reading has cleared them."""
-    try:
-        flags = library.alerts(drive)
-    except HardwareError as error:
-        log.warning("alerts-not-read", drive=drive, reason=str(error))
-        return frozenset()
-    if flags:
-        names = sorted(flag.name.lower().replace("_", "-") for flag in flags)
-        with tapes.custodian.catalogue.write() as tx:
-            time = to_text(tx.now)
-            if barcode:
-                cartridges.alerted(tx, barcode, [{"time": time, "flag": name, "drive": drive} for name in names])
-            record.told(
-                tx, EventType.TAPE_ALERT, tapes.agent, barcode, {"drive": drive, "flags": list(names)}, Outcome.WARNING
-            )
-    return flags
+class Counted:
+    """Counts the bytes of which a job tells, on their way to whoever watches it."""
+
+    def __init__(self, doing: Doing) -> None:
+        self.bytes = 0
+        self._told = doing.progress
+        self.doing = Doing(self._progress, doing.cancelled)
+
+    def _progress(self, count: int) -> None:
+        self.bytes += count
+        self._told(count)
+
+
+def moved(
+    tapes: Tapes, library: Library, barcode: str, drive: int, *, read: int = 0, written: int = 0, seconds: float
+) -> None:
+    """Count bytes that came from a cartridge or went to it, and the time that this took."""
+    with tapes.custodian.catalogue.write() as tx:
+        cartridges.moved(tx, barcode, read=read, written=written)
+        tape_drives.moved(tx, library.name, drive, read=read, written=written, seconds=seconds)

@@ -6,6 +6,7 @@ at in the same way: what is not in the cartridge's last index is not there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ from vault.tape_model import CartridgeState, TapeFile
 from vault.tapes import record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
-from vault.tapes.loading import loaded
+from vault.tapes.loading import Counted, loaded, moved
 from vault.tapes.making import Pieces, path_on_tape, read_tar
 from vault.volumes.base import CheckReport, Finding, FindingKind, Verdict
 
@@ -91,7 +92,12 @@ def check_cartridge(tapes: Tapes, library: Library, barcode: str, doing: Doing) 
             raise
         with reader:
             keep_index(tapes, barcode, reader)
-            outcomes = _check(tapes, barcode, reader, due, doing)
+            began, counted = time.monotonic(), Counted(doing)
+            try:
+                outcomes = _check(tapes, barcode, reader, due, counted.doing)
+            finally:
+                seconds = time.monotonic() - began
+                moved(tapes, library, barcode, session.drive, read=counted.bytes, seconds=seconds)
     custodian.wake()
     good = sum(state is CopyState.GOOD for state in outcomes)
     return f"{good} good, {len(outcomes) - good} not" if good < len(outcomes) else f"{good} good"

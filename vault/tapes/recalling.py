@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,7 +28,7 @@ from vault.tape_model import CartridgeState, Recall, TapeFile, Whereabouts
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
-from vault.tapes.loading import loaded
+from vault.tapes.loading import loaded, moved
 from vault.tapes.making import Pieces, path_on_tape
 
 log = structlog.get_logger(__name__)
@@ -176,9 +177,11 @@ def fetch(
             keep_index(tapes, barcode, reader)
             paths = {item.file.path for item in fetches if item.file is not None}
             entries = {entry.path: entry for entry in reader.files() if entry.path in paths}
+            began = time.monotonic()
             for item in sorted(fetches, key=lambda one: _place(one, entries)):
                 entry = entries.get(item.file.path) if item.file is not None else None
                 done += _fetch_one(tapes, cache, reader, entry, item, failed, doing)
+            moved(tapes, library, barcode, session.drive, read=done, seconds=time.monotonic() - began)
     finally:
         with tapes.custodian.catalogue.write() as tx:
             for item in fetches:

@@ -8,8 +8,8 @@ import structlog
 
 from hardware.tape import barcodes
 from hardware.tape.changer import Drive, Slot
-from hardware.tape.inventory import Found, Holds, Inventory
-from vault.catalog import cartridges
+from hardware.tape.inventory import DriveSeen, Found, Holds, Inventory
+from vault.catalog import cartridges, tape_drives
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import LibrarySettings
@@ -38,6 +38,8 @@ def reconcile(tapes: Tapes, library: LibrarySettings, inventory: Inventory) -> S
         if found.holds in (Holds.DATA, Holds.WORM, Holds.CLEANING) and found.barcode not in inventory.duplicates:
             seen[found.barcode] = found
     with tapes.custodian.catalogue.write() as tx:
+        for drive in inventory.drives:
+            _see(tx, library, drive)
         known = {cartridge.barcode: cartridge for cartridge in cartridges.all(tx)}
         for barcode, found in sorted(seen.items()):
             element = _element(found.place)
@@ -81,6 +83,17 @@ def _add(tapes: Tapes, tx: Tx, library: LibrarySettings, found: Found, element: 
         pool = next((pool.name for pool in tapes.settings.pools if pool.set == volume.domain), "")
         to = CartridgeState.APPENDABLE if pool else CartridgeState.READ_ONLY
         record.recognised(tx, tapes.agent, found.barcode, volume, pool, to)
+
+
+def _see(tx: Tx, library: LibrarySettings, drive: DriveSeen) -> None:
+    before = tape_drives.at(tx, library.name, drive.number)
+    serial = drive.serial or (before.serial if before is not None and drive.problem else "")
+    if serial:
+        facts = drive.facts
+        tape_drives.seen(
+            tx, serial, library=library.name, number=drive.number, vendor=facts.vendor if facts else "",
+            product=facts.product if facts else "", revision=facts.revision if facts else "", problem=drive.problem,
+        )  # fmt: skip
 
 
 def _element(place: Drive | Slot) -> str:

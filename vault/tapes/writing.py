@@ -8,6 +8,7 @@ was cut off anywhere, or only said that it succeeded, ends in the same way.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ from vault.tape_model import CartridgeState, TapeFile
 from vault.tapes import belongings, record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.gathering import REFUSED, refusals, waiting_for
-from vault.tapes.loading import loaded
+from vault.tapes.loading import loaded, moved
 from vault.tapes.making import Made, make_tar, path_on_tape
 from vault.tapes.proving import check_cartridge
 
@@ -149,8 +150,10 @@ def _session(
                     present = belongings.number_of_copies(tx, volume)
                 written.capacity = writing.free_bytes() if present == 0 else volume.size_bytes
                 keep = belongings.reserve(present + len(spooled), packed)
+                began = time.monotonic()
                 for item in spooled:
                     _write(tapes, writing, volume, item, keep, written, doing)
+                moved(tapes, library, barcode, session.drive, written=written.bytes, seconds=time.monotonic() - began)
                 if written.copies:
                     _finish(tapes, writing, volume, pool, packed, written)
     except VaultError as error:

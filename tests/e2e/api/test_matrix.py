@@ -94,6 +94,7 @@ ROWS: dict[str, Row] = {
     "load_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/load", (404,)),
     "unload_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/unload", (404,)),
     "checkout_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/checkout", (404,), {}),
+    "clean_drive": Row(OPERATE, "POST", "/v1/libraries/no-such/drives/0/clean", (404,)),
     "import_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/import", (404,)),
     "list_tape_files": Row(OPERATE, "GET", "/v1/tapes/VLT001L8/files", (404,)),
     "checkin_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/checkin", (404,)),

@@ -13,7 +13,7 @@ from vault.cli.output import print_json
 from vault.cli.render import tapes as render
 from vault.cli.session import session_of
 from vault.client import tapes as client_tapes
-from vault.errors import Refused
+from vault.errors import NotFound, Refused
 from vault.i18n import _
 
 app = typer.Typer(help=_("Tapes: cartridges, where they are, and what is on them."), rich_markup_mode=None)
@@ -60,7 +60,48 @@ def requests(context: typer.Context, json: JsonOption = False) -> None:
     if json:
         print_json(found)
     else:
-        session.show(render.requests(found.items, session.speech))
+        session.show(render.requests(found, session.speech))
+
+
+@app.command("drives", help=_("The tape drives: how they are, and whether they ask to be cleaned."))
+def drives(context: typer.Context, json: JsonOption = False) -> None:
+    """List the drives."""
+    session = session_of(context)
+    with session.client() as client:
+        found = client_tapes.everything(client).drives
+    if json:
+        for drive in found:
+            print_json(drive)
+    else:
+        session.show(render.drives(found, session.speech))
+
+
+@app.command("clean", help=_("Clean a drive now. A drive that asks for it is cleaned by itself."))
+def clean(
+    context: typer.Context,
+    drive: Annotated[
+        str, typer.Argument(metavar="DRIVE", help=_("The drive's serial number, or its number in the library."))
+    ],
+    library: LibraryOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Clean a drive."""
+    session = session_of(context)
+    with session.client() as client:
+        known = client_tapes.everything(client).drives
+        meant = [one for one in known if library in ("", one.library) and drive in (one.serial, str(one.number))]
+        if len(meant) != 1:
+            listed = ", ".join(f"{one.library} {one.number} ({one.serial})" for one in known) or _("none")
+            raise NotFound(
+                _("Which drive is meant? There are: {names}.").format(names=listed),
+                remedy=_("Name it by its serial number."),
+                code="no-such-drive",
+            )
+        done = client_tapes.clean(client, meant[0].library, meant[0].number)
+    if json:
+        print_json(done)
+    else:
+        session.show(render.cleaned(done, session.speech))
 
 
 @app.command("format", help=_("Make a cartridge one of a pool. What is on it is lost."))

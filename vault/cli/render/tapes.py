@@ -12,7 +12,7 @@ from vault import wire_tapes as tapes
 from vault.cli.render.parts import copies, facts, table
 from vault.cli.text import NONE, Speech, plain, word
 from vault.i18n import _
-from vault.tape_model import Adopted, CartridgeState, Whereabouts
+from vault.tape_model import Adopted, CartridgeState, CleaningNeed, Whereabouts
 
 _WORRYING = (CartridgeState.SUSPECT, CartridgeState.FOREIGN)
 
@@ -83,6 +83,7 @@ def one(found: tapes.Tape, say: Speech) -> RenderableType:
         (_("Copies"), copies(found.copies, say)),
         (_("From elsewhere"), plain(found.origin)),
         (_("Files"), say.number(found.files) if found.files is not None else ""),
+        (_("Uses left"), say.number(found.uses_left) if found.uses_left is not None else ""),
         (_("Loads"), say.number(found.loads)),
         (_("Errors"), say.number(found.errors)),
         (_("Formatted"), say.moment(found.formatted_at)),
@@ -129,17 +130,59 @@ def files(found: Iterable[tapes.TapeFile], say: Speech) -> RenderableType:
     return made
 
 
-def requests(found: Iterable[tapes.MountRequest], say: Speech) -> RenderableType:
+def requests(found: tapes.MountRequestList, say: Speech) -> RenderableType:
     """What is asked for."""
     made = table(_("Cartridge"), _("shelf"), _("what for"), _("since"))
-    for request in found:
+    for request in found.items:
         made.add_row(
             plain(request.barcode),
             plain(request.shelf) or NONE,
             plain(request.reason),
             say.moment(request.requested_at),
         )
+    for wish in found.cleaning:
+        what = _("drive {number} ({serial}) of the library {library} asks to be cleaned")
+        text = what.format(number=wish.drive, serial=plain(wish.serial), library=plain(wish.library))
+        made.add_row(_("any cleaning cartridge"), NONE, text, say.moment(wish.requested_at))
     return made if made.row_count else Text(_("No cartridge is asked for."))
+
+
+def drives(found: Iterable[tapes.TapeDrive], say: Speech) -> RenderableType:
+    """The drives, a line each."""
+    made = table(
+        _("Drive"), _("serial number"), _("model"), _("cartridge"), _("state of cleaning"), _("errors"),
+        _("TapeAlert, last"), right=(5,),
+    )  # fmt: skip
+    for drive in found:
+        newest = sorted(drive.alerts.items(), key=lambda pair: pair[1], reverse=True)[:3]
+        made.add_row(
+            plain(f"{drive.library} {drive.number}"),
+            plain(drive.serial),
+            plain(drive.problem or drive.model),
+            plain(drive.loaded) or NONE,
+            _cleaning(drive, say),
+            say.number(drive.errors),
+            ", ".join(f"{plain(name)} ({plain(time[:10])})" for name, time in newest) or NONE,
+        )
+    return made if made.row_count else Text(_("No tape drive was ever seen."))
+
+
+def _cleaning(drive: tapes.TapeDrive, say: Speech) -> Text:
+    if drive.cleaning is CleaningNeed.NOW:
+        return Text(_("asks to be cleaned now"), style="bold red")
+    if drive.cleaning is CleaningNeed.SOON:
+        return Text(_("asks to be cleaned soon"), style="yellow")
+    if drive.cleaned_at is None:
+        return Text(NONE)
+    return Text(_("cleaned {moment}").format(moment=say.moment(drive.cleaned_at)))
+
+
+def cleaned(done: tapes.Cleaned, say: Speech) -> RenderableType:
+    """What a cleaning came to."""
+    line = Text(f"{plain(done.drive.library)} {done.drive.number} ({plain(done.drive.serial)}): ")
+    line.append_text(_cleaning(done.drive, say))
+    line.append(f"\n{plain(done.message)}")
+    return line
 
 
 def recall(found: wire.Recall, say: Speech) -> RenderableType:
