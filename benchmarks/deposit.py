@@ -1,21 +1,26 @@
-"""Deposit over HTTP into a real vaultd, beside the floor: read the socket, hash, write, sync, by the plainest loop.
+"""Deposit over HTTP into a real vaultd, beside the floor: the plainest loop that reads, hashes, writes twice and syncs.
 
 ``stored`` is until the package is durable on its first volume and in the catalogue; ``receipted`` until two copies were
-read back from their media and the receipt is signed. bagit-python, which has no deposit, is shown as what it takes to
+read back from their media and the receipt is signed. They stand beside what the same two ends cost the plainest loop
+that writes once, and that writes twice. The contenders take turns, and each row is the median of its turns: whatever
+else the machine does, it does to all of them. bagit-python, which has no deposit, is shown as what it takes to
 unpack the same tar, sync, and validate the bag.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.download import starlette
@@ -24,7 +29,9 @@ from benchmarks.node import BIN, BenchNode, vaultd
 from vault.formats.bag_writer import bag_manifests
 from vault.formats.tar_writer import TarWriter
 
-FLOOR = "floor: socket, sha512, write, sync"
+FLOOR = "floor: socket, sha512, write twice, sync"
+ONCE = "the same, written once"
+TURNS = 3
 
 
 def run(scale: float) -> None:
@@ -44,29 +51,40 @@ def run(scale: float) -> None:
 
 def _compare(node: BenchNode, folder: Path, body: Path, what: str) -> None:
     size = body.stat().st_size
-    rows = [Row(FLOOR, min(_floor(body, folder) for _ in range(2)), size)]
     with starlette(folder) as port:
-        rows.append(Row("bare Starlette, written to disk", min(_put(body, port) for _ in range(2)), size))
-    for wait, label in ((0, "khoso: stored"), (600, "khoso: receipted, 2 copies proved")):
-        rows.append(Row(label, min(node.deposit(body, wait) for _ in range(2)), size))
-    if body.suffix == ".tar":
-        rows.append(Row("tar xf, sync, bagit-python validate", min(_unpack(body, folder) for _ in range(2)), size))
+        contenders: dict[str, Callable[[], float]] = {
+            FLOOR: lambda: _floor(body, folder, 2),
+            ONCE: lambda: _floor(body, folder, 1),
+            "bare Starlette, written to disk": lambda: _put(body, port),
+            "khoso: stored": lambda: node.deposit(body, 0),
+            "khoso: receipted, 2 copies proved": lambda: node.deposit(body, 600),
+        }
+        if body.suffix == ".tar":
+            contenders["tar xf, sync, bagit-python validate"] = lambda: _unpack(body, folder)
+        times: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(TURNS):
+            for name, call in contenders.items():
+                times[name].append(call())
+    rows = [Row(name, statistics.median(taken), size) for name, taken in times.items()]
     show(f"deposit {what}, {size / MIB:.0f} MiB", rows, FLOOR)
 
 
-def _floor(body: Path, folder: Path) -> float:
+def _floor(body: Path, folder: Path, copies: int) -> float:
     """What a deposit cannot do without, on both ends of a loopback connection."""
-    out = folder / "floor.bin"
+    out = [folder / f"floor-{number}.bin" for number in range(copies)]
 
     def receive(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         digest = hashlib.sha512()
         buffer = bytearray(MIB)
-        with connection, out.open("wb", buffering=0) as file:
+        with connection, contextlib.ExitStack() as opened:
+            files = [opened.enter_context(path.open("wb", buffering=0)) for path in out]
             while got := connection.recv_into(buffer):
                 digest.update(memoryview(buffer)[:got])
-                file.write(memoryview(buffer)[:got])
-            os.fsync(file.fileno())
+                for file in files:
+                    file.write(memoryview(buffer)[:got])
+            for file in files:
+                os.fsync(file.fileno())
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=receive, args=(listener,))
@@ -76,7 +94,8 @@ def _floor(body: Path, folder: Path) -> float:
             sender.sendfile(file)
         thread.join()
         seconds = time.perf_counter() - began
-    out.unlink()
+    for path in out:
+        path.unlink()
     return seconds
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Iterable
 
 from vault.errors import Fault, Invalid, VaultError
 from vault.formats.archive import ReadableStream
+from vault.intake.hashing import StreamHash
 
 BUFFERED_BYTES = 4 * 1024 * 1024
 """How much may wait between network and disk. With it, memory does not depend on the size of a deposit."""
@@ -122,11 +122,12 @@ class CountedStream:
 
 
 class HashedBody:
-    """A stream that is hashed and counted as it is read, and bounded."""
+    """A stream that is hashed and counted as it is read, and bounded. ``close`` it when done."""
 
     def __init__(self, source: ReadableStream, algorithms: Iterable[str], max_bytes: int) -> None:
         self._source = source
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+        self._asked = set(algorithms)
+        self._hash = StreamHash(self._asked)
         self._max_bytes = max_bytes
         self._head = b""
         self.count = 0
@@ -139,8 +140,17 @@ class HashedBody:
 
     def hash_at_least(self, algorithm: str) -> None:
         """Hash with this one where no other was asked for. Only before the first ``read``."""
-        if not self._hashes:
-            self._hashes[algorithm] = hashlib.new(algorithm, usedforsecurity=False)
+        if not self._asked:
+            self._asked.add(algorithm)
+            self._hash.add(algorithm)
+
+    def hash_also(self, algorithm: str) -> None:
+        """Hash with this one too, for :meth:`digest`: the body is what is stored. Only before the first ``read``."""
+        self._hash.add(algorithm)
+
+    def digest(self, algorithm: str) -> str:
+        """One digest of what was read, whether it was asked for or is for the node's own use."""
+        return self._hash.digests()[algorithm]
 
     def read(self, size: int, /) -> bytes:
         """Up to ``size`` bytes. Raises Invalid (``package-too-large``) beyond the limit."""
@@ -157,8 +167,7 @@ class HashedBody:
                 remedy="Deposit it in several packages, or ask the operator to raise intake.max_package_bytes.",
                 code="package-too-large",
             )
-        for digest in self._hashes.values():
-            digest.update(chunk)
+        self._hash.update(chunk)
         return chunk
 
     def drain(self) -> None:
@@ -167,5 +176,9 @@ class HashedBody:
             pass
 
     def digests(self) -> dict[str, str]:
-        """The digests of what was read, by algorithm name, lower-case hexadecimal."""
-        return {name: digest.hexdigest() for name, digest in self._hashes.items()}
+        """The digests of what was read that were asked for, by algorithm name, lower-case hexadecimal."""
+        return {name: value for name, value in self._hash.digests().items() if name in self._asked}
+
+    def close(self) -> None:
+        """No digest is wanted any more."""
+        self._hash.close()

@@ -156,14 +156,11 @@ class Intake:
             previous, nowhere = None, error
             volume = choose_any(custodian, request.descriptive, request.content_length or 0)
         algorithm = head.algorithm if head else custodian.settings.intake.digest
-        with custodian.staging(custodian.volume(volume.name), "ingest", request.ingest_id, number) as staging:
-            hashed = HashedBody(
-                body,
-                sorted(
-                    {HASHLIB_NAMES[name] for name in request.digests} | (admission.algorithms if admission else set())
-                ),
-                self._custodian.settings.intake.max_package_bytes,
-            )
+        wanted = {HASHLIB_NAMES[name] for name in request.digests} | (admission.algorithms if admission else set())
+        with (
+            custodian.staging(custodian.volume(volume.name), "ingest", request.ingest_id, number) as staging,
+            contextlib.closing(HashedBody(body, sorted(wanted), custodian.settings.intake.max_package_bytes)) as hashed,
+        ):
             try:
                 unpacked = Unpacker(staging, str(algorithm), self._limits()).unpack(
                     hashed, request.kind, request.filename

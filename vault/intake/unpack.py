@@ -106,13 +106,18 @@ class Unpacker:
 
     def _single(self, body: HashedBody, filename: str) -> Unpacked:
         name = _bare_name(filename or "content")
-        self._store(name, iter(lambda: body.read(_CHUNK), b""))
+        # The body is the file, so it is hashed as a body: beside the writing, and once.
+        body.hash_also(self._algorithm)
+        entry = self._write(name, iter(lambda: body.read(_CHUNK), b""), set())
+        entry.digests[self._algorithm] = body.digest(self._algorithm)
         return self._unpacked(PackageKind.FILE, None)
 
     # --- archives
 
     def _zip(self, body: HashedBody, kind: Kind, filename: str) -> Unpacked:
         """A zip's directory is at its end, so it is spooled first. One that holds no bag is kept as the file it is."""
+        if kind != "bag":
+            body.hash_also(self._algorithm)
         spool = self._staging.create_spool()
         try:
             for chunk in iter(lambda: body.read(_CHUNK), b""):
@@ -125,9 +130,8 @@ class Unpacker:
                     self._member(member)
                 self._staging.drop_spool()
                 return self._bag()
-            file.seek(0)
-            digest = _hashed(file, [self._algorithm])[self._algorithm]
         name = _bare_name(filename or "content.zip")
+        digest = body.digest(self._algorithm)
         entry = _Entry(self._paths.assign(name), body.count, {self._algorithm: digest})
         self._staging.adopt_spool(entry.content_path)
         self._entries[name] = entry
@@ -154,7 +158,10 @@ class Unpacker:
             secrecy.check_bag_info(parse_bag_info(lines, (0, 97), logical, Findings(0), Findings(0)))
 
     def _store(self, logical: str, chunks: Iterable[bytes]) -> None:
-        hashes = {name: hashlib.new(name, usedforsecurity=False) for name in {self._algorithm} | self._also}
+        self._write(logical, chunks, {self._algorithm} | self._also)
+
+    def _write(self, logical: str, chunks: Iterable[bytes], algorithms: Collection[str]) -> _Entry:
+        hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
         content_path = self._paths.assign(logical)
         sink = self._staging.create(content_path)
         size = 0
@@ -166,7 +173,9 @@ class Unpacker:
                 size += len(chunk)
         finally:
             sink.close()
-        self._entries[logical] = _Entry(content_path, size, {name: d.hexdigest() for name, d in hashes.items()})
+        entry = _Entry(content_path, size, {name: d.hexdigest() for name, d in hashes.items()})
+        self._entries[logical] = entry
+        return entry
 
     # --- the bag among them
 
