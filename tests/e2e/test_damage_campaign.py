@@ -15,7 +15,7 @@ import pytest
 from tests.support.nodes import BAD, Bench, bag, eventually, tar_of
 from vault.model import Condition, CopyState, EventType, Outcome, VerificationState
 
-DAMAGES = int(os.environ.get("KHOSO_DAMAGES", "100"))
+DAMAGES = int(os.environ.get("KHOSO_DAMAGES", "50"))
 SEED = int(os.environ.get("KHOSO_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 PER_ROUND = 100
 

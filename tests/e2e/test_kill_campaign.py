@@ -18,7 +18,7 @@ import pytest
 from tests.support.nodes import Bench, Kept, assert_receipt, eventually
 from vault.model import CopyState, EventType
 
-KILLS = int(os.environ.get("KHOSO_KILLS", "25"))
+KILLS = int(os.environ.get("KHOSO_KILLS", "12"))
 SEED = int(os.environ.get("KHOSO_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 LOOK_EVERY = 5
 FULL = 60

@@ -23,7 +23,7 @@ from tests.support.nodes import Bench, assert_receipt, eventually
 from vault import wire
 from vault.model import CopyState, Scope
 
-KILLS = int(os.environ.get("KHOSO_UPLOAD_KILLS", "6"))
+KILLS = int(os.environ.get("KHOSO_UPLOAD_KILLS", "4"))
 SEED = int(os.environ.get("KHOSO_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 DEPOSITORS = 3
 VERSION = {"Tus-Resumable": "1.0.0"}
