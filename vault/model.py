@@ -461,8 +461,9 @@ class VerificationState(enum.StrEnum):
 class Verification:
     """An order to check copies now: all copies in its scope that were not checked since ``requested_at``.
 
-    The scope is a volume's name, an identifier, or both empty for everything. It needs no list of copies: what is
-    still to do follows from the time of each copy's last check, so it survives any restart.
+    The scope is what is on a volume, of a package, of a fonds; each empty for all. With ``sample`` it is so many
+    packages of these, chosen at random when it was ordered. It needs no list of copies: what is still to do follows
+    from the time of each copy's last check, so it survives any restart.
     """
 
     id: str
@@ -477,6 +478,8 @@ class Verification:
     good: int
     bad: int
     skipped: int
+    fonds: str = ""
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)

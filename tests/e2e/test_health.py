@@ -280,3 +280,21 @@ def test_two_volumes_on_one_disk_are_one(health, monkeypatch):
     eventually(lambda: "(disk DISK-A)" in health.volume("b").condition_reason)
     eventually(lambda: str(health.volume("c").condition) == "online")
     assert str(health.volume("a").condition) == "online"
+
+
+def test_another_firmware_below_a_volume_has_it_verified(tmp_path):
+    with Devices(tmp_path) as made:
+        bench = made.bench
+        bench.deposit("hồ sơ", b"one", filename="x")
+        bench.settle()
+        made.told(*(drive(serial, ata() | {"firmware_version": "SN01"}) for serial in SERIALS.values()))
+        assert not bench.events(EventType.VERIFICATION_REQUESTED)
+        newer = {"DISK-A": "SN02"}
+        made.told(*(drive(s, ata() | {"firmware_version": newer.get(s, "SN01")}) for s in SERIALS.values()))
+        (asked,) = bench.events(EventType.VERIFICATION_REQUESTED)
+        assert (asked.volume, asked.detail["copies"]) == ("a", 1)
+        assert "firmware" in asked.detail["why"]
+        (told,) = [e for e in bench.events(EventType.VOLUME_CHANGED, volume="a") if "disks" in e.detail]
+        assert told.detail["disks"] == {"was": {"DISK-A": "SN01"}, "is": {"DISK-A": "SN02"}}
+        made.watch.look()
+        assert len(bench.events(EventType.VERIFICATION_REQUESTED)) == 1, "once for each change"

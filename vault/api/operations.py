@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from typing import Annotated
 
@@ -100,14 +101,22 @@ def order_verifications(
     node: Node, who: MayAudit, order: wire.VerificationOrder, response: Response
 ) -> wire.Verification:
     """Have every copy in the scope read back from its medium. The order survives restarts; see ``Location``."""
-    if [bool(order.volume), bool(order.identifier), order.all].count(True) != 1:
+    scopes = [bool(order.volume), bool(order.identifier), bool(order.fonds), order.all].count(True)
+    if scopes > 1 or (not scopes and not order.sample) or (order.identifier and order.sample):
         raise bad_request(
             "bad-order",
             "The order does not say what to verify.",
-            'Send exactly one of "volume", "identifier" or "all".',
+            'Send exactly one of "volume", "identifier", "fonds" or "all"; "sample" beside it (but for a package), or'
+            " alone.",
         )
-    identifier = parse_identifier(order.identifier) if order.identifier else ""
-    made = order_verification(node.custodian, volume=order.volume, identifier=identifier, agent=who.agent)
+    made = order_verification(
+        node.custodian,
+        volume=order.volume,
+        identifier=parse_identifier(order.identifier) if order.identifier else "",
+        fonds=unicodedata.normalize("NFC", order.fonds),
+        sample=order.sample,
+        agent=who.agent,
+    )
     response.headers["Location"] = f"/v1/verifications/{made.id}"
     return wire.Verification.model_validate(made)
 

@@ -177,6 +177,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "no-receipt-yet": Entry(404, "There is no receipt yet"),
     "no-such-evidence": Entry(404, "There is no such evidence"),
     "no-such-file": Entry(404, "The version has no such file"),
+    "no-such-fonds": Entry(404, "There is no such fonds"),
     "no-such-ingest": Entry(404, "There is no such deposit"),
     "no-such-package": Entry(404, "There is no such package"),
     "no-such-verification": Entry(404, "There is no such verification"),

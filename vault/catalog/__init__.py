@@ -8,7 +8,8 @@ One transaction writes at a time, in both databases, so nothing here has to fear
 The catalogue holds a row per version and per copy and none per file, and may be lost: it is rebuilt from the media.
 """
 
-from vault.catalog import callback_tables, device_tables  # so that the schema is whole, whoever asks for it
+# So that the schema is whole, whoever asks for it.
+from vault.catalog import callback_tables, device_tables, verification_tables
 from vault.catalog.engine import Catalogue, Tx
 
-__all__ = ["Catalogue", "Tx", "callback_tables", "device_tables"]
+__all__ = ["Catalogue", "Tx", "callback_tables", "device_tables", "verification_tables"]

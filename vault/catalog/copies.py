@@ -272,9 +272,11 @@ def unchecked(
     package_id: int | None = None,
     limit: int,
     not_taken_up: bool = False,
+    among: sa.Select[tuple[int]] | None = None,
 ) -> list[Copy]:
     """Return the copies in a scope that no check has concluded on since ``before``, never checked ones first.
 
+    ``among`` selects the numbers of the packages that are in the scope; of those the order is any.
     Those that were never wholly written, or only after ``before``, and retired ones, are not among them; damaged and
     missing ones are. ``not_taken_up`` is as in :func:`due`.
     """
@@ -283,6 +285,12 @@ def unchecked(
     query = query.where(_IS_NOT_TAKEN_UP) if not_taken_up else query
     if package_id is not None:
         return _unchecked_of(tx, query, package_id, volume_id, before)[:limit]
+    if among is not None:
+        # By the index of the packages, which are few beside what a volume holds.
+        wanting = sa.or_(copies.c.checked_at.is_(None), copies.c.checked_at < before)
+        query = query.where(versions.c.package_id.in_(among), wanting)
+        query = query if volume_id is None else query.where(copies.c.volume_id == volume_id)
+        return _several(tx, query.limit(limit))
     places = [volume_id] if volume_id is not None else list(tx.connection.scalars(sa.select(volumes.c.id)))
     found: list[Copy] = []
     # Never first, then oldest: two ranges of the index, in which databases place NULL differently.
@@ -307,7 +315,14 @@ def _unchecked_of(
     return sorted(mine, key=lambda copy: (copy.checked_at or never, copy.id))
 
 
-def concluded(tx: Tx, *, since: datetime, volume_id: int | None = None, package_id: int | None = None) -> int:
+def concluded(
+    tx: Tx,
+    *,
+    since: datetime,
+    volume_id: int | None = None,
+    package_id: int | None = None,
+    among: sa.Select[tuple[int]] | None = None,
+) -> int:
     """Return of how many copies in a scope that were written by ``since`` a check or a repair came to a conclusion
     from then on."""
     was_there = sa.or_(copies.c.written_at.is_(None), copies.c.written_at <= since)
@@ -317,6 +332,8 @@ def concluded(tx: Tx, *, since: datetime, volume_id: int | None = None, package_
     if package_id is not None:
         those = sa.select(versions.c.id).where(versions.c.package_id == package_id)
         query = query.where(copies.c.version_id.in_(those))
+    if among is not None:
+        query = query.where(copies.c.version_id.in_(sa.select(versions.c.id).where(versions.c.package_id.in_(among))))
     return tx.connection.execute(query).scalar_one()
 
 

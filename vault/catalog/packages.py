@@ -183,6 +183,11 @@ def sample(tx: Tx, number: int) -> list[Version]:
     return _several(tx, _VERSIONS.order_by(sa.func.random()).limit(number))
 
 
+def has_fonds(tx: Tx, fonds: str) -> bool:
+    """Return whether any package is of this fonds."""
+    return tx.connection.scalar(sa.select(packages.c.id).where(packages.c.fonds == fonds).limit(1)) is not None
+
+
 def set_standing(
     tx: Tx,
     version_id: int,

@@ -23,7 +23,6 @@ from vault.model import (
     RecallState,
     TaskKind,
     TaskState,
-    VerificationState,
     VolumeMode,
 )
 from vault.tape_model import Adopted, CartridgeState, Whereabouts
@@ -382,26 +381,6 @@ token_usage = sa.Table(
     sa.Column("packages", sa.BigInteger, nullable=False, comment="Deposits that it began."),
     comment="What tokens with a daily quota have used of it.",
 )
-
-verifications = sa.Table(
-    "verifications",
-    metadata,
-    sa.Column("id", KeyText, primary_key=True, comment="Identifier of the order, as in the API."),
-    sa.Column("volume", KeyText, nullable=False, comment="Volume in its scope; empty for all."),
-    sa.Column("identifier", KeyText, nullable=False, comment="Package in its scope; empty for all."),
-    sa.Column("agent", KeyText, nullable=False, comment="Who ordered it."),
-    sa.Column("state", EnumText(VerificationState), nullable=False, comment="running or done."),
-    sa.Column("requested_at", TimeText, nullable=False, comment="Copies last checked before this are to be checked."),
-    sa.Column("finished_at", TimeText, comment="When the last one was."),
-    sa.Column("total", sa.BigInteger, nullable=False, comment="Copies in its scope when it was ordered."),
-    sa.Column("checked", sa.BigInteger, nullable=False, comment="Copies checked."),
-    sa.Column("good", sa.BigInteger, nullable=False, comment="Copies found good."),
-    sa.Column("bad", sa.BigInteger, nullable=False, comment="Copies found damaged or missing."),
-    sa.Column("skipped", sa.BigInteger, nullable=False, comment="Copies that could not be reached."),
-    comment="Orders to check copies now.",
-)
-IS_VERIFYING = _is(verifications.c.state, f"'{VerificationState.RUNNING}'")
-_partial_index("ix_verifications_running", verifications.c.requested_at, where=IS_VERIFYING)
 
 cartridges = sa.Table(
     "cartridges",

@@ -164,6 +164,8 @@ class RoutineSettings(Section):
     io_priority: Literal["idle", "low", "normal"] = "low"
     ahead: bool = True
     checkpoint: Duration = timedelta(seconds=10)
+    sample: int = Field(default=100, ge=0, le=100_000)
+    after_absence: Duration = timedelta(hours=1)
     window: Annotated[tuple[WindowSettings, ...], BeforeValidator(to_array_of_tables)] = ()
 
     @property

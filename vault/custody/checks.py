@@ -14,6 +14,7 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.clock import to_text
 from vault.custody.context import Custodian
+from vault.custody.orders import scope_of
 from vault.custody.room import BATCH, LAST, Rank, Sight, priority
 from vault.ledger import append
 from vault.model import (
@@ -147,7 +148,14 @@ class Checks:
             package = packages.get(tx, order.identifier) if order.identifier else None
             number = package.id if package else None
             return any(
-                copies.unchecked(tx, before=order.requested_at, volume_id=volume_id, package_id=number, limit=1)
+                copies.unchecked(
+                    tx,
+                    before=order.requested_at,
+                    volume_id=volume_id,
+                    package_id=number,
+                    limit=1,
+                    among=verifications.among(order),
+                )
                 for volume_id in concerned
             )
 
@@ -163,6 +171,7 @@ class Checks:
                 package_id=package.id if package else None,
                 limit=limit,
                 not_taken_up=not_taken_up,
+                among=verifications.among(order),
             )
 
         if not unchecked(1, not_taken_up=False):
@@ -189,6 +198,7 @@ class Checks:
                     None,
                     order.volume,
                     {
+                        **scope_of(order),
                         "verification": order.id,
                         "checked": ended.checked,
                         "good": ended.good,
@@ -208,6 +218,7 @@ class Checks:
             since=order.requested_at,
             volume_id=volume.id if volume else None,
             package_id=package.id if package else None,
+            among=verifications.among(order),
         )
         counted = verifications.get(tx, order.id) or order
         repaired = max(0, min(concluded, order.total) - counted.checked)

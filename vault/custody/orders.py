@@ -9,11 +9,29 @@ from vault.catalog import volumes as catalog_volumes
 from vault.custody.context import STORED_STATES, Custodian
 from vault.errors import NotFound
 from vault.ledger import append
-from vault.model import CopyState, EventType, NewEvent, Outcome, TaskState, Verification
+from vault.model import CopyState, EventType, Json, NewEvent, Outcome, TaskState, Verification
 
 
-def order_verification(custodian: Custodian, *, volume: str = "", identifier: str = "", agent: str) -> Verification:
-    """Check every copy in the scope now (both empty: all). Raises NotFound for a volume or package that is not.
+def scope_of(order: Verification) -> dict[str, Json]:
+    """What an event says of an order's scope beside volume and package."""
+    said: dict[str, Json] = {"fonds": order.fonds, "sample": order.sample}
+    return {name: value for name, value in said.items() if value}
+
+
+def order_verification(
+    custodian: Custodian,
+    *,
+    volume: str = "",
+    identifier: str = "",
+    fonds: str = "",
+    sample: int = 0,
+    agent: str,
+    why: str = "",
+) -> Verification:
+    """Check every copy in the scope now: on a volume, of a package, of a fonds, each empty for all; with ``sample`` of
+    so many packages of these, chosen at random. ``why`` is said in the event.
+
+    Raises NotFound for a volume, package or fonds (``no-such-fonds``) that is not.
 
     The order is a row; what it asks for follows from the copies' last checks, so a restart forgets nothing of it.
     """
@@ -35,7 +53,13 @@ def order_verification(custodian: Custodian, *, volume: str = "", identifier: st
                 for (name, state), number in copies.counts(tx).items()
                 if state in STORED_STATES and volume in ("", name)
             )
-        order = verifications.order(tx, order_id, volume, identifier, agent, total)
+        if fonds and not packages.has_fonds(tx, fonds):
+            raise NotFound(
+                f"There is no package of the fonds {fonds[:200]!r}.",
+                remedy="Look at its spelling: vaultctl packages --fonds.",
+                code="no-such-fonds",
+            )
+        order = verifications.order(tx, order_id, volume, identifier, agent, total, fonds=fonds, sample=sample)
         append(
             tx,
             NewEvent(
@@ -45,7 +69,7 @@ def order_verification(custodian: Custodian, *, volume: str = "", identifier: st
                 identifier,
                 None,
                 volume,
-                {"verification": order_id, "copies": total},
+                {"verification": order_id, "copies": order.total, **scope_of(order), **({"why": why} if why else {})},
             ),
         )
     custodian.wake()

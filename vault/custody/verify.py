@@ -14,14 +14,17 @@ from vault.catalog.engine import Tx
 from vault.clock import from_text
 from vault.custody import record
 from vault.custody.context import STORED_STATES, Custodian, part_of
+from vault.custody.earlier import doubt, verify_sample
 from vault.custody.journal import Journal
 from vault.custody.pacing import Routine, io_priority
 from vault.custody.work import Result, Work, done
 from vault.errors import Interrupted
 from vault.model import Copy, CopyState, EventType, IngestState, Json, Version
-from vault.volumes.base import Cancelled, CheckReport, Verdict
+from vault.volumes.base import Cancelled, CheckReport, FindingKind, Verdict
 
 log = structlog.get_logger(__name__)
+
+_BROKEN = (CopyState.DAMAGED, CopyState.MISSING)
 
 
 def run(work: Work) -> Result:
@@ -160,8 +163,14 @@ def conclude(
                 # of bytes that are gone. Where a check is still due, it is derived again.
                 return current
             changed = record.checked(custodian, tx, version, current, report, event_type=event_type)
+            unsteady = [f for f in report.findings if f.kind is FindingKind.INTERMITTENT]
+            if unsteady:
+                doubt(tx, copy.volume, f"{unsteady[0].path} of {version.identifier} read wrong once and right again.")
     if report.verdict is Verdict.INTACT:
         custodian.on_proved(version)
+    if changed.state in _BROKEN and copy.state not in _BROKEN:
+        # Damage seldom comes alone.
+        verify_sample(custodian, copy.volume, f"{version.identifier} v{version.number} is {changed.state} there")
     if changed.state is not CopyState.GOOD or copy.state not in (CopyState.GOOD, CopyState.WRITTEN):
         # A copy that is as good as it was supposed to be gives nobody anything to do.
         custodian.wake()

@@ -16,6 +16,7 @@ import structlog
 from hardware.stack import stack_of
 from vault.catalog import volumes as catalog_volumes
 from vault.custody.context import Custodian
+from vault.custody.earlier import verify_sample
 from vault.errors import VaultError
 from vault.ledger import append
 from vault.model import READABLE, Condition, EventType, NewEvent, Outcome
@@ -49,6 +50,7 @@ class Watch:
         self._answered: set[str] = set()
         self._first_answers = threading.Event()
         self._said: dict[str, str] = {}
+        self._left: dict[str, float] = {}
         self._devices: dict[str, int | None] = {}
         self._disks: dict[str, frozenset[str]] = {}
         self._lock = threading.Lock()
@@ -235,6 +237,19 @@ class Watch:
         if changed:
             log.info("volume-changed", volume=volume.name, condition=str(probe.condition), reason=probe.reason)
             custodian.wake()
+        self._note_return(volume.name, probe.condition)
+
+    def _note_return(self, name: str, condition: Condition) -> None:
+        """What was away for long may have been somewhere else, or have been restored: a sample of it is read back."""
+        if condition not in READABLE:
+            self._left.setdefault(name, time.monotonic())
+            return
+        left = self._left.pop(name, None)
+        if left is None:
+            return
+        away = time.monotonic() - left
+        if away >= self._custodian.settings.fixity.after_absence.total_seconds():
+            verify_sample(self._custodian, name, f"it was away for {away:.0f} s")
 
     def _register(self, volume: Volume, probe: Probe) -> None:
         identity = probe.identity

@@ -19,18 +19,19 @@ from hardware.smart import report as smart_report
 from hardware.smart.report import Report
 from hardware.stack import Stack, stack_of
 from vault.catalog import disks as catalog_disks
-from vault.catalog import verifications
+from vault.catalog import facts, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.custody.context import Custodian
+from vault.custody.earlier import doubted
 from vault.custody.orders import order_verification
-from vault.device_model import Disk
+from vault.device_model import Disk, Health
 from vault.errors import VaultError
 from vault.health.arrays import findings
 from vault.health.disks import Judged, explained, gone, judge_all, since, unheard
-from vault.health.volumes import Footing, footing
+from vault.health.volumes import Finding, Footing, footing
 from vault.ledger import append
-from vault.model import READABLE, EventType, NewEvent, Outcome, Volume, VolumeMode
+from vault.model import READABLE, EventType, Json, NewEvent, Outcome, Volume, VolumeMode
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +74,7 @@ class HealthWatch:
         self._turn = threading.Lock()
         self._hearing = Hearing(None, fresh=False)
         self._footings: Mapping[str, Footing] = {}
+        self._firmware: Mapping[str, str] = {}
 
     @property
     def hearing(self) -> Hearing:
@@ -134,6 +136,7 @@ class HealthWatch:
 
     def _take(self, found: Report) -> None:
         """Judge what is new, in one transaction: it is short, whatever number of disks there are."""
+        self._firmware = {one.identity.key: one.identity.firmware for one in found.disks}
         with self._custodian.catalogue.write() as tx:
             known = {disk.key: disk for disk in catalog_disks.all(tx)}
             history = catalog_disks.history(tx, since(found.taken_at))
@@ -193,7 +196,8 @@ class HealthWatch:
         found = {}
         for configured in custodian.settings.volumes:
             stack = self._stack(str(configured.path))
-            found[configured.name] = footing(stack, known, findings(stack, self._arrays))
+            more = [*findings(stack, self._arrays), *self._own_doubts(configured.name)]
+            found[configured.name] = footing(stack, known, more)
         self._footings = found
         for name, now in found.items():
             row = rows.get(name)
@@ -201,6 +205,39 @@ class HealthWatch:
                 continue  # what stands in its place just now, such as the root's own disk, says nothing of it
             if (row.health, row.health_reason) != (now.health, now.reason):
                 self._change(row, now)
+            if self._hearing.fresh:
+                self._compare_disks(row, now)
+
+    def _own_doubts(self, volume: str) -> list[Finding]:
+        """What the volume's own readings say against it, whatever its disks say of themselves."""
+        with self._custodian.catalogue.read() as tx:
+            what = doubted(tx, volume)
+        return [Finding(Health.WATCH, what)] if what else []
+
+    def _compare_disks(self, row: Volume, now: Footing) -> None:
+        """Another disk below a volume, or another firmware in it, and the volume is verified."""
+        key = f"disks/{row.name}"
+        with self._custodian.catalogue.read() as tx:
+            before = facts.get(tx, key)
+        known = before if isinstance(before, dict) else {}
+        # A disk that does not speak just now has the firmware that it had.
+        disks: dict[str, Json] = {
+            disk.key: self._firmware.get(disk.key) or known.get(disk.key, "") for disk in now.disks
+        }
+        if not disks or disks == before:
+            return
+        with self._custodian.catalogue.write() as tx:
+            facts.put(tx, key, disks)
+            if not isinstance(before, dict):
+                return
+            detail: dict[str, Json] = {"disks": {"was": before, "is": disks}}
+            told = NewEvent(
+                EventType.VOLUME_CHANGED, Outcome.WARNING, self._custodian.agent, volume=row.name, detail=detail
+            )
+            append(tx, told)
+        log.info("volume-disks-changed", volume=row.name, was=before, now=disks)
+        if row.mode is not VolumeMode.RETIRED:
+            self._order_verification(row.name, "a disk below it, or its firmware, was changed")
 
     def _change(self, row: Volume, now: Footing) -> None:
         custodian = self._custodian
@@ -221,12 +258,13 @@ class HealthWatch:
             return
         log.info("volume-health-changed", volume=row.name, was=str(row.health), now=str(now.health), reason=now.reason)
         if now.health.doubtful and now.health.rank > row.health.rank and row.mode is not VolumeMode.RETIRED:
-            self._order_verification(row.name)
+            self._order_verification(row.name, now.reason[:500])
         custodian.wake()
 
-    def _order_verification(self, volume: str) -> None:
+    def _order_verification(self, volume: str, why: str) -> None:
         """What lies on something that may be failing is read back now, not when its turn comes."""
         with self._custodian.catalogue.read() as tx:
-            if any(order.volume in ("", volume) and not order.identifier for order in verifications.running(tx)):
+            whole = [o for o in verifications.running(tx) if not (o.identifier or o.fonds or o.sample)]
+            if any(order.volume in ("", volume) for order in whole):
                 return
-        order_verification(self._custodian, volume=volume, agent=self._custodian.agent)
+        order_verification(self._custodian, volume=volume, agent=self._custodian.agent, why=why)

@@ -67,6 +67,7 @@ def to_check(tx: Tx, volume_id: int, barcode: str, limit: int = MOST_AT_ONCE) ->
                 volume_id=volume_id,
                 package_id=package.id if package else None,
                 limit=limit,
+                among=verifications.among(order),
             )
             found |= {c.id: c for c in wanted}
     return list(found.values())[:limit]

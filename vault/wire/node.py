@@ -112,13 +112,16 @@ class EventList(Model):
 
 
 class VerificationOrder(Model):
-    """What to check now: one volume, one package, or everything; exactly one of the three."""
+    """What to check now: one volume, one package, one fonds, or everything; exactly one of the four. With ``sample``
+    only so many packages of that, chosen at random; alone, of everything."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     volume: str = ""
     identifier: str = ""
     all: bool = False
+    fonds: str = Field(default="", max_length=512)
+    sample: int = Field(default=0, ge=0, le=100_000, description="Packages chosen at random; 0 for all of them.")
 
 
 class Verification(Model):
@@ -127,6 +130,8 @@ class Verification(Model):
     id: str
     volume: str
     identifier: str
+    fonds: str = ""
+    sample: int = Field(default=0, description="Packages that were chosen at random; 0 where all are checked.")
     agent: str
     state: VerificationState
     requested_at: Moment

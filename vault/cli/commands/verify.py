@@ -42,7 +42,18 @@ def verify(
     context: typer.Context,
     volume: Annotated[str, typer.Option("--volume", metavar="NAME", help=_("Every copy on this volume."))] = "",
     identifier: Annotated[str, typer.Option("--identifier", metavar="ID", help=_("Every copy of this package."))] = "",
+    fonds: Annotated[str, typer.Option("--fonds", metavar="FONDS", help=_("Every copy of this fonds."))] = "",
     all_copies: Annotated[bool, typer.Option("--all", help=_("Every copy there is."))] = False,
+    sample: Annotated[
+        int,
+        typer.Option(
+            "--sample",
+            metavar="N",
+            min=0,
+            max=100_000,
+            help=_("Only N packages, chosen at random: of all, or of that volume or fonds."),
+        ),
+    ] = 0,
     order: Annotated[
         str,
         typer.Option(
@@ -59,11 +70,13 @@ def verify(
     """Order a verification, or look at one."""
     session = session_of(context)
     limit = read_duration(timeout)
-    if sum((bool(volume), bool(identifier), all_copies, bool(order), every_order)) != 1:
+    scopes = sum((bool(volume), bool(identifier), bool(fonds), all_copies, bool(order), every_order))
+    if scopes > 1 or (not scopes and not sample) or (sample and (identifier or order or every_order)):
         raise typer.BadParameter(
-            _("Give one of --volume, --identifier, --all, --order and --list; for example: {example}").format(
-                example="vaultctl verify --volume nas-a --wait"
-            )
+            _(
+                "Give one of --volume, --identifier, --fonds, --all, --order and --list, or --sample; for example:"
+                " {example}"
+            ).format(example="vaultctl verify --volume nas-a --wait")
         )
     if every_order:
         _list(session, json=json)
@@ -73,7 +86,9 @@ def verify(
             found = find_order(client, order)
         else:
             wanted = read_identifier(identifier, "--identifier") if identifier else ""
-            found = client.verify(wire.VerificationOrder(volume=volume, identifier=wanted, all=all_copies))
+            found = client.verify(
+                wire.VerificationOrder(volume=volume, identifier=wanted, fonds=fonds, all=all_copies, sample=sample)
+            )
         if wait:
             found = _await(session, client, found, limit)
         if json:

@@ -190,14 +190,21 @@ def tasks(found: Iterable[wire.Task], say: Speech, now: datetime, title: str = "
     return made if made.row_count else Text(_("There is nothing to do."))
 
 
+def _scope(found: wire.Verification, say: Speech) -> str:
+    scope = plain(found.volume or found.identifier or found.fonds) or _("everything")
+    if not found.sample:
+        return scope
+    text = n_("{n} package at random of {scope}", "{n} packages at random of {scope}", found.sample)
+    return text.format(n=say.number(found.sample), scope=scope)
+
+
 def verification(found: wire.Verification, say: Speech) -> RenderableType:
     """How far an ordered verification is, or how it ended."""
-    scope = found.volume or found.identifier or _("everything")
     bad = Text(say.number(found.bad), style="bold red" if found.bad else "green")
     return facts(
         [
             (_("Verification"), found.id),
-            (_("of"), scope),
+            (_("of"), _scope(found, say)),
             (_("state"), state(found.state)),
             (_("ordered"), f"{say.moment(found.requested_at)}, {plain(found.agent)}"),
             (_("ended"), say.moment(found.finished_at)),
@@ -241,7 +248,7 @@ def verifications(found: Iterable[wire.Verification], say: Speech) -> Renderable
     for one in found:
         made.add_row(
             one.id,
-            plain(one.volume or one.identifier or _("everything")),
+            _scope(one, say),
             state(one.state),
             say.moment(one.requested_at),
             f"{say.number(one.checked)} / {say.number(one.total)}",
