@@ -91,7 +91,8 @@ class Collector(BaseCollector):
     ``configured`` are the names of the volumes that should be there, with the bytes that are kept free on each where
     that is known; one that the catalogue never met is unknown.
     ``intervals`` says how often each kind of scheduled work should run. ``stalled`` counts the running tasks that do
-    not move; ``certificate`` says when the API's certificate ends, ``libraries`` how the tape libraries stand.
+    not move; ``certificate`` says when the API's certificate ends, ``libraries`` how the tape libraries stand,
+    ``tape_life`` how long what is written to a cartridge of each pool may stay there.
     ``devices`` says what was heard of the disks, known for ``devices_valid``. What was seen of a volume longer than
     ``probe_valid`` ago is no longer known.
     """
@@ -108,6 +109,7 @@ class Collector(BaseCollector):
         devices: devices.Hearing | None = None,
         devices_valid: timedelta = timedelta(hours=1),
         libraries: Callable[[], Iterable[LibraryView]] = tuple,
+        tape_life: Mapping[str, timedelta] | None = None,
         probe_valid: timedelta = timedelta(minutes=5),
         patience: float = PATIENCE_SECONDS,
     ) -> None:
@@ -121,6 +123,7 @@ class Collector(BaseCollector):
         """What the last scrape found of disks: much, and mostly the same as the time before. Not in :meth:`collect`."""
         reserves = configured if isinstance(configured, Mapping) else dict.fromkeys(configured)
         self._memory = _Memory(probe_valid, reserves, devices or _nothing_heard, devices_valid)
+        self._memory.tape_life = dict(tape_life or {})
         self._reading = _SingleFlight(lambda: _read(catalogue, self._memory), patience)
 
     def collect(self) -> Iterator[Family]:
@@ -212,6 +215,7 @@ class _Memory:
     configured: Mapping[str, int | None]
     devices: devices.Hearing
     devices_valid: timedelta
+    tape_life: dict[str, timedelta] = field(default_factory=dict)
     packages: Tally = field(default_factory=Tally)
     versions: Tally = field(default_factory=Tally)
     done_at: dict[TaskKind, datetime] = field(default_factory=dict)
@@ -234,7 +238,7 @@ def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, Samples]:
         _add_intake(samples, tx)
         _add_ledger(samples, tx)
         devices.add(of_devices, tx, memory.devices(), valid=memory.devices_valid)
-        add_tapes(samples, tx)
+        add_tapes(samples, tx, memory.tape_life)
         samples.add(metrics.TOKEN_EXPIRY, tokens.next_expiry(tx, TOKEN_USED_WITHIN, TOKEN_ENDED_WITHIN))
     return samples, of_devices
 

@@ -43,6 +43,50 @@ TAPE_AWAY: Final = _gauge("tape_cartridges_outside", "Cartridges that are in no 
 TAPE_LOADS: Final = _counter("tape_cartridge_loads", "Loads of a cartridge since this node knows it.", "volume")
 TAPE_ERRORS: Final = _counter("tape_cartridge_errors", "Errors that reading or writing it met.", "volume")
 TAPE_FREE: Final = _gauge("tape_cartridge_free_bytes", "Room that is left on a cartridge.", "volume")
+TAPE_SIZE: Final = _gauge("tape_cartridge_size_bytes", "Room that a cartridge had when it was empty.", "volume")
+TAPE_READ: Final = _counter("tape_cartridge_read_bytes", "Bytes that this node read from a cartridge.", "volume")
+TAPE_WRITTEN: Final = _counter("tape_cartridge_written_bytes", "Bytes that this node wrote to a cartridge.", "volume")
+TAPE_LIFE_LOADS: Final = _counter(
+    "tape_cartridge_lifetime_loads", "Loads in its whole life, as its own memory counts them.", "volume"
+)
+TAPE_WRITTEN_AT: Final = _gauge(
+    "tape_cartridge_written_timestamp_seconds", "When this node last wrote to a cartridge.", "volume"
+)
+TAPE_DUE: Final = _gauge("tape_cartridge_due_timestamp_seconds", "When the next copy on it is to be checked.", "volume")
+TAPE_CONVERT: Final = _gauge(
+    "tape_cartridge_convert_timestamp_seconds", "When what is on it is to be moved to a new cartridge.", "volume"
+)
+TAPE_USES_LEFT: Final = _gauge(
+    "tape_cartridge_cleaning_uses_left", "How often a cleaning cartridge can still be used.", "volume"
+)
+TAPE_DRIVE_INFO: Final = _gauge(
+    "tape_drive_info", "Always 1; the labels say which drive it is.", "serial", "library", "model", "firmware"
+)
+TAPE_DRIVE_STATE: Final = _gauge("tape_drive_state", "1 on the state that the drive is in.", "serial", "state")
+TAPE_DRIVE_SEEN: Final = _gauge("tape_drive_seen_timestamp_seconds", "When the drive last answered.", "serial")
+TAPE_DRIVE_ALERT: Final = _gauge(
+    "tape_drive_alert_timestamp_seconds", "When a drive last raised a TapeAlert flag.", "serial", "flag", "severity"
+)
+TAPE_DRIVE_CLEANING: Final = _gauge("tape_drive_cleaning", "1 on what the drive asks for.", "serial", "need")
+TAPE_DRIVE_ASKED: Final = _gauge(
+    "tape_drive_cleaning_asked_timestamp_seconds", "Since when the drive asks to be cleaned.", "serial"
+)
+TAPE_DRIVE_CLEANED: Final = _gauge("tape_drive_cleaned_timestamp_seconds", "When the drive was last cleaned.", "serial")
+TAPE_DRIVE_CLEANINGS: Final = _counter("tape_drive_cleanings", "Cleanings that this node had done.", "serial")
+TAPE_DRIVE_LOADS: Final = _counter("tape_drive_loads", "Cartridges that this node loaded into the drive.", "serial")
+TAPE_DRIVE_ERRORS: Final = _counter("tape_drive_errors", "Errors that were met while the drive was used.", "serial")
+TAPE_DRIVE_READ: Final = _counter("tape_drive_read_bytes", "Bytes read with the drive.", "serial")
+TAPE_DRIVE_READ_SECONDS: Final = _counter("tape_drive_read_seconds", "Time that reading them took.", "serial")
+TAPE_DRIVE_WRITTEN: Final = _counter("tape_drive_written_bytes", "Bytes written with the drive.", "serial")
+TAPE_DRIVE_WRITE_SECONDS: Final = _counter("tape_drive_write_seconds", "Time that writing them took.", "serial")
+TAPE_DRIVE_POWER_ON: Final = _gauge("tape_drive_power_on_seconds", "Time that the drive was switched on.", "serial")
+TAPE_DRIVE_MOTION: Final = _gauge("tape_drive_motion_seconds", "Time that tape ran over the heads.", "serial")
+TAPE_DRIVE_HARD_ERRORS: Final = _counter(
+    "tape_drive_hard_errors", "Errors that the drive itself could not correct, as it counts them.", "serial", "counter"
+)
+TAPE_CLEANING_REQUESTS: Final = _gauge(
+    "tape_cleaning_requests", "Drives that ask to be cleaned, and no cleaning cartridge has uses left.", "library"
+)
 TAPE_REQUESTS: Final = _gauge("tape_mount_requests", "Cartridges that are asked for.")
 TAPE_REQUEST_OLDEST: Final = _gauge(
     "tape_mount_request_oldest_timestamp_seconds", "Since when the one that is asked for longest is."

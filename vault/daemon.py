@@ -183,6 +183,7 @@ def _parts(node: Node, door: Door) -> NodeParts:
             devices_valid=node.settings.health.stale_after,
             stalled=lambda: len(node.dispatcher.stalled(STALLED_AFTER)),
             libraries=node.tape_desk.libraries,
+            tape_life={pool.name: pool.convert_after for pool in node.settings.pools},
         )
     )
     return NodeParts(

@@ -40,6 +40,7 @@ class Tape(Model):
     adopted: Adopted = Field(description="khoso or foreign: it was brought from elsewhere, and is only read.")
     origin: str = Field(description="Where an adopted one comes from.")
     files: int | None = Field(description="Files on an adopted one.")
+    convert_at: Moment | None = Field(description="When what is on it is to be moved to a new cartridge.")
     uses_left: int | None = Field(description="Of a cleaning cartridge: how often it can still be used.")
 
 

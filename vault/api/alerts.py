@@ -239,6 +239,12 @@ def _of_tapes(node: NodeParts) -> Iterator[wire.Alert]:
                           f"Put it into the library, and type: vaultctl tapes checkin {request.barcode}")  # fmt: skip
     for shown in node.tapes.all():
         cartridge = shown.cartridge
+        live = any(number for state, number in shown.copies.items() if state is not CopyState.RETIRED)
+        if live and shown.convert_at is not None and shown.convert_at < node.clock():
+            yield _tape_alert("warning", "cartridge-past-due", cartridge.barcode,
+                              f"What is on the cartridge {cartridge.barcode} should be on a new one since "
+                              f"{shown.convert_at:%d/%m/%Y}.",
+                              f"Have its copies made anew: vaultctl volumes evacuate {cartridge.barcode}")  # fmt: skip
         if cartridge.state in (CartridgeState.SUSPECT, CartridgeState.FOREIGN):
             yield _tape_alert("warning", f"cartridge-{cartridge.state}", cartridge.barcode,
                               f"The cartridge {cartridge.barcode} is {cartridge.state}: {cartridge.reason}",

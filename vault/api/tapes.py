@@ -259,5 +259,6 @@ def shown(one: Shown) -> wire.Tape:
         adopted=cartridge.adopted,
         origin=cartridge.origin,
         files=cartridge.files,
+        convert_at=one.convert_at,
         uses_left=uses_left(cartridge) if barcodes.is_cleaning(cartridge.barcode) else None,
     )

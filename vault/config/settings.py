@@ -255,12 +255,14 @@ class LibrarySettings(Section):
 
 class PoolSettings(Section):
     """``[[pool]]``: cartridges that make up one backup set at one site. Empty texts take the pool's name for the set,
-    the library's for the site, and the only library there is."""
+    the library's for the site, and the only library there is. ``convert_after`` is how long what is on a cartridge may
+    stay there."""
 
     name: Name
     library: Annotated[str, BeforeValidator(to_optional_name)] = ""
     set: Annotated[str, BeforeValidator(to_optional_name)] = ""
     site: Annotated[str, BeforeValidator(to_optional_name)] = ""
+    convert_after: Duration = timedelta(days=1095)
 
 
 class PolicySettings(Section):

@@ -116,11 +116,12 @@ def complete_pools(
         most = max((policy.tape for policy in policies.values()), default=0)
         written = [PoolSettings(name=f"tape-{number}") for number in range(1, most + 1)]
     return tuple(
-        PoolSettings(
-            name=pool.name,
-            library=pool.library or first,
-            set=pool.set or pool.name,
-            site=pool.site or pool.library or first,
+        pool.model_copy(
+            update={
+                "library": pool.library or first,
+                "set": pool.set or pool.name,
+                "site": pool.site or pool.library or first,
+            }
         )
         for pool in written
     )

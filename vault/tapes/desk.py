@@ -35,13 +35,15 @@ _MB: Final = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A cartridge with what is on it. ``volume`` is None before it was formatted, ``due_at`` when the first of its
-    copies is to be checked, ``copies`` their numbers by state, ``request`` why it is asked for."""
+    copies is to be checked, ``convert_at`` when what is on it is to be moved to a new one, ``copies`` their numbers by
+    state, ``request`` why it is asked for."""
 
     cartridge: Cartridge
     volume: Volume | None
     copies: Mapping[CopyState, int]
     due_at: datetime | None
     request: MountRequest | None
+    convert_at: datetime | None = None
 
 
 class TapeDesk:
@@ -71,9 +73,16 @@ class TapeDesk:
                     {state: number for (name, state), number in numbers.items() if name == cartridge.barcode},
                     due.get(cartridge.volume_id) if cartridge.volume_id is not None else None,
                     asked.get(cartridge.barcode),
+                    self._convert_at(cartridge),
                 )
                 for cartridge in cartridges.all(tx)
             ]
+
+    def _convert_at(self, cartridge: Cartridge) -> datetime | None:
+        pool = next((pool for pool in self._tapes.settings.pools if pool.name == cartridge.pool), None)
+        if pool is None or cartridge.formatted_at is None or cartridge.state is CartridgeState.RETIRED:
+            return None
+        return cartridge.formatted_at + pool.convert_after
 
     def one(self, barcode: str) -> Shown:
         """One cartridge. Raises NotFound."""

@@ -27,6 +27,7 @@ from vault.catalog import (
     packages,
     recalls,
     schedules,
+    tape_drives,
     tasks,
     tokens,
     volumes,
@@ -34,7 +35,7 @@ from vault.catalog import (
 from vault.clock import to_text
 from vault.device_model import Disk, Health
 from vault.model import Condition, CopyState, EventType, NewTask, Scope, TaskKind, TaskState, VolumeMode
-from vault.tape_model import CartridgeState
+from vault.tape_model import CartridgeState, CleaningNeed
 from vault.tapes.librarian import LibraryView
 from vault.telemetry import DepositOutcome, Telemetry
 from vault.verdict import Verdict
@@ -91,6 +92,8 @@ def fill(catalogue, hands):
         cartridges.formatted(tx, "VLT001L8", volume_id=tape.id, pool="p", state=CartridgeState.APPENDABLE)
         cartridges.written(tx, "VLT001L8", generation=2, size_bytes=1000, free_bytes=500)
         cartridges.ask_for(tx, "VLT001L8", "a test")
+        add_copy(tx, version, tape, due_at=hands() + timedelta(days=365))
+        fill_drive(tx)
         recalls.order(tx, "G09.1", 1, (), "user:test", 1)
         facts.put(tx, "ledger-proof", {"time": to_text(hands()), "count": 1, "intact": True, "reason": ""})
         token, _ = tokens.create(tx, "kho", [Scope.DEPOSIT], hands() + timedelta(days=9))
@@ -99,6 +102,19 @@ def fill(catalogue, hands):
         end = tell(tx, EventType.INGESTION)
         tell(tx, EventType.CHECKPOINT, detail={"seq": end.seq, "hash": end.hash, "volumes": ["nas-a"]})
     return a, b
+
+
+def fill_drive(tx):
+    cartridges.told(tx, "VLT001L8", {"loads": 40})
+    cartridges.add(tx, "CLN001CU", library="lib", generation="", state=CartridgeState.CLEANING)
+    cartridges.cleaned_with(tx, "CLN001CU")
+    tape_drives.seen(tx, "10WT", library="lib", number=0, vendor="IBM", product="ULT3580-TD8", revision="R1")
+    tape_drives.cleaned(tx, "10WT")
+    drive = tape_drives.at(tx, "lib", 0)
+    tape_drives.alerted(tx, drive, ["hard-error"])
+    tape_drives.asks(tx, drive, CleaningNeed.NOW)
+    tape_drives.moved(tx, "lib", 0, read=0, written=300, seconds=2)
+    tape_drives.told(tx, "lib", 0, {"power_on_hours": 2, "motion_hours": 1, "hard_read_errors": 0})
 
 
 LIBRARY = LibraryView("lib", "", (), ("p",), "", {"p": 5})
@@ -115,6 +131,7 @@ def test_every_metric_is_exported_with_its_type_help_and_labels(catalogue, hands
         certificate=hands,
         devices=heard(hands()),
         libraries=lambda: [LIBRARY],
+        tape_life={"p": timedelta(days=1095)},
     )
     scraper.scrape()
     assert exported(scraper) == {metric.name for metric in METRICS}
@@ -155,6 +172,28 @@ def test_values_are_those_of_the_catalogue(catalogue, hands):
     assert seen.get("vault_ledger_last_checkpoint_timestamp_seconds") == pytest.approx(now)
     assert seen.get("vault_ledger_last_checkpoint_volumes") == 1
     assert seen.get("vault_ledger_events_after_checkpoint") == 0
+
+
+def test_drives_are_told_by_serial_and_what_they_do_not_tell_is_absent(catalogue, hands):
+    fill(catalogue, hands)
+    now = hands().timestamp()
+    seen = Scraper(catalogue, tape_life={"p": timedelta(days=1095)}).scrape()
+    drive = {"serial": "10WT"}
+    assert seen.get("vault_tape_drive_state", **drive, state="empty") == 1
+    assert seen.get("vault_tape_drive_cleaning", **drive, need="now") == 1
+    assert seen.get("vault_tape_drive_cleaning", **drive, need="none") == 0
+    assert seen.of("vault_tape_drive_alert_timestamp_seconds") == {
+        (("flag", "hard-error"), ("serial", "10WT"), ("severity", "warning")): pytest.approx(now, abs=1)
+    }
+    assert seen.get("vault_tape_drive_written_bytes_total", **drive) == 300
+    assert seen.get("vault_tape_drive_write_seconds_total", **drive) == 2
+    assert seen.get("vault_tape_drive_power_on_seconds", **drive) == 7200
+    assert seen.get("vault_tape_drive_hard_errors_total", **drive, counter="hard_read_errors") == 0
+    assert seen.get("vault_tape_drive_hard_errors_total", **drive, counter="hard_write_errors") is None
+    assert seen.get("vault_tape_cartridge_cleaning_uses_left", volume="CLN001CU") == 49
+    assert seen.get("vault_tape_cartridge_lifetime_loads_total", volume="VLT001L8") == 40
+    convert = seen.get("vault_tape_cartridge_convert_timestamp_seconds", volume="VLT001L8")
+    assert convert == pytest.approx(now + 1095 * 86400, abs=1)
 
 
 def test_disks_are_told_by_who_they_are(catalogue, hands):

@@ -37,4 +37,5 @@ def test_names_follow_the_rules():
         assert set(metric.labels) <= {"medium", "domain", "site",
                                       "version", "python", "volume", "state", "class", "condition", "mode", "outcome",
                                       "kind", "health", "verdict", "serial", "wwn", "model", "protocol", "limit",
-                                      "counter", "library", "pool", "role", "change", "array"}  # fmt: skip
+                                      "counter", "library", "pool", "role", "change", "array", "flag",
+                                      "severity", "need", "firmware"}  # fmt: skip

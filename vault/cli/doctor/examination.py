@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vault.cli.doctor import devices, machine, node, volumes
+from vault.cli.doctor import devices, machine, node, tapes, volumes
 from vault.cli.doctor.finding import Finding, Level
 from vault.client import Endpoint
 from vault.clock import utcnow
@@ -34,6 +34,7 @@ def examine(config: Path, endpoint: Callable[[], Endpoint], *, daemon: bool = Tr
     if settings is not None:
         yield from _volumes(settings, fresh=newest is None)
         yield from devices.disks(settings.health)
+        yield from tapes.libraries(settings)
     if not daemon:
         return
     try:

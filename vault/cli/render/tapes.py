@@ -89,6 +89,7 @@ def one(found: tapes.Tape, say: Speech) -> RenderableType:
         (_("Formatted"), say.moment(found.formatted_at)),
         (_("Written"), say.moment(found.written_at)),
         (_("Next check"), say.moment(found.due_at)),
+        (_("To be converted"), say.moment(found.convert_at)),
         ("TapeAlert", ", ".join(alerts[-10:])),
     ]
     return facts(rows)
