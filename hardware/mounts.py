@@ -38,6 +38,16 @@ class Mount:
         return self.kind in _REMOTE or self.kind == "fuse" or self.kind.startswith("fuse.")
 
 
+_SERVER = re.compile(r"(?://|\\\\)?\[?([^/\\\]@]+@)?\[?(?P<host>[0-9A-Za-z._-]+|[0-9A-Fa-f:]+)\]?(?::/|/|\\|:$)")
+
+
+def server_of(mount: Mount) -> str:
+    """The file server that a remote mount comes from, in lower case: ``nas`` of ``nas:/volume1`` (nfs) and of
+    ``//nas/share`` (cifs); "" where it is none, or its source does not name one."""
+    match = _SERVER.match(mount.source) if mount.remote else None
+    return match["host"].lower() if match else ""
+
+
 def parse_mountinfo(data: bytes) -> dict[str, Mount]:
     """The mounts by mount point. Of several at one point the one on top, which is listed last, counts.
 

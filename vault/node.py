@@ -110,7 +110,7 @@ class Node:
         self.finishing = Finishing(self.custodian, self.intake, self.uploads, self.bell.ring)
         self.dispatcher = Dispatcher(self.custodian, Planner(self.custodian), handlers(), self.custodian.process)
         self.proof = proof.LedgerProof(self.custodian)
-        self.watch = Watch(self.custodian, self._arrive)
+        self.watch = Watch(self.custodian, self._arrive, self.key.public_key)
         self.tapes = Tapes(self.custodian, self.key)
         self.health = HealthWatch(self.custodian)
         recall = settings.recall

@@ -17,7 +17,7 @@ from vault.api.problems import bad_request
 from vault.catalog import evidence as catalog_evidence
 from vault.catalog import tasks, verifications
 from vault.custody import evidence as custody_evidence
-from vault.custody import modes
+from vault.custody import modes, replacing
 from vault.custody.checkpoints import keep_checkpoint
 from vault.custody.orders import order_repair, order_verification
 from vault.errors import NotFound
@@ -72,6 +72,20 @@ def change_mode(node: Node, who: MayOperate, name: str, change: wire.ModeChange)
     need a copy that is on it."""
     modes.change_mode(node.custodian, name, change.mode, who.agent)
     return _volume(node, name)
+
+
+@router.post("/volumes/{name}/replace", summary="Give a dead volume's name to a new medium")
+async def replace_volume(node: Node, who: MayOperate, name: str) -> wire.Volume:
+    """The empty place becomes the volume. Every copy that stood on the old medium is missing from then on, and is made
+    anew. Refused while the old medium stands there."""
+
+    def work() -> None:
+        replacing.replace(node.custodian, name, who.agent)
+        node.watch.look_now(node.custodian.volume(name))
+        keep_checkpoint(node.custodian, node.key)
+
+    await threads.run(f"replace-{name}", work)
+    return await threads.run("volume", _volume, node, name)
 
 
 @router.get("/tasks", summary="Work that was derived")

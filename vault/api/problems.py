@@ -219,6 +219,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "storage-root-unreadable": Entry(503, "The storage root cannot be read"),
     "verification-exists": Entry(409, "There is such an order already"),
     "volume-exists": Entry(409, "There is such a volume already"),
+    "volume-alive": Entry(409, "The volume itself stands there"),
     "volume-needed": Entry(409, "The volume still holds copies that are needed"),
     "write-not-proved": Entry(500, "What was written does not read back"),
     # Tapes.

@@ -13,6 +13,7 @@ from vault.api.openapi import PROBLEM
 from vault.api.operations import stalled_tasks
 from vault.api.parts import Node
 from vault.catalog import events, packages, schedules, tasks
+from vault.custody import convergence
 from vault.model import TaskState
 
 router = APIRouter(tags=["operations"], responses=PROBLEM)
@@ -41,6 +42,7 @@ def get_status(node: Node, _who: MayLook) -> wire.Status:
             policy_held=not below,
             packages=packages.count(tx),
             below_policy=below,
+            backlog=views.backlog(convergence.of_node(tx)) if below else None,
             volumes=volumes,
             running=[views.task(task, stalled) for task in running],
             tasks=counts,

@@ -14,6 +14,7 @@ from vault.api.paths import encode_identifier
 from vault.catalog import copies, events, packages, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
+from vault.custody import convergence
 from vault.model import (
     Condition,
     Copy,
@@ -168,14 +169,15 @@ def all_volumes(node: NodeParts, tx: Tx) -> list[wire.Volume]:
     oldest = copies.oldest_proof(tx)
     known = {row.name: row for row in catalog_volumes.all(tx) if row.medium is not MediumClass.TAPE}
     return [
-        _volume(node, known[name], counts, oldest.get(name)) if name in known else _unseen(node, name)
+        _volume(node, tx, known[name], counts, oldest.get(name)) if name in known else _unseen(node, name)
         for name in sorted({*known, *node.custodian.volumes})
     ]
 
 
 def _volume(
-    node: NodeParts, row: Volume, counts: Mapping[tuple[str, CopyState], int], oldest: datetime | None
+    node: NodeParts, tx: Tx, row: Volume, counts: Mapping[tuple[str, CopyState], int], oldest: datetime | None
 ) -> wire.Volume:
+    leaving = row.mode is VolumeMode.EVACUATING
     return wire.Volume(
         name=row.name,
         uuid=row.uuid,
@@ -195,7 +197,14 @@ def _volume(
         oldest_proof_at=oldest,
         health=row.health,
         health_reason=row.health_reason,
+        evacuation=backlog(convergence.of_evacuation(tx, row.id)) if leaving else None,
     )
+
+
+def backlog(found: convergence.Backlog) -> wire.Backlog:
+    """What is still to be copied, and about how long that takes."""
+    seconds = None if found.left is None else round(found.left.total_seconds(), 1)
+    return wire.Backlog(versions=found.versions, bytes=found.bytes, seconds=seconds)
 
 
 def volumes_on(node: NodeParts, disk: str) -> list[str]:

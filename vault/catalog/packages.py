@@ -10,7 +10,7 @@ from typing import Final, cast
 import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
-from vault.catalog.schema import IS_BELOW_POLICY, copies, packages, versions, volumes
+from vault.catalog.schema import IS_BELOW_POLICY, IS_HELD, copies, packages, versions, volumes
 from vault.clock import from_text
 from vault.errors import Conflict, NotFound
 from vault.identifiers import package_reference
@@ -289,6 +289,19 @@ def below_policy(tx: Tx, limit: int, after: Version | None = None) -> list[Versi
             > sa.tuple_(*(sa.literal(value, column.type) for column, value in zip(order, last, strict=True)))
         )
     return _several(tx, query)
+
+
+def below_policy_size(tx: Tx, volume_id: int | None = None, sample: int = 1000) -> tuple[int, int]:
+    """Return how many versions are below their policy (that have a copy on a volume), and about how many bytes they
+    are: of many, only ``sample`` are added up."""
+    those = sa.select(versions.c.part_bytes).where(IS_BELOW_POLICY)
+    if volume_id is not None:
+        here = sa.select(copies.c.version_id).where(copies.c.volume_id == volume_id, IS_HELD)
+        those = those.where(versions.c.id.in_(here))
+    number = tx.connection.scalar(sa.select(sa.func.count()).select_from(those.subquery())) or 0
+    some = those.limit(sample).subquery()
+    total = tx.connection.scalar(sa.select(sa.func.sum(some.c.part_bytes))) or 0
+    return number, int(total) * number // min(number, sample) if number else 0
 
 
 def versions_with_other_policy(tx: Tx, fingerprint: str, limit: int) -> list[Version]:

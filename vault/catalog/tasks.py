@@ -278,6 +278,12 @@ def listing(tx: Tx, states: Iterable[TaskState] | None = None, *, limit: int) ->
     return _several(tx, query if states is None else query.where(tasks.c.state.in_(list(states))))
 
 
+def newest_done(tx: Tx, kinds: Collection[TaskKind], limit: int) -> list[Task]:
+    """Return the tasks of these kinds that were done last, as far as they are kept."""
+    ended = sa.and_(IS_ENDED, tasks.c.kind.in_(sorted(kinds)), tasks.c.state == TaskState.DONE)
+    return _several(tx, sa.select(tasks).where(ended).order_by(tasks.c.finished_at.desc()).limit(limit))
+
+
 def counts(tx: Tx) -> dict[tuple[TaskKind, TaskState], int]:
     """Return how many tasks there are of which kind in which state. Zeros are absent."""
     query = sa.select(tasks.c.kind, tasks.c.state, sa.func.count()).group_by(tasks.c.kind, tasks.c.state)

@@ -83,6 +83,14 @@ def set_mode(tx: Tx, volume_id: int, mode: VolumeMode) -> None:
     _update(tx, volume_id, mode=mode)
 
 
+def succeed(tx: Tx, volume_id: int, uuid: UUID) -> None:
+    """Record that another medium stands in a volume's place from now on, active. Owes an event. Raises
+    :class:`NotFound`."""
+    _require(tx, volume_id)
+    tx.owe()
+    _update(tx, volume_id, uuid=uuid, mode=VolumeMode.ACTIVE, condition=Condition.UNKNOWN, condition_reason="")
+
+
 def describe(tx: Tx, volume_id: int, *, domain: str, site: str) -> None:
     """Record the failure domain and site that a volume is in now. Owes an event. Raises :class:`NotFound`."""
     _require(tx, volume_id)

@@ -240,6 +240,25 @@ def replaced(custodian: Custodian, tx: Tx, version: Version, copy: Copy, by: str
     return changed
 
 
+def lost(custodian: Custodian, tx: Tx, version: Version, copy: Copy, agent: str, reason: str) -> Copy:
+    """It is known to be gone without a look: its medium is. What is missing is repaired, where something can be."""
+    changed = copies.change(tx, copy.id, CopyState.MISSING, due_at=None, reason=reason)
+    append(
+        tx,
+        NewEvent(
+            EventType.VOLUME_CHANGED,
+            Outcome.FAILURE,
+            agent,
+            version.identifier,
+            version.number,
+            copy.volume,
+            {"was": str(copy.state), "is": str(changed.state), "reason": reason},
+        ),
+    )
+    refresh_from(custodian, tx, version)
+    return changed
+
+
 def findings_detail(report: CheckReport) -> dict[str, Json]:
     """What was wrong, for an event: the first findings, and how many there were."""
     if not report.findings:

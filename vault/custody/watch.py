@@ -7,19 +7,23 @@ as off-line, so that no work is sent there.
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from collections.abc import Callable
 
 import structlog
 
+from hardware.mounts import mount_of, server_of
 from hardware.stack import stack_of
 from vault.catalog import volumes as catalog_volumes
+from vault.custody.checkpoints import FOLDER as CHECKPOINTS
 from vault.custody.context import Custodian
 from vault.custody.earlier import verify_sample
 from vault.errors import VaultError
 from vault.ledger import append
 from vault.model import READABLE, Condition, EventType, NewEvent, Outcome
+from vault.signing import key_id_of, verify_document
 from vault.volumes.base import Probe, Volume
 
 log = structlog.get_logger(__name__)
@@ -39,8 +43,11 @@ SILENCE_SECONDS = 5.0
 class Watch:
     """Probes every volume at the configured interval."""
 
-    def __init__(self, custodian: Custodian, arrival: Arrival) -> None:
+    def __init__(self, custodian: Custodian, arrival: Arrival, public_key: bytes = b"") -> None:
+        """``public_key`` is the node's own: a volume on which another key signed is another node's, whatever its
+        name."""
         self._custodian = custodian
+        self._public_key = public_key
         self._arrival = arrival
         self._interval = custodian.settings.custody.probe_interval.total_seconds()
         self._stopping = threading.Event()
@@ -53,6 +60,7 @@ class Watch:
         self._left: dict[str, float] = {}
         self._devices: dict[str, int | None] = {}
         self._disks: dict[str, frozenset[str]] = {}
+        self._servers: dict[str, str] = {}
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
 
@@ -114,17 +122,35 @@ class Watch:
         settings = self._custodian.settings
         # The disks as the kernel knows them: neither they nor a file system are asked.
         disks = stack_of(str(settings.volume(volume.name).path)).marks if probe.device is not None else frozenset()
+        mount = mount_of(str(settings.volume(volume.name).path)) if probe.device is not None else None
+        server = server_of(mount) if mount is not None else ""
         with self._lock:
             self._devices[volume.name] = probe.device
             self._disks[volume.name] = disks
+            self._servers[volume.name] = server
             if probe.device is None or settings.node.accept_shared_devices:
                 return probe
-            before = itertools.takewhile(lambda name: name != volume.name, self._custodian.volumes)
+            before = list(itertools.takewhile(lambda name: name != volume.name, self._custodian.volumes))
+            same_server = [
+                name
+                for name in before
+                # Two exports of one server in one failure domain are said to fail together, and count once.
+                if server
+                and self._servers.get(name) == server
+                and self._custodian.volumes[name].domain != volume.domain
+            ]
             shared = [
                 (name, ", ".join(sorted(disks & self._disks.get(name, frozenset()))))
                 for name in before
                 if self._devices.get(name) == probe.device or disks & self._disks.get(name, frozenset())
             ]
+        if same_server:
+            return Probe(
+                Condition.FOREIGN,
+                f"It comes from the same server ({server}) as the volume {same_server[0]!r}, and the configuration says"
+                " that they fail apart. Give both the same domain, or have this one on another server; for a trial set"
+                " node.accept_shared_devices = true.",
+            )
         if not shared:
             return probe
         other, common = shared[0]
@@ -185,7 +211,26 @@ class Watch:
                 f"it was initialised by the node {identity.node!r}, and this one is {own!r}: two nodes on one volume"
                 " would clear each other's work away. If that node is this one renamed, give it its name back"
             )
-        return ""
+        return self._signed_by_another(volume)
+
+    def _signed_by_another(self, volume: Volume) -> str:
+        """Why a volume is that of another node of the same name: the newest checkpoint of a ledger on it was signed
+        with another key. "" where that is not so, or nothing was signed."""
+        if not self._public_key:
+            return ""
+        try:
+            kept = volume.notes(CHECKPOINTS)
+            document: object = json.loads(b"".join(volume.read_note(f"{CHECKPOINTS}/{kept[-1]}"))) if kept else None
+        except (VaultError, ValueError, RecursionError):
+            return ""
+        signature = verify_document(document) if document is not None else None
+        if signature is None or not signature.ok or signature.public_key == self._public_key:
+            return ""
+        return (
+            f"another node of the name {self._custodian.settings.node.name!r} works with it: its ledger is signed with"
+            f" the key {key_id_of(signature.public_key)}. Two nodes on one volume would clear each other's work away."
+            " If that node is this one, and its state was lost, make the catalogue anew: vaultctl catalog rebuild"
+        )
 
     def _watch(self, volume: Volume) -> None:
         hurry = self._hurry[volume.name]

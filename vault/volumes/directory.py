@@ -144,30 +144,28 @@ class DirectoryVolume:
             ) from error
         return parse_identity(data, self.path)
 
+    def standing_uuid(self) -> UUID | None:
+        """Which volume stands at its place just now, whoever is expected; None where none does.
+
+        Raises WrongVolume (``not-mounted``), Unreachable.
+        """
+        with self._root() as tree:
+            try:
+                return self._read_identity(tree).uuid
+            except WrongVolume as error:
+                if error.code != "not-initialised":
+                    raise
+                return None
+
+    def refuse_unless_empty(self) -> None:
+        """Raise Refused (``not-empty``) where the place holds anything, before a volume is made there."""
+        with self._root() as tree, tree.explained(f"looking at {self.path}"):
+            self._refuse_if_occupied(tree)
+
     def initialise(self, identity: VolumeIdentity) -> None:
         """See the protocol."""
         with self._root() as tree, tree.explained(f"initialising the volume {self.name!r} at {self.path}"):
-            strangers = [e.name for e in tree.entries() if e.name not in _MAY_STAND_IN_AN_EMPTY_PLACE]
-            if IDENTITY_FILE in strangers:
-                raise Refused(
-                    f"{self.path} is a volume already: {self._read_identity(tree).name!r}.",
-                    remedy="It can be used as it is, under its own name; it is never initialised twice.",
-                    code="already-initialised",
-                )
-            # An initialisation that was cut off left some of these.
-            if not {*_FOLDERS, _NEW_IDENTITY}.issuperset(strangers):
-                raise Refused(
-                    f"{self.path} is not empty: it holds {', '.join(map(ascii, strangers[:5]))}"
-                    f"{' and more' if len(strangers) > 5 else ''}.",
-                    remedy="Give the volume an empty folder of its own.",
-                    code="not-empty",
-                )
-            if tree.exists(OCFL) and any(e.kind == "folder" and e.name != "extensions" for e in tree.entries(OCFL)):
-                raise Refused(
-                    f"{self.path}/{OCFL} holds objects already, but no identity stands beside it.",
-                    remedy=f"Restore {IDENTITY_FILE} from a backup of the volume.",
-                    code="not-empty",
-                )
+            self._refuse_if_occupied(tree)
             for folder in _FOLDERS:
                 tree.make_folders(folder)
             for path, data in layout.storage_root_files().items():
@@ -183,6 +181,29 @@ class DirectoryVolume:
             tree.sync_folder()
             tree.rename_durably(_NEW_IDENTITY, IDENTITY_FILE)
             self._uuid = identity.uuid
+
+    def _refuse_if_occupied(self, tree: Tree) -> None:
+        strangers = [e.name for e in tree.entries() if e.name not in _MAY_STAND_IN_AN_EMPTY_PLACE]
+        if IDENTITY_FILE in strangers:
+            raise Refused(
+                f"{self.path} is a volume already: {self._read_identity(tree).name!r}.",
+                remedy="It can be used as it is, under its own name; it is never initialised twice.",
+                code="already-initialised",
+            )
+        # An initialisation that was cut off left some of these.
+        if not {*_FOLDERS, _NEW_IDENTITY}.issuperset(strangers):
+            raise Refused(
+                f"{self.path} is not empty: it holds {', '.join(map(ascii, strangers[:5]))}"
+                f"{' and more' if len(strangers) > 5 else ''}.",
+                remedy="Give the volume an empty folder of its own.",
+                code="not-empty",
+            )
+        if tree.exists(OCFL) and any(e.kind == "folder" and e.name != "extensions" for e in tree.entries(OCFL)):
+            raise Refused(
+                f"{self.path}/{OCFL} holds objects already, but no identity stands beside it.",
+                remedy=f"Restore {IDENTITY_FILE} from a backup of the volume.",
+                code="not-empty",
+            )
 
     def probe(self) -> Probe:
         """See the protocol."""

@@ -34,6 +34,7 @@ from vault.wire.devices import (
 )
 from vault.wire.node import (
     Alert,
+    Backlog,
     CreatedToken,
     Event,
     EventList,
@@ -86,6 +87,7 @@ __all__ = [
     "Adoption",
     "AdoptionOrder",
     "Alert",
+    "Backlog",
     "Batch",
     "BatchClosing",
     "BatchCounts",

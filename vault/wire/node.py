@@ -23,6 +23,14 @@ from vault.model import (
 from vault.wire.base import MOST, JsonObject, Model, Moment
 
 
+class Backlog(Model):
+    """What is still to be copied."""
+
+    versions: int
+    bytes: int = Field(description="About.")
+    seconds: float | None = Field(description="About how long it takes; null where nothing was measured yet.")
+
+
 class Volume(Model):
     """A place that holds copies. A volume of the configuration that was never seen has no ``uuid``."""
 
@@ -44,6 +52,7 @@ class Volume(Model):
     oldest_proof_at: Moment | None = Field(description="The proof that is longest ago among its copies.")
     health: DeviceHealth = Field(default=DeviceHealth.UNKNOWN, description="That of the devices that it stands on.")
     health_reason: str = Field(default="", description="Why; empty where all is well, or nothing is known.")
+    evacuation: Backlog | None = Field(default=None, description="What is still to be copied; null where none is on.")
 
 
 class VolumeList(Model):
@@ -277,6 +286,7 @@ class Status(Model):
     policy_held: bool = Field(description="Whether the policy of every version holds.")
     packages: int
     below_policy: Mapping[str, int] = Field(description="Versions below their policy, by class; zeros are absent.")
+    backlog: Backlog | None = Field(default=None, description="What is to be copied until the policy holds again.")
     volumes: list[Volume]
     running: list[Task]
     tasks: Mapping[str, Mapping[str, int]] = Field(description="Kind, state, number; zeros are absent.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ from vault.cli.render import devices, node, shelf
 from vault.cli.session import session_of
 from vault.cli.waiting import wait_for
 from vault.client.problems import error_from_problem
-from vault.errors import NotFound
+from vault.errors import NotFound, Refused
 from vault.i18n import _
 from vault.model import VolumeMode
 
@@ -79,6 +80,31 @@ def set_state(
 def evacuate(context: typer.Context, name: NameArgument, json: JsonOption = False) -> None:
     """Begin to evacuate a volume."""
     _change(context, name, VolumeMode.EVACUATING, json=json)
+
+
+@app.command("replace", help=_("Give the name of a dead volume to a new, empty medium; its copies are made anew."))
+def replace(
+    context: typer.Context,
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", help=_("Do not ask; needed where nobody can answer."))] = False,
+    json: JsonOption = False,
+) -> None:
+    """Replace a volume's medium."""
+    session = session_of(context)
+    if not yes and not sys.stdin.isatty():
+        raise Refused(
+            _("The volume {name} was not replaced: nobody can be asked here.").format(name=name),
+            remedy=_("Look at `vaultctl volumes show {name}`, and add --yes.").format(name=name),
+            code="not-confirmed",
+        )
+    with session.client() as client:
+        if not yes:
+            session.err.print(node.volume(client.volume(name), session.speech), crop=False)
+            question = _("Count every copy on the old medium of {name} as lost, and begin with the new one?")
+            if not typer.confirm(question.format(name=name), err=True):
+                raise typer.Exit(ExitCode.REFUSED)
+        found = client.replace_volume(name)
+    _print(context, found, json=json)
 
 
 @app.command("scan", help=_("Compare a volume with the catalogue: what is there and not known, and the reverse."))

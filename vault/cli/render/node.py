@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -14,6 +14,7 @@ from vault.cli.render.parts import copies, facts, state, table
 from vault.cli.text import NONE, Speech, plain, word
 from vault.i18n import _, n_
 from vault.model import Condition, TaskKind, TaskState, VolumeMode
+from vault.units import format_duration
 
 _SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 
@@ -29,6 +30,8 @@ def status(found: wire.Status, say: Speech) -> RenderableType:
         Text(f"{found.node}   khoso {found.version}   {say.moment(found.time)}", style="bold"),
         _policy(found, say),
     ]
+    if found.backlog is not None:
+        parts.append(Text(_left(found.backlog, say)))
     parts += [_alert(alert) for alert in found.alerts] or [Text(_("No alerts."), style="green")]
     parts.append(volumes(found.volumes, say) if found.volumes else Text(_("There is no volume yet.")))
     if found.running:
@@ -123,6 +126,18 @@ def volumes(found: Iterable[wire.Volume], say: Speech) -> RenderableType:
     return made
 
 
+def _left(found: wire.Backlog, say: Speech) -> str:
+    versions = n_("{n} version", "{n} versions", found.versions).format(n=say.number(found.versions))
+    if not found.versions:
+        return _("Nothing is left to copy.")
+    if found.seconds is None:
+        text = _("To be copied: {versions}, about {size}; how long that takes is not known yet.")
+        return text.format(versions=versions, size=say.size(found.bytes))
+    text = _("To be copied: {versions}, about {size}, in about {time}.")
+    time = format_duration(timedelta(seconds=found.seconds), say.language)
+    return text.format(versions=versions, size=say.size(found.bytes), time=time)
+
+
 def volume(found: wire.Volume, say: Speech) -> RenderableType:
     """All that is known of one volume."""
     used = None
@@ -138,6 +153,7 @@ def volume(found: wire.Volume, say: Speech) -> RenderableType:
         (_("Volume"), found.name),
         (_("condition"), condition),
         (_("mode"), state(found.mode)),
+        *([(_("evacuation"), _left(found.evacuation, say))] if found.evacuation else []),
         (_("health"), health),
         (_("configured"), _("yes") if found.configured else _("no")),
         (_("kind"), f"{found.kind}, {found.medium}"),
