@@ -1,8 +1,11 @@
-"""A process that runs a node with a tape library and works without a pause, until it is killed:
-``python restless_tapes.py FOLDER SEED``. What was acknowledged stands in ``FOLDER/promised``, as with
-:mod:`tests.support.restless_node`. The library suffers from what libraries suffer from."""
+"""Processes that run a node with a tape library and work without a pause, until they are killed.
+
+For each line ``FOLDER SEED`` on standard input one is forked, so that none of them has to read the program's modules
+anew; its number is told, and after it has ended how it did. What was acknowledged stands in ``FOLDER/promised``, as
+with :mod:`tests.support.restless_node`. The library suffers from what libraries suffer from."""
 
 import logging
+import os
 import random
 import sys
 import threading
@@ -15,16 +18,30 @@ from hardware.tape.virtual import DOOR, FAULTS, Fault
 from tests.support.restless_node import Diary, depose
 from tests.support.tapes import TapeBench
 
-CARTRIDGES = tuple(f"VLT0{number:02}L8" for number in range(1, 13))
+CARTRIDGES = tuple(f"VLT0{number:02}L8" for number in range(1, 25))
+SLOTS = 30
 CAPACITY_MB = 64
 """So little that sessions meet the end of a cartridge all the time."""
 
 
 def main() -> None:
-    folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+    for line in sys.stdin:
+        folder, seed = line.rsplit(maxsplit=1)
+        child = os.fork()
+        if not child:
+            work(Path(folder), int(seed))
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def work(folder: Path, seed: int) -> None:
+    output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (1, 2):
+        os.dup2(output, stream)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
-    bench = TapeBench(folder, CARTRIDGES, capacity_mb=CAPACITY_MB, slots=16)
+    bench = TapeBench(folder, CARTRIDGES, capacity_mb=CAPACITY_MB, slots=SLOTS)
     promised = Diary(folder / "promised")
     (folder / "starting").touch()
     bench.start()

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import select
+import shutil
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ class Emulated:
         self._process = process
         self._pool = None
         where = self.do("where")
+        self._folder = where["root"]
         self.changer = where["changer"]
         self.serials = {serial: node for node, serial in where["drives"].items()}
         self.environment = {"LD_PRELOAD": PRELOAD, "UMOCKDEV_DIR": where["root"], "LC_ALL": "C.UTF-8"}
@@ -78,6 +80,8 @@ class Emulated:
         self._process.stdin.close()
         self._process.wait(timeout=30)
         self._process.stdout.close()
+        # The testbed is bound up with the handlers of its devices, and is never finalised: its folder would stay.
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @contextmanager

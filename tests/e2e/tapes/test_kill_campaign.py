@@ -4,6 +4,7 @@ tape, no good one is lost, and it finds its way back by itself.
 ``KHOSO_TAPE_KILLS`` says how often, ``KHOSO_SEED`` repeats the moments (the threads' timing cannot be repeated).
 """
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import pytest
 from hardware.tape.own_session import OwnWriteSession
 from hardware.tape.virtual import DOOR, FAULTS
 from tests.support.nodes import Kept, eventually
-from tests.support.restless_tapes import CAPACITY_MB, CARTRIDGES
+from tests.support.restless_tapes import CAPACITY_MB, CARTRIDGES, SLOTS
 from tests.support.tapes import TapeBench, read_tar_from, tape_path
 from vault.catalog import Catalogue, copies, packages
 from vault.catalog import volumes as catalog_volumes
@@ -29,7 +31,7 @@ from vault.tape_model import CartridgeState
 
 KILLS = int(os.environ.get("KHOSO_TAPE_KILLS", "10"))
 SEED = int(os.environ.get("KHOSO_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
-A_NODE = 5
+A_NODE = 10
 """So many kills a node suffers before everything is looked at, and another one begins with fresh cartridges."""
 REPO = Path(__file__).resolve().parents[3]
 
@@ -40,38 +42,49 @@ def test_no_copy_is_called_good_that_is_not_on_tape_however_often_it_is_killed(t
     print(f"KHOSO_SEED={SEED}")
     chance = random.Random(SEED)
     promised = good = 0
-    for first in range(0, KILLS, A_NODE):
-        folder = tmp_path / str(first)
-        folder.mkdir()
-        for _ in range(min(A_NODE, KILLS - first)):
-            _run_and_kill(folder, chance)
-            good += _assert_good_is_on_tape(folder)
-        promised += _look(folder)
-        shutil.rmtree(folder)
+    with _nodes() as nodes:
+        for first in range(0, KILLS, A_NODE):
+            folder = tmp_path / str(first)
+            folder.mkdir()
+            for _ in range(min(A_NODE, KILLS - first)):
+                _run_and_kill(nodes, folder, chance)
+                good += _assert_good_is_on_tape(folder)
+            promised += _look(folder)
+            shutil.rmtree(folder)
     print(f"{KILLS} kills, {promised} versions promised, {good} good copies looked at right after a kill")
     assert promised
 
 
-def _run_and_kill(folder: Path, chance: random.Random) -> None:
+@contextlib.contextmanager
+def _nodes() -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.restless_tapes"],
+        cwd=REPO,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    with process:
+        yield process
+
+
+def _run_and_kill(nodes: subprocess.Popen[str], folder: Path, chance: random.Random) -> None:
     for name in ("starting", "running"):
         (folder / name).unlink(missing_ok=True)
-    with open(folder / "output", "ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.restless_tapes", str(folder), str(chance.randrange(2**31))],
-            cwd=REPO,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-        )
-        try:
-            eventually((folder / "running").exists, 90, lambda: (folder / "output").read_text()[-3000:])
-            # Not a wait for anything: the random instant of the kill is the point.
-            time.sleep(chance.uniform(0.0, 6.0))
-            assert process.poll() is None, (folder / "output").read_text()[-3000:]
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait(30)
+    assert nodes.stdin
+    assert nodes.stdout
+    print(folder, chance.randrange(2**31), file=nodes.stdin, flush=True)
+    child = int(nodes.stdout.readline())
+    try:
+        eventually((folder / "running").exists, 90, lambda: (folder / "output").read_text()[-3000:])
+        # Not a wait for anything: the random instant of the kill is the point.
+        time.sleep(chance.uniform(0.0, 6.0))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        ended = int(nodes.stdout.readline())
+    assert ended == -signal.SIGKILL, (folder / "output").read_text()[-3000:]
 
 
 def _assert_good_is_on_tape(folder: Path) -> int:
@@ -93,7 +106,7 @@ def _look(folder: Path) -> int:
     """Start it here, without faults: it settles everything by itself, and nothing of what was promised is missing."""
     for name in (DOOR, FAULTS, "vanished-0"):
         (folder / "library" / name).unlink(missing_ok=True)
-    bench = TapeBench(folder, CARTRIDGES, capacity_mb=CAPACITY_MB, slots=16)
+    bench = TapeBench(folder, CARTRIDGES, capacity_mb=CAPACITY_MB, slots=SLOTS)
     with bench:
         for line in (folder / "promised").read_text().splitlines():
             said = json.loads(line)
