@@ -93,7 +93,11 @@ class Inventory:
         return tuple(found for found in self.cartridges if found.holds is Holds.CLEANING)
 
 
-_DUPLICATE: Final = "Another cartridge in the library bears the same label."
+_DUPLICATE: Final = (
+    "Another cartridge in the library bears the same label, and neither is used: take both out, find out which is "
+    "which, and give one of them a label of its own."
+)
+_NO_LABEL: Final = "It has no label that can be read, and is not used: take it out, and stick one on."
 
 
 def cartridges_in(status: LibraryStatus) -> tuple[Found, ...]:
@@ -105,12 +109,13 @@ def cartridges_in(status: LibraryStatus) -> tuple[Found, ...]:
 def _found(place: Drive | Slot, twice: frozenset[str]) -> Found:
     label = place.barcode
     if not label:
-        return Found("", place, Holds.NO_LABEL, "It has no label that can be read.")
+        return Found("", place, Holds.NO_LABEL, _NO_LABEL)
     note = barcodes.check(label)
     if barcodes.is_cleaning(label):
         holds = Holds.CLEANING
     elif note:
         holds = Holds.BAD_LABEL
+        note += " It is not used: put a label on it that follows the rule."
     else:
         holds = Holds.WORM if barcodes.parse(label).kind is Kind.WORM else Holds.DATA
     return Found(label, place, holds, " ".join(filter(None, (note, _DUPLICATE if label in twice else ""))))

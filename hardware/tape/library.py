@@ -157,7 +157,8 @@ class Library:
             return self._begin(number, barcode, volume_uuid)
 
     def unload(self, drive: int, slot: int | None = None) -> Outcome:
-        """Put a drive's cartridge back where it came from, or into a slot. ``Busy`` while a session has it."""
+        """Put a drive's cartridge back where it came from, or into a slot; where another one has taken its place, into
+        a free slot. ``Busy`` while a session has it, ``HomeUnknown`` where no slot is free."""
         with self._lock:
             self._check_free(drive)
             return self._unload(self.changer.inventory().drive(drive), slot)

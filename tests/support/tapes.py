@@ -4,17 +4,22 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from hardware.ltfs import VirtualMedium, Volume
+from hardware.tape.library import Library
 from hardware.tape.virtual import VirtualChanger
 from tests.support.nodes import Bench, eventually
+from vault.api.tape_alerts import of_tapes
 from vault.catalog import cartridges
 from vault.formats.ocfl import object_id, object_path
 from vault.intake.unpack import RESERVED
 from vault.model import Copy, CopyState
 from vault.tape_model import Cartridge
 
+T = TypeVar("T")
 ONE = ("VLT001L8",)
 POLICY = '[[policy]]\nname = "default"\ndisk = 2\ntape = 1\nreceipt_after = 2'
 
@@ -56,6 +61,32 @@ class TapeBench(Bench):
     def cartridge(self, barcode: str) -> Cartridge:
         with self.running.catalogue.read() as tx:
             return cartridges.need(tx, barcode)
+
+    def told(self) -> dict[str, str]:
+        """What the sysadmin is told of the tapes now, in ``vaultctl status`` and the API: a text by its code."""
+        with self.running.catalogue.read() as tx:
+            alerts = list(of_tapes(self.running.tape_desk, tx))
+        found: dict[str, str] = {}
+        for alert in alerts:
+            found[alert.code] = f"{found.get(alert.code, '')}{alert.message} {alert.remedy}\n"
+        return found
+
+    def wait_told(self, code: str, *words: str, seconds: float = 30) -> str:
+        """Wait until it is told, in words that say what is wrong and what to do; the text."""
+        return eventually(
+            lambda: all(word in self.told().get(code, "") for word in words) and self.told().get(code),
+            seconds,
+            lambda: f"{code} {words} in {self.told()} {self.tape_problem()}",
+        )
+
+    def hands(self, act: Callable[[VirtualChanger], T]) -> T:
+        """What a person does at the door of the library, between two jobs of the node."""
+
+        def acted(library: Library) -> T:
+            assert isinstance(library.changer, VirtualChanger)
+            return act(library.changer)
+
+        return self.running.librarians["lib"].call(acted)
 
     def tape_problem(self) -> str:
         views = [librarian.view() for librarian in self.running.librarians.values()]

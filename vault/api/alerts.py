@@ -8,33 +8,27 @@ from datetime import timedelta
 from typing import Final
 
 from hardware.arrays import ArrayState
-from hardware.tape.tapealert import Flag, Severity
 from vault import policy as policies
 from vault import wire
 from vault.api.parts import NodeParts
+from vault.api.tape_alerts import of_tapes
 from vault.api.views import volumes_on
 from vault.catalog import copies, events, evidence, packages
 from vault.catalog import disks as catalog_disks
 from vault.catalog.engine import Tx
-from vault.clock import from_text
 from vault.custody import forecast
 from vault.custody.repair import BROKEN
 from vault.device_model import Health
 from vault.health.disks import explained
 from vault.identifiers import package_reference
 from vault.model import Condition, CopyState, EventType, Task, VolumeMode
-from vault.tape_model import CartridgeState, CleaningNeed
-from vault.tapes.drives import CLEAN_AGAIN, name_of
 
 _SEVERITIES: Final = ("critical", "warning", "info")
 _EXAMINED: Final = 200
 _NAMED: Final = 20
 OVERDUE: Final = timedelta(days=7)
 SPILL_SHOWN: Final = timedelta(days=7)
-ALERTED: Final = timedelta(days=1)
-"""So long a TapeAlert flag is shown after it was raised."""
 _ALMOST_FULL: Final = 0.05
-_OF_CLEANING: Final = (Flag.CLEAN_NOW, Flag.EXPIRED_CLEANING_MEDIUM, Flag.INVALID_CLEANING_MEDIUM)
 
 
 def alerts(
@@ -53,7 +47,7 @@ def alerts(
         *_arrays(node),
         *(alert for volume in volumes for alert in _of_volume(node, tx, volume)),
         *(_of_task(task) for task in stalled),
-        *_of_tapes(node),
+        *of_tapes(node.tapes, tx),
         *(_of_schedule(schedule) for schedule in schedules if schedule.last_error),
     ]
     return sorted(found, key=lambda alert: _SEVERITIES.index(alert.severity))
@@ -216,65 +210,6 @@ def _overdue(node: NodeParts, tx: Tx, volume: wire.Volume) -> Iterator[wire.Aler
 def _alert(severity: str, code: str, volume: wire.Volume, message: str, remedy: str) -> wire.Alert:
     return wire.Alert.model_validate(
         {"severity": severity, "code": code, "subject": volume.name, "message": message, "remedy": remedy}
-    )
-
-
-def _of_tapes(node: NodeParts) -> Iterator[wire.Alert]:
-    """Libraries that cannot be used, cartridges that are asked for, found wrong, or lacking."""
-    for library in node.tapes.libraries():
-        if library.problem:
-            yield _tape_alert("critical", "library-unusable", library.name, library.problem, "Look at the library.")
-        for pool in library.lacking:
-            yield _tape_alert("warning", "no-cartridge", pool, f"No cartridge has room for the pool {pool}.",
-                              "Put a blank cartridge into the library.")  # fmt: skip
-        for drive in library.unclean:
-            severity = "critical" if drive.cleaning is CleaningNeed.NOW else "warning"
-            what = f"Drive {drive.number} of {library.name} asks to be cleaned; no cleaning cartridge has uses left."
-            remedy = "Put a cleaning cartridge (label CLN…) into the library; it is used by itself."
-            yield _tape_alert(severity, "cleaning-wanted", drive.serial, what, remedy)
-    yield from _of_drives(node)
-    for request in node.tapes.requests():
-        yield _tape_alert("warning", "cartridge-wanted", request.barcode,
-                          f"The cartridge {request.barcode} is asked for: {request.reason}.",
-                          f"Put it into the library, and type: vaultctl tapes checkin {request.barcode}")  # fmt: skip
-    for shown in node.tapes.all():
-        cartridge = shown.cartridge
-        live = any(number for state, number in shown.copies.items() if state is not CopyState.RETIRED)
-        if live and shown.convert_at is not None and shown.convert_at < node.clock():
-            yield _tape_alert("warning", "cartridge-past-due", cartridge.barcode,
-                              f"What is on the cartridge {cartridge.barcode} should be on a new one since "
-                              f"{shown.convert_at:%d/%m/%Y}.",
-                              f"Have its copies made anew: vaultctl volumes evacuate {cartridge.barcode}")  # fmt: skip
-        if cartridge.state in (CartridgeState.SUSPECT, CartridgeState.FOREIGN):
-            yield _tape_alert("warning", f"cartridge-{cartridge.state}", cartridge.barcode,
-                              f"The cartridge {cartridge.barcode} is {cartridge.state}: {cartridge.reason}",
-                              f"Look at: vaultctl tapes show {cartridge.barcode}")  # fmt: skip
-
-
-def _of_drives(node: NodeParts) -> Iterator[wire.Alert]:
-    """Drives that cannot be used, that cleaning does not help, or that said something grave in the last day."""
-    now = node.clock()
-    for drive in node.tapes.drives():
-        name = f"Drive {drive.number} of {drive.library}"
-        if drive.problem:
-            yield _tape_alert("critical", "drive-unusable", drive.serial, f"{name}: {drive.problem}",
-                              "Look at its panel, its power and its cables.")  # fmt: skip
-        if drive.cleaning and drive.cleaned_at is not None and now - drive.cleaned_at < CLEAN_AGAIN:
-            yield _tape_alert("warning", "cleaning-no-help", drive.serial,
-                              f"{name} asks to be cleaned again, soon after it was.",
-                              "Have the drive looked at by its maker; to clean it once more: "
-                              f"vaultctl tapes clean {drive.serial}")  # fmt: skip
-        for flag in Flag:
-            raised = drive.alerts.get(name_of(flag))
-            grave = flag.alert.severity is Severity.CRITICAL and flag not in _OF_CLEANING
-            if raised is not None and grave and now - from_text(raised) < ALERTED:
-                said = f"{name} said ({name_of(flag)}): {flag.alert.meaning}"
-                yield _tape_alert("warning", "tape-alert", drive.serial, said, flag.alert.remedy)
-
-
-def _tape_alert(severity: str, code: str, subject: str, message: str, remedy: str) -> wire.Alert:
-    return wire.Alert.model_validate(
-        {"severity": severity, "code": code, "subject": subject, "message": message, "remedy": remedy}
     )
 
 

@@ -233,6 +233,7 @@ class TapeDesk:
             with self._tapes.custodian.catalogue.write() as tx:
                 record.placed(tx, agent, cartridges.need(tx, barcode), Whereabouts.LIBRARY, shelf="")
                 record.request_ended(tx, agent, barcode, "it was checked in")
+                record.looked_at_anew(tx, agent, cartridges.need(tx, barcode))
             reconcile(self._tapes, librarian.settings, library.inventory())
 
         librarian.call(act)

@@ -95,17 +95,17 @@ class _Sight:
         sets = set()
         for copy, held in zip(of_version, holdings(of_version, self._volumes, of_package), strict=True):
             usable = held.volume.medium is MediumClass.TAPE and held.volume.mode is VolumeMode.ACTIVE
-            there = copy.state is CopyState.GOOD or copy.state in _BEGUN or self._may_recover(copy, held.volume)
+            there = copy.state is CopyState.GOOD or self._may_become_good(copy, held.volume)
             if usable and there:
                 sets.add(held.volume.domain)
         free = [pool for pool in self._pools if pool.set not in sets]
         return [pool.name for pool in free[: max(0, policy.tape - len(sets))]]
 
-    def _may_recover(self, copy: Copy, volume: Volume) -> bool:
-        """A doubt is waited for, where the cartridge can be read again by itself."""
-        state = self._cartridges.get(volume.id)
-        usable = state not in (CartridgeState.FOREIGN, CartridgeState.RETIRED)
-        return copy.state is CopyState.SUSPECT and usable and volume.condition in READABLE
+    def _may_become_good(self, copy: Copy, volume: Volume) -> bool:
+        """What was begun is waited for, and a doubt too where the cartridge can be read again by itself."""
+        if self._cartridges.get(volume.id) in (CartridgeState.FOREIGN, CartridgeState.RETIRED):
+            return False
+        return copy.state in _BEGUN or (copy.state is CopyState.SUSPECT and volume.condition in READABLE)
 
     def _is_source(self, copy: Copy) -> bool:
         if copy.state is not CopyState.GOOD or copy.volume not in self._custodian.volumes:

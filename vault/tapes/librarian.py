@@ -293,7 +293,7 @@ class Librarian:
             return clean_drive(self._tapes, library, job.drive, self._tapes.agent)
         if job.kind is TaskKind.RECALL:
             return fetch(self._tapes, library, self._cache, job.barcode, list(job.fetches), self._failed, doing)
-        return check_cartridge(self._tapes, library, job.barcode, doing)
+        return check_cartridge(self._tapes, library, job.barcode, doing).message
 
     @property
     def _owner(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Final
 
 import structlog
 
@@ -12,14 +13,18 @@ from hardware.tape.changer import OperatorAsked
 from hardware.tape.errors import Incompatible, NotInLibrary, WriteProtected, WrongCartridge
 from hardware.tape.library import Library
 from hardware.tape.session import CartridgeSession
-from vault.catalog import cartridges, tape_drives
+from vault.catalog import cartridges, copies, packages, tape_drives
 from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.custody import record as custody_record
 from vault.errors import Unreachable
+from vault.model import CopyState
 from vault.tape_model import CartridgeState, Whereabouts
 from vault.tapes import record
 from vault.tapes.context import Doing, Tapes, hardware_explained
 from vault.tapes.drives import note_alerts, note_life
 
+_ALL: Final = 1_000_000
 log = structlog.get_logger(__name__)
 
 
@@ -58,10 +63,14 @@ def _judged(tapes: Tapes, barcode: str) -> Iterator[None]:
     """Write down what an error says of the cartridge; errors of drive and library say nothing of it."""
     try:
         yield
-    except (WrongCartridge, Incompatible, WriteProtected) as error:
-        to = CartridgeState.FOREIGN if isinstance(error, WrongCartridge) else CartridgeState.READ_ONLY
+    except WrongCartridge as error:
         with tapes.custodian.catalogue.write() as tx:
-            record.state(tx, tapes.agent, barcode, to, str(error))
+            record.state(tx, tapes.agent, barcode, CartridgeState.FOREIGN, str(error))
+            _doubt(tapes, tx, barcode, str(error))
+        raise
+    except (Incompatible, WriteProtected) as error:
+        with tapes.custodian.catalogue.write() as tx:
+            record.state(tx, tapes.agent, barcode, CartridgeState.READ_ONLY, str(error))
         raise
     except NotInLibrary:
         with tapes.custodian.catalogue.write() as tx:
@@ -73,6 +82,16 @@ def _judged(tapes: Tapes, barcode: str) -> Iterator[None]:
         with tapes.custodian.catalogue.write() as tx:
             cartridges.failed(tx, barcode)
         raise
+
+
+def _doubt(tapes: Tapes, tx: Tx, barcode: str, reason: str) -> None:
+    """What is on the cartridge is not what bears its name. Nobody knows where its copies are, or whether they still
+    are: none of them counts until the right one was found and read."""
+    volume = catalog_volumes.get(tx, barcode)
+    if volume is None:
+        return
+    for copy in copies.in_states(tx, (CopyState.GOOD, CopyState.WRITTEN), _ALL, volume.id):
+        custody_record.doubted(tapes.custodian, tx, packages.need_version(tx, copy.version_id), copy, reason)
 
 
 class Counted:

@@ -39,6 +39,16 @@ _BAD = (CopyState.DAMAGED, CopyState.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """What a reading came to: how many copies are good, and how many were not on the tape at all that were being
+    written when the last session ended. ``message`` is for people."""
+
+    good: int
+    lost: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Due:
     """A copy that is to be read, and where it should stand."""
 
@@ -73,18 +83,18 @@ def to_check(tx: Tx, volume_id: int, barcode: str, limit: int = MOST_AT_ONCE) ->
     return list(found.values())[:limit]
 
 
-def check_cartridge(tapes: Tapes, library: Library, barcode: str, doing: Doing) -> str:
-    """Load a cartridge and read back all that is to be checked on it, in tape order; return how it went."""
+def check_cartridge(tapes: Tapes, library: Library, barcode: str, doing: Doing) -> Checked:
+    """Load a cartridge and read back all that is to be checked on it, in tape order."""
     custodian = tapes.custodian
     with custodian.catalogue.read() as tx:
         volume = catalog_volumes.get(tx, barcode)
         if volume is None:
-            return "nothing of ours is on it"
+            return Checked(0, 0, "nothing of ours is on it")
         wanted = to_check(tx, volume.id, barcode)
         files = cartridges.files(tx, [copy.id for copy in wanted])
         due = [_due(copy, packages.need_version(tx, copy.version_id), files.get(copy.id)) for copy in wanted]
     if not due:
-        return "nothing was due any more"
+        return Checked(0, 0, "nothing was due any more")
     with loaded(tapes, library, barcode) as session:
         try:
             reader = session.open_for_reading()
@@ -101,7 +111,8 @@ def check_cartridge(tapes: Tapes, library: Library, barcode: str, doing: Doing) 
                 moved(tapes, library, barcode, session.drive, read=counted.bytes, seconds=seconds)
     custodian.wake()
     good = sum(state is CopyState.GOOD for state in outcomes)
-    return f"{good} good, {len(outcomes) - good} not" if good < len(outcomes) else f"{good} good"
+    said = f"{good} good, {len(outcomes) - good} not" if good < len(outcomes) else f"{good} good"
+    return Checked(good, sum(state is CopyState.RETIRED for state in outcomes), said)
 
 
 def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due], doing: Doing) -> list[CopyState]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from hardware.tape import barcodes
+from hardware.tape.barcodes import Kind
 from vault.catalog import cartridges
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
@@ -40,14 +42,22 @@ def added(
 
 
 def placed(
-    tx: Tx, agent: str, cartridge: Cartridge, whereabouts: Whereabouts, *, element: str = "", shelf: str | None = None
+    tx: Tx,
+    agent: str,
+    cartridge: Cartridge,
+    whereabouts: Whereabouts,
+    *,
+    element: str = "",
+    shelf: str | None = None,
+    reason: str = "",
 ) -> None:
-    """It came into its library, was taken out, or is not where it was. Its copies can or cannot be reached now."""
+    """It came into its library, was taken out, or is not where it was. Its copies can or cannot be reached now, for
+    this ``reason`` where one is given."""
     cartridges.place(tx, cartridge.barcode, whereabouts, element=element, shelf=shelf)
     volume = catalog_volumes.get(tx, cartridge.barcode)
     if volume is not None:
         here = whereabouts is Whereabouts.LIBRARY
-        reason = "" if here else f"It is {whereabouts}{f' ({shelf})' if shelf else ''}."
+        reason = "" if here else reason or f"It is {whereabouts}{f' ({shelf})' if shelf else ''}."
         condition = Condition.ONLINE if here else Condition.OFFLINE
         catalog_volumes.set_condition(tx, volume.id, condition, reason, volume.size_bytes, volume.free_bytes)
     told(
@@ -66,11 +76,19 @@ def placed(
 
 
 def state(tx: Tx, agent: str, barcode: str, to: CartridgeState, reason: str = "") -> None:
-    """It is good for something else from now on. Nothing happens where it was that already."""
+    """It is good for something else from now on. Nothing happens where it was that already.
+
+    Of what bears somebody else's data the volume is not there, whatever its label says.
+    """
     before = cartridges.need(tx, barcode)
     if before.state is to:
         return
     cartridges.set_state(tx, barcode, to, reason)
+    volume = catalog_volumes.get(tx, barcode)
+    if volume is not None and CartridgeState.FOREIGN in (to, before.state):
+        foreign = to is CartridgeState.FOREIGN
+        condition, why = (Condition.FOREIGN, reason) if foreign else (Condition.ONLINE, "")
+        catalog_volumes.set_condition(tx, volume.id, condition, why, volume.size_bytes, volume.free_bytes)
     worse = to in (CartridgeState.SUSPECT, CartridgeState.FOREIGN)
     told(
         tx,
@@ -80,6 +98,23 @@ def state(tx: Tx, agent: str, barcode: str, to: CartridgeState, reason: str = ""
         {"was": str(before.state), "is": str(to), "reason": reason},
         Outcome.WARNING if worse else Outcome.SUCCESS,
     )
+
+
+def looked_at_anew(tx: Tx, agent: str, cartridge: Cartridge) -> None:
+    """It came back, or somebody says that it is in order now: what it was found to be before no longer holds. What is
+    on it is found out when it is loaded next, before anything is written to it.
+
+    One that is not whole stays as it is, and so does one that nothing was found wrong with.
+    """
+    if not cartridge.reason or cartridge.state not in (CartridgeState.FOREIGN, CartridgeState.READ_ONLY):
+        return
+    if barcodes.parse(cartridge.barcode).kind is Kind.WORM:
+        return
+    if cartridge.adopted is not Adopted.OURS:
+        to = CartridgeState.READ_ONLY
+    else:
+        to = CartridgeState.APPENDABLE if cartridge.volume_id is not None else CartridgeState.SCRATCH
+    state(tx, agent, cartridge.barcode, to)
 
 
 def formatted(tx: Tx, agent: str, barcode: str, uuid: UUID, pool: PoolSettings, *, detail: str = "") -> int:

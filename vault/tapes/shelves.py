@@ -32,7 +32,6 @@ class Sight:
 def reconcile(tapes: Tapes, library: LibrarySettings, inventory: Inventory) -> Sight:
     """Write down what came, went and moved. Cartridges that cannot be told apart are not used."""
     notes = [f"{_name(found)}: {found.note}" for found in inventory.cartridges if found.note]
-    notes += [f"Drive {drive.number}: {drive.problem}" for drive in inventory.drives if drive.problem]
     seen: dict[str, Found] = {}
     for found in inventory.cartridges:
         if found.holds in (Holds.DATA, Holds.WORM, Holds.CLEANING) and found.barcode not in inventory.duplicates:
@@ -52,13 +51,15 @@ def reconcile(tapes: Tapes, library: LibrarySettings, inventory: Inventory) -> S
                 record.placed(tx, tapes.agent, cartridge, Whereabouts.LIBRARY, element=element)
             elif cartridge.whereabouts is not Whereabouts.LIBRARY:
                 record.placed(tx, tapes.agent, cartridge, Whereabouts.LIBRARY, element=element)
+                record.looked_at_anew(tx, tapes.agent, cartridge)
             else:
                 cartridges.seen(tx, barcode, element)
             record.request_ended(tx, f"library:{library.name}", barcode, "it is in the library")
         for barcode, cartridge in known.items():
             mine = cartridge.library == library.name and cartridge.whereabouts is Whereabouts.LIBRARY
-            if mine and barcode not in seen and barcode not in inventory.duplicates:
-                record.placed(tx, tapes.agent, cartridge, Whereabouts.OFFLINE)
+            if mine and barcode not in seen:
+                twice = "Two cartridges in the library bear its label." if barcode in inventory.duplicates else ""
+                record.placed(tx, tapes.agent, cartridge, Whereabouts.OFFLINE, reason=twice)
     for note in notes:
         log.warning("tape-library-note", library=library.name, note=note)
     return Sight(frozenset(seen), tuple(notes))

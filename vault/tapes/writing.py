@@ -83,7 +83,9 @@ def write_pool(
     if not written.copies:
         return "nothing of what waits fits on it"
     proved = check_cartridge(tapes, library, barcode, doing)
-    return f"{written.copies} written; read back: {proved}"
+    if proved.lost:
+        _believed_no_more(tapes, barcode, written, proved.lost)
+    return f"{written.copies} written; read back: {proved.message}"
 
 
 # --- the spool
@@ -176,6 +178,16 @@ def _failed(tapes: Tapes, written: Written, error: VaultError) -> None:
             record.state(tx, tapes.agent, written.barcode, CartridgeState.SUSPECT, str(error))
 
 
+def _believed_no_more(tapes: Tapes, barcode: str, written: Written, lost: int) -> None:
+    """The session ended well, by all that was said, and what was written is not there: the next would not be either."""
+    reason = (
+        f"A session said that it had written {written.copies} copies, and {lost} of them are not on the tape. "
+        "The drive, its cable or the LTFS tools have failed: look at the drive (vaultctl tapes, journalctl -u vaultd)."
+    )
+    with tapes.custodian.catalogue.write() as tx:
+        record.state(tx, tapes.agent, barcode, CartridgeState.SUSPECT, reason)
+
+
 def _prepared(tapes: Tapes, session: CartridgeSession, pool: PoolSettings, barcode: str) -> Volume:
     """The volume on the cartridge; a scratch one is made into one of the pool, if there is nothing on it."""
     with tapes.custodian.catalogue.read() as tx:
@@ -266,16 +278,20 @@ def _pour(source: BinaryIO, write: Callable[[bytes], object], doing: Doing) -> N
 def _finish(
     tapes: Tapes, writing: WriteSession, volume: Volume, pool: PoolSettings, packed: Path | None, written: Written
 ) -> None:
-    """What the cartridge carries of itself, then the commit."""
-    for item in belongings.belongings(tapes, volume, pool, packed):
-        sink = writing.create(item.path, length=item.length, replaces=True)
-        if item.source is None:
-            sink.write(item.data)
-        else:
-            with item.source.open("rb") as source:
-                while chunk := source.read(_CHUNK):
-                    sink.write(chunk)
-        sink.finish()
+    """What the cartridge carries of itself, then the commit: the copies are worth more than that."""
+    try:
+        for item in belongings.belongings(tapes, volume, pool, packed):
+            sink = writing.create(item.path, length=item.length, replaces=True)
+            if item.source is None:
+                sink.write(item.data)
+            else:
+                with item.source.open("rb") as source:
+                    while chunk := source.read(_CHUNK):
+                        sink.write(chunk)
+            sink.finish()
+    except Full as error:
+        written.full = True
+        log.warning("belongings-not-written", barcode=volume.name, reason=error.message)
     free = writing.free_bytes()
     committed = writing.commit()
     with tapes.custodian.catalogue.write() as tx:
@@ -298,7 +314,7 @@ def _tell(tapes: Tapes, written: Written, outcome: Outcome, reason: str) -> None
 
 def _judge_room(tapes: Tapes, pool: PoolSettings, written: Written) -> None:
     """A cartridge on which something did not fit is full; what is larger than any of its pool is refused, and told."""
-    if not written.unfit:
+    if not written.unfit and not written.full:
         return
     custodian = tapes.custodian
     with custodian.catalogue.write() as tx:
@@ -325,5 +341,5 @@ def _judge_room(tapes: Tapes, pool: PoolSettings, written: Written) -> None:
             )
         if too_large:
             facts.put(tx, REFUSED, {**refused})
-        if len(too_large) < len(written.unfit):
+        if written.full or len(too_large) < len(written.unfit):
             record.state(tx, tapes.agent, written.barcode, CartridgeState.FULL, "What was to be written did not fit.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 import threading
@@ -188,22 +189,21 @@ def test_a_body_of_chunks_that_breaks_off_is_no_deposit(running: Running) -> Non
 
 def test_more_deposits_than_allowed_are_asked_to_come_again(running: Running, depositor: httpx.Client) -> None:
     token = running.tokens["deposit"]
-    open_ones = []
-    for number in range(3):
-        one = socket.create_connection((httpx.URL(running.base).host, httpx.URL(running.base).port), 10)
-        head = f"PUT /v1/packages/slow{number} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-        one.sendall(head.encode() + b"Content-Length: 10\r\n\r\n12345")
-        open_ones.append(one)
-    eventually(lambda: all(_state_of(running, f"slow{number}") == "receiving" for number in range(3)))
-    for one in open_ones:
-        one.sendall(b"6")  # none of them may fall idle while the fourth is refused
-    refused = put(depositor, "one-too-many", b"x")
-    assert_problem(refused, 503, "busy")
-    assert int(refused.headers["retry-after"]) > 0
-    for one in open_ones:
-        one.sendall(b"7890")
-        assert one.recv(12).startswith(b"HTTP/1.1 20")
-        one.close()
+    door = (httpx.URL(running.base).host, httpx.URL(running.base).port)
+    with contextlib.ExitStack() as stack:
+        open_ones = [stack.enter_context(socket.create_connection(door, 10)) for _ in range(3)]
+        for number, one in enumerate(open_ones):
+            head = f"PUT /v1/packages/slow{number} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            one.sendall(head.encode() + b"Content-Length: 10\r\n\r\n12345")
+        eventually(lambda: all(_state_of(running, f"slow{number}") == "receiving" for number in range(3)))
+        for one in open_ones:
+            one.sendall(b"6")  # none of them may fall idle while the fourth is refused
+        refused = put(depositor, "one-too-many", b"x")
+        assert_problem(refused, 503, "busy")
+        assert int(refused.headers["retry-after"]) > 0
+        for one in open_ones:
+            one.sendall(b"7890")
+            assert one.recv(12).startswith(b"HTTP/1.1 20")
     assert put(depositor, "one-too-many", b"x").status_code == 201
 
 

@@ -206,10 +206,9 @@ def test_a_broken_request_keeps_what_came_unless_it_has_a_checksum(running, depo
 
 def test_who_comes_again_is_not_held_up_by_a_link_that_died(running, depositor):
     url = created(depositor, "chết lặng", 60_000)
-    dead = _half(running, url, 0, b"a" * 20_000)
-    assert offset_of(depositor, url) == 20_000
-    assert send(depositor, url, 20_000, b"b" * 40_000).status_code == 204
-    dead.close()
+    with _half(running, url, 0, b"a" * 20_000):
+        assert offset_of(depositor, url) == 20_000
+        assert send(depositor, url, 20_000, b"b" * 40_000).status_code == 204
     assert receipted(depositor, f"/v1/ingests/{url.rpartition('/')[2]}")["bytes"] == 60_000
 
 
@@ -308,6 +307,10 @@ def _half(running: Running, url: str, offset: int, data: bytes, more: str = "") 
         f"Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\n{more}"
         f"Content-Length: {len(data) + 1000}\r\n\r\n"
     )
-    connection.sendall(head.encode() + data)
-    eventually(lambda: any(p.stat().st_size == offset + len(data) for p in _files(running, url)))
+    try:
+        connection.sendall(head.encode() + data)
+        eventually(lambda: any(p.stat().st_size == offset + len(data) for p in _files(running, url)))
+    except BaseException:
+        connection.close()
+        raise
     return connection

@@ -96,6 +96,14 @@ def test_a_cartridge_moved_by_hand_is_found_where_it_is_now(library):
     assert library.unload(0).target.number == 6
 
 
+def test_a_cartridge_whose_place_a_hand_has_given_away_goes_to_a_free_one(library):
+    library.load("VLT001L8").close()
+    library.changer.transfer(2, 1)
+    with library.load("VLT003L8", drive=0) as session:
+        assert session.barcode == "VLT003L8"
+    assert library.inventory().find("VLT001L8").place.number == 2
+
+
 def test_cartridges_with_one_label_are_not_touched(library):
     library.changer.insert(blank(library, "twin"), barcode="VLT001L8")
     inventory = library.inventory()

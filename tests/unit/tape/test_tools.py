@@ -1,6 +1,5 @@
 """The LTFS tools under supervision: whatever they say and however they end, the outcome is typed, and comes in time."""
 
-import json
 import os
 import subprocess
 import sys
@@ -20,49 +19,7 @@ from hardware.tape.tools.acts import Timeouts, Tools
 from hardware.tape.tools.running import run
 from hardware.tape.tools.table import READ_ONLY, SUCCESS, TABLE, Act, Ended, done, error_of
 from hardware.tape.virtual import VirtualChanger
-
-UUID = "a7e470f8-7638-4958-89c9-893f09022576"
-FORMATTED = [["say", f"LTFS15013I Volume UUID is: {UUID}."], ["say", "LTFS15024I Medium formatted successfully."]]
-SERVED = [
-    ["say", "LTFS11031I Volume mounted successfully. VLT001 : Gen = 4 / (a, 5) -> (b, 5) / DUMMY."],
-    ["mount"],
-    ["say", "LTFS14029I Ready to receive file system requests."],
-]
-ENDED = [
-    ["until-unmounted"],
-    ["say", "LTFS17236I Wrote index of VLT001 (Gen = 5, Part = a, Pos = 5, DUMMY)."],
-    ["say", "LTFS11034I Volume unmounted successfully."],
-]
-AMPLE = Timeouts(format=60, mount=60, unmount=60, list=60, recover=60, serve=60)
-"""Nothing of the stand-in takes so long, however busy the machine is."""
-
-
-class StandIn:
-    def __init__(self, path, patch):
-        self.path = path
-        self.patch = patch
-        self.log = path / "calls"
-        self.log.touch()
-        (path / "bin").mkdir()
-        for name in ("mkltfs", "ltfs", "ltfsck"):
-            program = path / "bin" / name
-            source = Path(__file__).parents[2] / "support" / "ltfs_standin.py"
-            program.write_text(f"#!{sys.executable}\n" + source.read_text())
-            program.chmod(0o755)
-        patch.setenv("STANDIN_LOG", str(self.log))
-        self.does()
-
-    def does(self, **steps):
-        self.patch.setenv("STANDIN", json.dumps(steps))
-
-    def tools(self, timeouts=AMPLE):
-        return Tools(str(self.path / "work"), str(self.path / "mounts"), str(self.path / "bin"), "file", timeouts)
-
-    def calls(self):
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def format(self, timeouts=AMPLE, **options):
-        return self.tools(timeouts).format("/dev/sg7", "VLT001", **({"name": "", "force": False} | options))
+from tests.support.standin import AMPLE, ENDED, FORMATTED, SERVED, UUID, StandIn, needs_mounts
 
 
 @pytest.fixture
@@ -71,9 +28,6 @@ def standin(tmp_path, monkeypatch):
     point = tmp_path / "mounts" / "drive-0"
     if is_mount_point(str(point)):
         subprocess.run(["umount", "-l", str(point)], check=True)
-
-
-needs_mounts = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 
 
 def test_formatting_is_done_when_it_ends_well_and_says_so(standin):

@@ -1,0 +1,93 @@
+"""Writing that fails beneath a working node: a cartridge full anywhere, one that cannot be written, a drive that
+cannot read. What did not come to be on tape is made anew elsewhere, and what was there stays good."""
+
+import pytest
+
+from tests.support.nodes import eventually
+from tests.support.tape_faults import DriveFault, drive_fault
+from tests.support.tapes import TapeBench
+from vault.model import CopyState, EventType
+from vault.tape_model import CartridgeState
+
+CONTENT = b"content " * 200_000
+"""Some records long."""
+
+
+@pytest.fixture(scope="module")
+def writes(tmp_path_factory):
+    """How many records and marks a session writes that appends one package of this content."""
+    with TapeBench(tmp_path_factory.mktemp("dry")) as bench:
+        bench.deposit("Đ-0", b"first", filename="tệp")
+        bench.wait_for_tape("Đ-0")
+        bench.settle()
+        with drive_fault() as watch:
+            bench.deposit("Đ-1", CONTENT, filename="tệp")
+            bench.wait_for_tape("Đ-1")
+        return watch.written
+
+
+WHERE = {
+    "at the first record": lambda _: 1,
+    "in the middle of a file": lambda _: 3,
+    "in what the cartridge carries of itself": lambda writes: writes - 10,
+    "at the index of the data partition": lambda writes: writes - 5,
+    "at the index of the index partition": lambda writes: writes - 2,
+    "at the last mark": lambda writes: writes,
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("fault", [DriveFault.FULL, DriveFault.WRITE_ERROR])
+def test_what_does_not_come_to_be_on_tape_goes_to_another_cartridge(tmp_path, writes, where, fault):
+    with TapeBench(tmp_path, ("VLT001L8", "VLT002L8")) as bench:
+        bench.deposit("Đ-0", b"first", filename="tệp")
+        bench.wait_for_tape("Đ-0")
+        bench.settle()
+        with drive_fault(fault, WHERE[where](writes), cartridge="VLT001L8") as watch:
+            bench.deposit("Đ-1", CONTENT, filename="tệp")
+            (barcode,) = eventually(lambda: bench.good_tapes("Đ-1"), 60, bench.tape_problem)
+            assert watch.happened
+        bench.settle()
+        bench.assert_on_tape("Đ-1", 1, barcode)
+        # It is read by a stranger: nothing of what was good before has suffered.
+        assert bench.good_tapes("Đ-0") == {"VLT001L8"}
+        bench.assert_on_tape("Đ-0", 1, "VLT001L8")
+        assert bench.verify(volume="VLT001L8").bad == 0
+        if fault is DriveFault.FULL:
+            assert bench.cartridge("VLT001L8").state is CartridgeState.FULL
+            assert bench.cartridge("VLT001L8").reason
+        else:
+            bench.wait_told("cartridge-suspect", "VLT001L8", "cannot be written there", "Nothing more is written to it")
+        bench.assert_ledger()
+
+
+def test_a_tape_that_cannot_be_read_just_now_is_read_again_before_anything_is_concluded(tmp_path):
+    with TapeBench(tmp_path) as bench:
+        bench.deposit("Đ-1", CONTENT, filename="tệp")
+        bench.wait_for_tape("Đ-1")
+        bench.settle()
+        with drive_fault() as watch:
+            bench.verify(volume="VLT001L8")
+        with drive_fault(DriveFault.READ_ERROR, watch.read - 2) as struck:
+            bench.order(volume="VLT001L8")
+            eventually(lambda: struck.happened, 30, bench.tape_problem)
+            eventually(lambda: bench.events(EventType.FIXITY_CHECK, volume="VLT001L8", outcome="failure"), 30)
+        eventually(lambda: bench.good_tapes("Đ-1") == {"VLT001L8"}, 30, bench.tape_problem)
+        bench.settle()
+        was = [copy.state for copy in bench.tape_copies("Đ-1").values()]
+        assert was == [CopyState.GOOD]
+        assert bench.cartridge("VLT001L8").state is CartridgeState.APPENDABLE
+
+
+def test_a_tape_of_which_nothing_can_be_read_any_more_is_made_anew_elsewhere(tmp_path):
+    with TapeBench(tmp_path, ("VLT001L8", "VLT002L8")) as bench:
+        bench.deposit("Đ-1", CONTENT, filename="tệp")
+        bench.wait_for_tape("Đ-1")
+        bench.settle()
+        for record in bench.records("VLT001L8"):
+            if record.stat().st_size > 100_000:
+                record.unlink()
+        bench.order(volume="VLT001L8")
+        eventually(lambda: bench.good_tapes("Đ-1") == {"VLT002L8"}, 60, bench.tape_problem)
+        bench.assert_on_tape("Đ-1", 1, "VLT002L8")
+        bench.wait_told("cartridge-suspect", "VLT001L8", "made anew on another one")
