@@ -28,10 +28,6 @@ MISHAPS = {
         [*SERVED, ["until-unmounted"], ["signal", "SIGSEGV"]], AMPLE,
         "tape-job-failed", ("ltfs died of SIGSEGV", "is not known: have the volume recovered and read back"),
     ),
-    "it dies in the mount": (
-        [["signal", "SIGSEGV"]], AMPLE,
-        "tape-job-failed", ("ltfs died of SIGSEGV", "is not known: have the volume recovered and read back"),
-    ),
     "it hangs in the unmount": (
         [*SERVED, ["until-unmounted"], ["hang"]], HASTY,
         "tape-job-failed", ("ltfs did nothing for 1.0 seconds", "Look at the drive's panel and the kernel's log"),

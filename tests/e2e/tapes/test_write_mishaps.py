@@ -27,17 +27,18 @@ def writes(tmp_path_factory):
 
 
 WHERE = {
-    "at the first record": lambda _: 1,
     "in the middle of a file": lambda _: 3,
     "in what the cartridge carries of itself": lambda writes: writes - 10,
     "at the index of the data partition": lambda writes: writes - 5,
     "at the index of the index partition": lambda writes: writes - 2,
-    "at the last mark": lambda writes: writes,
 }
+FAULTS = [(DriveFault.FULL, where) for where in WHERE] + [
+    (DriveFault.WRITE_ERROR, "in the middle of a file"),
+    (DriveFault.WRITE_ERROR, "at the index of the data partition"),
+]
 
 
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("fault", [DriveFault.FULL, DriveFault.WRITE_ERROR])
+@pytest.mark.parametrize(("fault", "where"), FAULTS)
 def test_what_does_not_come_to_be_on_tape_goes_to_another_cartridge(tmp_path, writes, where, fault):
     with TapeBench(tmp_path, ("VLT001L8", "VLT002L8")) as bench:
         bench.deposit("Đ-0", b"first", filename="tệp")
@@ -77,17 +78,3 @@ def test_a_tape_that_cannot_be_read_just_now_is_read_again_before_anything_is_co
         was = [copy.state for copy in bench.tape_copies("Đ-1").values()]
         assert was == [CopyState.GOOD]
         assert bench.cartridge("VLT001L8").state is CartridgeState.APPENDABLE
-
-
-def test_a_tape_of_which_nothing_can_be_read_any_more_is_made_anew_elsewhere(tmp_path):
-    with TapeBench(tmp_path, ("VLT001L8", "VLT002L8")) as bench:
-        bench.deposit("Đ-1", CONTENT, filename="tệp")
-        bench.wait_for_tape("Đ-1")
-        bench.settle()
-        for record in bench.records("VLT001L8"):
-            if record.stat().st_size > 100_000:
-                record.unlink()
-        bench.order(volume="VLT001L8")
-        eventually(lambda: bench.good_tapes("Đ-1") == {"VLT002L8"}, 60, bench.tape_problem)
-        bench.assert_on_tape("Đ-1", 1, "VLT002L8")
-        bench.wait_told("cartridge-suspect", "VLT001L8", "made anew on another one")

@@ -171,10 +171,10 @@ def test_cleaning_with_the_library(library):
     assert (done.drive, done.cartridge.barcode, done.cartridge.uses) == (0, "CLN001CU", 1)
     assert ask("inventory").find("CLN001CU").place.number == 3
     # One that bears a label of data: the drive knows better, and nothing is concluded of what is on it.
-    library.fault("/dev/sg2", 2, 0x30, 3, opcode=0, times=3)
+    library.fault("/dev/sg2", 2, 0x30, 3, opcode=0, times=9)
     said = ask("load", "VLT002L8", drive=0)
     assert isinstance(said, Incompatible)
-    assert "A cleaning cartridge is in the drive" in said.message
+    assert "a cleaning cartridge is in the drive" in said.message
     assert "load another one" in said.remedy
     ask("close")
 
