@@ -5,7 +5,6 @@ import pytest
 from hardware.tape.cleaning import CLEANING_USES
 from tests.support.nodes import eventually
 from tests.support.tapes import TapeBench
-from vault.api.alerts import _of_tapes
 from vault.errors import NotFound, Refused
 from vault.model import EventType
 from vault.tape_model import CartridgeState, CleaningNeed, Whereabouts
@@ -43,16 +42,10 @@ def test_a_drive_that_asks_is_cleaned_by_itself_and_the_use_is_counted(tmp_path)
         eventually(lambda: the_drive(bench).cleaning is CleaningNeed.SOON, 30, bench.tape_problem)
         bench.settle()
         assert the_drive(bench).cleanings == 1, "not twice in a short time: cleaning wears the heads"
-        assert any(alert.code == "cleaning-no-help" for alert in _of_tapes(bench_parts(bench)))
+        assert "cleaning-no-help" in bench.told()
         assert "cleaned with CLN001CU" in bench.running.tape_desk.clean("lib", 0, WHO)
         assert (the_drive(bench).cleanings, the_drive(bench).cleaning) == (2, CleaningNeed.NO)
         bench.assert_ledger()
-
-
-class bench_parts:  # noqa: N801 - stands where the API has its parts
-    def __init__(self, bench):
-        self.tapes = bench.running.tape_desk
-        self.clock = bench.running.catalogue.clock
 
 
 def test_a_worn_out_cleaning_cartridge_is_put_aside_and_another_is_asked_for(tmp_path):
@@ -64,8 +57,7 @@ def test_a_worn_out_cleaning_cartridge_is_put_aside_and_another_is_asked_for(tmp
         desk = bench.running.tape_desk
         unclean = eventually(lambda: desk.libraries()[0].unclean, 30, bench.tape_problem)
         assert (unclean[0].cleaning, unclean[0].cleanings) == (CleaningNeed.NOW, 0), "it was not cleaned"
-        wanted = [alert for alert in _of_tapes(bench_parts(bench)) if alert.code == "cleaning-wanted"]
-        assert wanted[0].severity == "critical"
+        bench.wait_told("cleaning-wanted", "asks to be cleaned", "Put a cleaning cartridge")
         with pytest.raises(Refused) as refused:
             desk.clean("lib", 0, WHO)
         assert "CLN" in refused.value.remedy
