@@ -20,8 +20,6 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 
 from vault.api.peer import groups_of, login_of
 from vault.api.problems import PROBLEMS
-from vault.catalog import tokens
-from vault.catalog.engine import Catalogue
 from vault.errors import Forbidden
 from vault.model import Scope, Token
 
@@ -66,11 +64,10 @@ def local_operator(uid: int, operators: Sequence[str] = ()) -> Principal:
     return Principal(f"user:{login}", ALL_SCOPES)
 
 
-def identify(catalogue: Catalogue, authorization: list[str], address: str) -> Principal:
-    """Return who shows these ``Authorization`` headers from this IP address. Blocking.
+def secret_of(authorization: list[str]) -> str | None:
+    """The secret in these ``Authorization`` headers; None where there is no one bearer token.
 
-    Raises Forbidden: ``no-credentials`` where there is none, ``bad-credentials`` for a token that is unknown,
-    revoked, expired or not good from there, or no bearer token at all. A thief is not told which it is; the log is.
+    Raises Forbidden (``no-credentials``) where there is no header.
     """
     if not authorization:
         raise Forbidden(
@@ -79,10 +76,15 @@ def identify(catalogue: Catalogue, authorization: list[str], address: str) -> Pr
             code="no-credentials",
         )
     found = _BEARER.fullmatch(authorization[0]) if len(authorization) == 1 else None
-    token = None
-    if found is not None:
-        with catalogue.read() as tx:
-            token = tokens.find(tx, found[1])
+    return found[1] if found is not None else None
+
+
+def admit(token: Token | None, address: str) -> Principal:
+    """Return who shows this token from this IP address.
+
+    Raises Forbidden (``bad-credentials``) for a token that is unknown, revoked or expired (None), or not good from
+    there. A thief is not told which it is; the log is.
+    """
     if token is None:
         raise not_valid()
     if not is_within(address, token.networks):

@@ -17,7 +17,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vault.api import threads
-from vault.api.auth import PRINCIPAL, Principal, identify, local_operator, not_valid
+from vault.api.auth import PRINCIPAL, Principal, admit, local_operator, not_valid, secret_of
+from vault.api.known_tokens import Guesses, KnownTokens
 from vault.api.limits import Limits
 from vault.api.peer import PEER_UID
 from vault.api.problems import bad_request, unforeseen
@@ -26,7 +27,7 @@ from vault.api.under_way import UnderWay
 from vault.api.visit import Visit, is_upload
 from vault.catalog.engine import Catalogue
 from vault.config.settings import ApiSettings
-from vault.errors import Interrupted, Invalid, VaultError
+from vault.errors import Forbidden, Interrupted, Invalid, VaultError
 from vault.model import Token
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,8 @@ class Gate:
         places: Mapping[str, str],
     ) -> None:
         self._app = app
-        self._catalogue = catalogue
+        self._known = KnownTokens(catalogue)
+        self._guesses = Guesses()
         self._idle_seconds = api.idle_timeout.total_seconds()
         self._min_rate = api.min_rate
         self._operators = api.operators
@@ -136,14 +138,24 @@ class Gate:
         authorization = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
         if scope["path"] in _OPEN and not authorization and _is_loopback(scope):
             return None
+        secret, address = secret_of(authorization), client_of(scope)
+        known = self._known.get(secret) if secret is not None else None
+        if known is not None and self._limits.is_loaded(known):
+            return admit(known, address)
+        self._guesses.check(address)
         async with self._lookups:
-            return await threads.run("authenticate", self._identify, authorization, client_of(scope))
+            token = await threads.run("authenticate", self._find, secret) if secret is not None else None
+        try:
+            return admit(token, address)
+        except Forbidden:
+            self._guesses.failed(address)
+            raise
 
-    def _identify(self, authorization: list[str], address: str) -> Principal:
-        principal = identify(self._catalogue, authorization, address)
-        if principal.token is not None:
-            self._limits.load(principal.token)
-        return principal
+    def _find(self, secret: str) -> Token | None:
+        token = self._known.find(secret)
+        if token is not None:
+            self._limits.load(token)
+        return token
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """The body of anything that is no deposit is small, and comes soon."""

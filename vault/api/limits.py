@@ -30,9 +30,11 @@ _DAY_SECONDS: Final = 86_400
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket: it fills at ``rate`` per second to one second's worth (at least one), and a request takes one."""
+    """A token bucket: it fills at ``rate`` per second to ``most`` (0: one second's worth, at least one), and a request
+    takes one."""
 
     rate: float
+    most: float = 0
     level: float = field(init=False)
     at: float | None = None
 
@@ -42,17 +44,21 @@ class Bucket:
     @property
     def capacity(self) -> float:
         """How many requests may come at once."""
-        return max(1.0, self.rate)
+        return self.most or max(1.0, self.rate)
 
     def take(self, now: float) -> float:
         """Take one and return 0, or return how many seconds to wait for one. ``now`` is monotonic time in seconds."""
+        wait = self.wait(now)
+        if wait == 0:
+            self.level -= 1
+        return wait
+
+    def wait(self, now: float) -> float:
+        """How many seconds it is until one can be taken; 0 where one can."""
         if self.at is not None:
             self.level = min(self.capacity, self.level + max(0.0, now - self.at) * self.rate)
         self.at = now
-        if self.level >= 1:
-            self.level -= 1
-            return 0.0
-        return (1 - self.level) / self.rate
+        return 0.0 if self.level >= 1 else (1 - self.level) / self.rate
 
 
 @dataclass(slots=True)
@@ -99,15 +105,21 @@ class Limits:
 
     # --- the quota of the day
 
+    def is_loaded(self, token: Token) -> bool:
+        """Whether :meth:`load` has nothing to learn. Never blocks."""
+        if token.limits.bytes_per_day is None and token.limits.packages_per_day is None:
+            return True
+        known = self._used.get(token.id)
+        return known is not None and known.day == self._today()
+
+    def _today(self) -> date:
+        return self._clock().astimezone(UTC).date()
+
     def load(self, token: Token) -> None:
         """Learn what the token has used today, if that is not known yet. Blocking. Raises what the catalogue does."""
-        if token.limits.bytes_per_day is None and token.limits.packages_per_day is None:
+        if self.is_loaded(token):
             return
-        today = self._clock().astimezone(UTC).date()
-        with self._lock:
-            known = self._used.get(token.id)
-            if known is not None and known.day == today:
-                return
+        today = self._today()
         with self._catalogue.read() as tx:
             used = tokens.usage(tx, token.id, today)
         with self._lock:

@@ -124,6 +124,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "bad-credentials": Entry(401, "The token is not valid"),
     "no-credentials": Entry(401, "A token is needed"),
     "wrong-scope": Entry(403, "The token may not do this"),
+    "too-many-guesses": BY_CLASS[Throttled],
     "too-many-requests": BY_CLASS[Throttled],
     "quota-exhausted": Entry(429, "The quota of the day is used up"),
     "not-an-operator": Entry(403, "This user may not use the socket"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any
 
 from vault import ledger, wire
 from vault import policy as policies
@@ -20,6 +20,7 @@ from vault.model import (
     Copy,
     CopyState,
     Evidence,
+    Json,
     MediumClass,
     Package,
     Task,
@@ -30,8 +31,6 @@ from vault.model import (
     VolumeMode,
 )
 
-_PAGE: Final = 1000
-
 
 def package(node: NodeParts, tx: Tx, found: Package) -> wire.Package:
     """Everything that is known of a package."""
@@ -41,7 +40,11 @@ def package(node: NodeParts, tx: Tx, found: Package) -> wire.Package:
         by_version.setdefault(copy.version_id, []).append(copy)
     volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
     rows = packages.versions_of(tx, found.id)
-    versions = [_version(node, tx, version, by_version.get(version.id, []), volumes, of_package) for version in rows]
+    told = packages.told(tx, found.id)
+    versions = [
+        _version(node, version, by_version.get(version.id, []), volumes, of_package, told[version.id])
+        for version in rows
+    ]
     accepted = packages.receipts_issued(tx, [row.id for row in rows[-1:]])
     return wire.Package(
         identifier=found.identifier,
@@ -50,31 +53,23 @@ def package(node: NodeParts, tx: Tx, found: Package) -> wire.Package:
         policy_held=all(version.policy_held for version in versions),
         versions=versions,
         events=f"/v1/events?identifier={encode_identifier(found.identifier).replace('/', '%2F')}",
-        events_count=_events(tx, found.identifier),
+        events_count=events.count(tx, found.identifier),
         created_at=found.created_at,
         **_kept(node, found, rows, of_package, volumes, accepted),
     )
 
 
-def _events(tx: Tx, identifier: str) -> int:
-    number, after = 0, 0
-    while page := events.raw(tx, after=after, limit=_PAGE, identifier=identifier):
-        number += len(page)
-        after = cast("int", page[-1]["seq"])
-    return number
-
-
 def _version(
     node: NodeParts,
-    tx: Tx,
     version: Version,
     held: Collection[Copy],
     volumes: Mapping[int, Volume],
     of_package: Collection[Copy],
+    told: tuple[Mapping[str, Json], bool],
 ) -> wire.Version:
     holdings = policies.holdings(held, volumes, of_package)
     standing = policies.standing(node.custodian.policy(version.policy), holdings)
-    receipt = packages.receipt(tx, version.id)
+    metadata, has_receipt = told
     address = f"/v1/receipts/{encode_identifier(version.identifier)}?version={version.number}"
     return wire.Version(
         version=version.number,
@@ -93,9 +88,9 @@ def _version(
         good=wire.Count(disk=standing.good.disk, tape=standing.good.tape),
         missing=wire.Count(disk=standing.missing.disk, tape=standing.missing.tape),
         copies=[wire.Copy.model_validate(copy) for copy in held],
-        metadata=packages.metadata(tx, version.id),
+        metadata=metadata,
         ingest_id=version.ingest_id,
-        receipt=address if receipt is not None else None,
+        receipt=address if has_receipt else None,
         created_at=version.created_at,
     )
 

@@ -39,6 +39,8 @@ class Tx:
     now: datetime
     writable: bool
     event_owed: bool = False
+    credentials_changed: bool = False
+    """Set by whatever takes something from a token; see :attr:`Catalogue.credentials`."""
 
     def owe(self) -> None:
         """Note that a state has changed and that the ledger must be told before the transaction ends."""
@@ -61,6 +63,7 @@ class Catalogue:
         self._place = url.render_as_string(hide_password=True)
         self._turn = _turn_for(url)
         self._file: tuple[int, int] | None = None
+        self._credentials = 0
 
     @classmethod
     def open(cls, url: str, clock: Clock = utcnow) -> Catalogue:
@@ -77,6 +80,11 @@ class Catalogue:
     def clock(self) -> Clock:
         """The clock by which transactions are dated."""
         return self._clock
+
+    @property
+    def credentials(self) -> int:
+        """A number that is another one as soon as a token was revoked here: what was read of tokens before is old."""
+        return self._credentials
 
     @property
     def is_sqlite(self) -> bool:
@@ -148,6 +156,8 @@ class Catalogue:
                 yield tx
                 if tx.event_owed:
                     raise RuntimeError("a state was changed and the ledger was not told: nothing is committed")
+            if tx.credentials_changed:
+                self._credentials += 1
 
     def check_file(self) -> None:
         """Raise Unreachable (``catalogue-gone``) when the file of an SQLite catalogue was deleted or replaced.

@@ -61,6 +61,12 @@ def raw(
     return [dict(row) for row in tx.connection.execute(query).mappings()]
 
 
+def count(tx: Tx, identifier: str) -> int:
+    """Return how many events there are of a package."""
+    query = sa.select(sa.func.count()).select_from(events).where(events.c.identifier == identifier, HAS_IDENTIFIER)
+    return tx.connection.scalar(query) or 0
+
+
 def last_seq(tx: Tx) -> int:
     """Return the highest ``seq`` that any row has, 0 when there are none."""
     return tx.connection.scalar(sa.select(sa.func.max(events.c.seq))) or 0

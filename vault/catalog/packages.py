@@ -346,6 +346,14 @@ def receipt(tx: Tx, version_id: int) -> dict[str, Json] | None:
     return cast("dict[str, Json] | None", found)
 
 
+def told(tx: Tx, package_id: int) -> dict[int, tuple[dict[str, Json], bool]]:
+    """Return what the depositor said of each version of a package, and whether it has a receipt, by version number
+    in the catalogue: all that a :class:`Version` leaves out."""
+    columns = (versions.c.id, versions.c.metadata, versions.c.receipt.is_not(None))
+    rows = tx.connection.execute(sa.select(*columns).where(versions.c.package_id == package_id))
+    return {number: (dict(said), bool(issued)) for number, said, issued in rows}
+
+
 def metadata(tx: Tx, version_id: int) -> dict[str, Json]:
     """Return what the depositor said of a version. Raises :class:`NotFound`."""
     found = tx.connection.scalar(sa.select(versions.c.metadata).where(versions.c.id == version_id))

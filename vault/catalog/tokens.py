@@ -132,6 +132,7 @@ def revoke(tx: Tx, name: str) -> Token:
     if row is None:
         raise NotFound(f"There is no token {name}.", remedy="List them with: vaultctl token list", code="no-such-token")
     tx.owe()
+    tx.credentials_changed = True
     tx.connection.execute(tokens.update().where(tokens.c.id == row["id"]).values(revoked_at=tx.now))
     return _token(tx.connection.execute(sa.select(tokens).where(tokens.c.id == row["id"])).mappings().one())
 
