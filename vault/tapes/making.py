@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from hardware.tape.session import TapeSink
 from vault.custody.context import part_of
-from vault.errors import Corrupted, Interrupted, Invalid, NotFound, Unreachable
+from vault.errors import Corrupted, Interrupted, Invalid, NotFound, Unreachable, VaultError
 from vault.formats import part_tar
-from vault.formats.ocfl import INVENTORY_FILE, object_path
+from vault.formats.ocfl import INVENTORY_FILE, Inventory, object_path
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import Version
 from vault.tapes.context import Doing
@@ -59,12 +60,57 @@ def make_tar(part: Part, inventory: bytes, sources: Sequence[Volume], file: Path
     bad: set[tuple[str, str]] = set()
     while True:
         try:
-            made.length = _make(part, inventory, _Choice(part, sources, bad), file, doing)
+            with file.open("wb") as out:
+                made.length = _make(part, inventory, _Choice(part, sources, bad), out.write, doing)
         except _WrongError as error:
             # Rare enough to begin anew: what is written so far may hold its bytes.
             bad.add((error.source, error.path))
             made.wrong.setdefault(error.source, f"{error.path} {error.what}")
         else:
+            return
+
+
+def tar_length(part: Part, inventory: bytes, sources: Sequence[Volume]) -> int:
+    """How long the part's tar will be, to the byte. Raises Corrupted (``no-good-source``), Unreachable."""
+    bad: set[tuple[str, str]] = set()
+    while True:
+        try:
+            parsed, _, sizes = _measured(part, inventory, _Choice(part, sources, bad))
+        except _WrongError as error:
+            bad.add((error.source, error.path))
+        else:
+            return part_tar.part_layout(parsed, inventory, part.number, sizes).length
+
+
+def stream_tar(
+    part: Part,
+    inventory: bytes,
+    sources: Sequence[Volume],
+    begin: Callable[[], TapeSink],
+    made: Made,
+    doing: Doing,
+) -> None:
+    """Write the part's tar straight to tape, where ``begin`` begins a file. What turns out wrong on the way is given up
+    there, takes up its room for good, and is begun anew from another source.
+
+    Raises what :func:`make_tar` raises, and what the sink raises; the file is then given up.
+    """
+    bad: set[tuple[str, str]] = set()
+    while True:
+        choice = _Choice(part, sources, bad)
+        _measured(part, inventory, choice)  # what can be known to be wrong is known before a byte goes to tape
+        sink = begin()
+        try:
+            made.length = _make(part, inventory, choice, sink.write, doing)
+        except _WrongError as error:
+            sink.abandon()
+            bad.add((error.source, error.path))
+            made.wrong.setdefault(error.source, f"{error.path} {error.what}")
+        except VaultError:
+            sink.abandon()
+            raise
+        else:
+            sink.finish()
             return
 
 
@@ -87,19 +133,22 @@ class _Choice:
         )
 
 
-def _make(part: Part, inventory: bytes, choice: _Choice, file: Path, doing: Doing) -> int:
+def _measured(part: Part, inventory: bytes, choice: _Choice) -> tuple[Inventory, Mapping[str, str], dict[str, int]]:
     parsed = parse_inventory(inventory)
     digests = parsed.content_of_version_part(part.number)
-    sizes = {path: _size(choice.of(path), part, path) for path in digests}
-    with file.open("wb") as out:
-        return part_tar.write_part(
-            out.write,
-            parsed,
-            inventory,
-            part.number,
-            sizes,
-            lambda path: _content(choice.of(path), part, path, digests[path], sizes[path], doing),
-        )
+    return parsed, digests, {path: _size(choice.of(path), part, path) for path in digests}
+
+
+def _make(part: Part, inventory: bytes, choice: _Choice, write: Callable[[bytes], object], doing: Doing) -> int:
+    parsed, digests, sizes = _measured(part, inventory, choice)
+    return part_tar.write_part(
+        write,
+        parsed,
+        inventory,
+        part.number,
+        sizes,
+        lambda path: _content(choice.of(path), part, path, digests[path], sizes[path], doing),
+    )
 
 
 def _size(source: Volume, part: Part, path: str) -> int:

@@ -39,20 +39,23 @@ from vault.tapes import belongings, record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.gathering import REFUSED, refusals, waiting_for
 from vault.tapes.loading import loaded, moved
-from vault.tapes.making import Made, make_tar, path_on_tape
+from vault.tapes.making import Made, estimated_length, make_tar, path_on_tape, stream_tar, tar_length
 from vault.tapes.proving import check_cartridge
 
 log = structlog.get_logger(__name__)
 
 _CHUNK: Final = 1 << 20
+_LEFT_FREE: Final = 1 << 29
+"""So much the spool leaves free on its disk: others write there, the catalogue among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A part's tar in the spool, ready to be written."""
+    """A part's tar in the spool, ready to be written. No ``file``: it is larger than the spool, and goes to tape
+    straight from the copies on disk, more slowly."""
 
     version: Version
-    file: Path
+    file: Path | None
     length: int
 
 
@@ -110,24 +113,42 @@ def _spool(
         waiting = waiting_for(custodian, tx, pool, most_bytes=settings.spool_bytes)
         condition = {volume.name: volume.condition for volume in catalog_volumes.all(tx)}
         held = {version.id: copies.of_version(tx, version.id) for version in waiting.versions}
+    spooled = False
     for version in waiting.versions:
         if any(copy.volume == barcode and copy.state is not CopyState.RETIRED for copy in held[version.id]):
             continue
         sources = replicate.good_sources(custodian, held[version.id], condition)
         made = Made()
-        file = folder / f"{version.id}.tar"
+        need, free = estimated_length(version.files, version.part_bytes), _free(folder)
+        past = need > settings.spool_bytes or need > free
+        if past and spooled and need <= settings.spool_bytes:
+            return  # it may fit when what is spooled now was written
+        file = None if past else folder / f"{version.id}.tar"
         try:
             inventory = find_inventory(part_of(version), sources, made.wrong)
-            make_tar(part_of(version), inventory, sources, file, made, doing)
+            if file is None:
+                made.length = tar_length(part_of(version), inventory, sources)
+            else:
+                make_tar(part_of(version), inventory, sources, file, made, doing)
         except (Corrupted, Unreachable) as error:
             log.warning("not-spooled", identifier=version.identifier, version=version.number, reason=str(error))
-            file.unlink(missing_ok=True)
+            if file is not None:
+                file.unlink(missing_ok=True)
         except OSError as error:
             raise describe_os_error(error, f"writing to the spool {folder}") from error
         else:
+            spooled = True
             yield Spooled(version, file, made.length)
         if made.wrong:
             replicate.doubt_sources(custodian, version, Transfer(0, 0, made.wrong))
+
+
+def _free(folder: Path) -> int:
+    """Bytes that the spool may still take from its disk."""
+    try:
+        return shutil.disk_usage(folder).free - _LEFT_FREE
+    except OSError as error:
+        raise describe_os_error(error, f"looking at the spool {folder}") from error
 
 
 # --- the session
@@ -252,19 +273,47 @@ def _write(
         copy = custody_record.writing(tx, custody_record.planned(tx, item.version, volume.id))
         cartridges.set_file(tx, TapeFile(copy.id, path, 0, item.length))
     try:
-        sink = writing.create(path, length=item.length, replaces=True)
-        with item.file.open("rb") as source:
-            _pour(source, sink.write, doing)
-        sink.finish()
+        if item.file is None:
+            _stream(tapes, writing, item, path, doing)
+        else:
+            sink = writing.create(path, length=item.length, replaces=True)
+            with item.file.open("rb") as source:
+                _pour(source, sink.write, doing)
+            sink.finish()
+    except (Corrupted, Unreachable) as error:
+        # Of the copies on disk; what the drive raises is of another kind.
+        log.warning("not-streamed", identifier=item.version.identifier, version=item.version.number, reason=str(error))
+        with custodian.catalogue.write() as tx:
+            custody_record.given_up(custodian, tx, item.version, copies.need(tx, copy.id), error.message)
+        return
     except Full as error:
         written.full = True
         written.unfit.append(item)
         with custodian.catalogue.write() as tx:
             custody_record.given_up(custodian, tx, item.version, copies.need(tx, copy.id), error.message)
         return
-    item.file.unlink()
+    if item.file is not None:
+        item.file.unlink()
     written.copies += 1
     written.bytes += item.length
+
+
+def _stream(tapes: Tapes, writing: WriteSession, item: Spooled, path: str, doing: Doing) -> None:
+    """Past the spool: straight from the copies on disk, whose every digest is compared on the way."""
+    custodian = tapes.custodian
+    with custodian.catalogue.read() as tx:
+        condition = {volume.name: volume.condition for volume in catalog_volumes.all(tx)}
+        held = copies.of_version(tx, item.version.id)
+    sources = replicate.good_sources(custodian, held, condition)
+    part, made = part_of(item.version), Made()
+    try:
+        inventory = find_inventory(part, sources, made.wrong)
+        stream_tar(
+            part, inventory, sources, lambda: writing.create(path, length=item.length, replaces=True), made, doing
+        )
+    finally:
+        if made.wrong:
+            replicate.doubt_sources(custodian, item.version, Transfer(0, 0, made.wrong))
 
 
 def _pour(source: BinaryIO, write: Callable[[bytes], object], doing: Doing) -> None:
