@@ -1,7 +1,8 @@
 """How long a scrape takes when the catalogue is large: python benchmarks/scrape.py [versions, default 1,000,000].
 
 Makes an SQLite catalogue of that many packages with one version and two copies each, a deposit and three events for
-each, a tenth as many ended tasks, and 500 disks, in a temporary folder; then renders /metrics and prints one JSON line.
+each, a tenth as many ended tasks, and 500 disks and 500 cartridges, in a temporary folder; then renders /metrics and
+prints one JSON line.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ FILL = (
     '"reallocated_sectors":0,"reported_uncorrectable_errors":0,"command_timeouts":12,"pending_sectors":0,'
     '"offline_uncorrectable_sectors":0,"interface_crc_errors":0,"logged_errors":0}'
     f"', 1, {NOW}, {NOW}, {NOW} FROM c WHERE i <= 500",
+    "INSERT INTO volumes (id, uuid, name, kind, medium, domain, site, mode, condition, condition_reason, size_bytes,"
+    " free_bytes, added_at) SELECT 1000 + i, printf('00000000-0000-4000-9000-%012d', i), printf('VLT%03dL8', i),"
+    f" 'tape', 'tape', 'bo-1', 'site', 'active', 'unknown', '', 12000000000000, 500000, {TIME} FROM c WHERE i <= 500",
+    "INSERT INTO cartridges (barcode, volume_id, library, generation, pool, state, whereabouts, element, shelf, reason,"
+    " index_generation, loads, errors, alerts, seen_at, formatted_at, written_at, added_at) SELECT"
+    " printf('VLT%03dL8', i), 1000 + i, 'lib', 'LTO-8', 'p', 'full', iif(i % 10, 'vaulted', 'library'), '', '', '',"
+    f" 3, 5, 0, '[]', {TIME}, {TIME}, {TIME}, {TIME} FROM c WHERE i <= 500",
     "INSERT INTO packages (id, identifier, head, fonds, agency, batch, title, retention, access, priority_class,"
     " created_at) SELECT i, printf('G09.%08d/2026', i), 1, 'UBND', 'So Noi vu', 'b' || (i % 500), 'Ho so',"
     f" 'vinh vien', 'han che', 'default', {TIME} FROM c",
