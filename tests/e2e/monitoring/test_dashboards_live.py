@@ -17,35 +17,28 @@ from tests.support.drives import ata, nvme
 from tests.support.faults import flip
 from tests.support.nodes import bag, eventually, tar_of
 from tests.support.prometheus import Prometheus, WatchedBench
+from tests.support.tapes import TapeBench
 from vault.clock import utcnow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-TAPES = """
-[[library]]
-name = "thuc-hanh"
-kind = "virtual"
-path = "{folder}/practice"
-drives = 1
-slots = 4
-mount_after_age = "0s"
-"""
 ASKED = [(board, panel, query) for board in BOARDS for panel in board.panels for query in panel.queries]
+
+
+class DemoBench(WatchedBench, TapeBench):
+    """Two volumes and a tape library, as the demo has them."""
 
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("boards")
-    bench = WatchedBench(
-        folder, ["nas-a", "nas-b"],
-        extra=f'[health]\nreport = "{folder}/disks.json"\ninterval = "1s"\n{TAPES.format(folder=folder)}',
-    )  # fmt: skip
+    bench = DemoBench(folder, extra=f'[health]\nreport = "{folder}/disks.json"\ninterval = "1s"')
     bench.start()
     try:
         watch = bench.running.health
         watch._stack = stack
         watch._look_at_arrays = lambda: [Array("md0", "md", "raid1", ArrayState.CHECKING, 0, 0, 0, 0.5)]
-        documents = [ata(serial_number="nas-a", wwn={}), nvme() | {"serial_number": "nas-b"}]
+        documents = [ata(serial_number="a", wwn={}), nvme() | {"serial_number": "b"}]
         entries = [
             report.Entry("/dev/sdx", "sat", identity(d["serial_number"], "", "M"), Reading.READ, d, Second())
             for d in documents
@@ -78,7 +71,8 @@ def live_a_little(bench):
         files = bag({"tờ 1.pdf": bytes([number]) * 5000})
         bench.deposit(f"hồ sơ {number}", tar_of(files), files)
     bench.settle()
-    flip(bench.object_path("nas-a", "hồ sơ 1") / "v1/content/data/tờ 1.pdf")
+    bench.wait_for_tape("hồ sơ 2")
+    flip(bench.object_path("a", "hồ sơ 1") / "v1/content/data/tờ 1.pdf")
     bench.verify()
     bench.settle()
     bench.running.keep_checkpoint()
@@ -111,7 +105,7 @@ def test_a_panel_has_an_answer(prometheus, board, panel, query):
 def test_what_may_be_empty_is_not_all(prometheus):
     """A list of exceptions that grows is a board that nobody checked."""
     empty = {(board.file, panel.id) for board, panel, query in ASKED if not prometheus.query(asked(query.expr))}
-    assert len(empty) <= len(ASKED) // 4, empty
+    assert len(empty) <= len(ASKED) // 5, empty
 
 
 def test_the_choices_at_the_head_of_a_board_offer_something(prometheus):
