@@ -6,10 +6,10 @@ TESTS ?= tests
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test lint bench lock upgrade ci clean
+.PHONY: help venv demo run test test-system deb lint bench lock upgrade ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: ## make .venv, with what the node, the tests and the linters need
 	@scripts/bootstrap dev
@@ -25,6 +25,14 @@ run: ## the same node, left running until Ctrl-C
 test: venv ## run the tests (TESTS=path, JOBS=n, PYTEST_OPTIONS=...)
 	@scripts/debian-packages
 	$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS) $(TESTS)
+
+test-system: venv ## run the tests on whole machines: the package on a bare Debian (as root)
+	@scripts/debian-packages debian-packages-system.txt
+	KHOSO_SYSTEM=1 KHOSO_REQUIRE_TOOLS=1 $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_OPTIONS) tests/system
+
+deb: ## make dist/khoso_<version>_<architecture>.deb
+	@scripts/bootstrap run
+	@$(PYTHON) packaging/build.py
 
 lint: venv ## ruff, mypy, and the direction of imports
 	.venv/bin/ruff check .

@@ -127,13 +127,22 @@ def _read_key_file(path: StrPath) -> bytes | None:
         if facts.st_mode & 0o077:
             mode = stat.S_IMODE(facts.st_mode)
             raise ConfigError(f"The node's key {shown} is open to others (mode {mode:04o}).", remedy=remedy)
-        if facts.st_uid not in (os.geteuid(), 0):
+        if facts.st_uid not in _owners(path):
             raise ConfigError(f"The node's key {shown} belongs to user {facts.st_uid}.", remedy=remedy)
         return os.read(descriptor, _LARGEST_KEY_FILE)
     except OSError as error:
         raise describe_os_error(error, f"reading the node's key {shown}") from error
     finally:
         os.close(descriptor)
+
+
+def _owners(path: StrPath) -> set[int]:
+    """Whose key one may use: one's own and root's; and root, who looks after the node, that of the service, in whose
+    folder it lies."""
+    owners = {os.geteuid(), 0}
+    if os.geteuid() == 0:
+        owners.add(os.stat(os.path.dirname(os.path.abspath(path))).st_uid)
+    return owners
 
 
 def _parse_key(pem: bytes, path: StrPath) -> Ed25519PrivateKey:

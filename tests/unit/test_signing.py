@@ -235,3 +235,14 @@ def test_openssl_alone_can_check_a_signature(key, tmp_path):
     assert done.returncode == 0, done.stderr
     (tmp_path / "document").write_bytes(canonical_json(signed | {"version": 2}))
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=30, check=False).returncode != 0
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_may_use_the_key_of_the_service_and_of_nobody_else(tmp_path):
+    NodeKey.load_or_create(tmp_path / "node.key")
+    os.chown(tmp_path / "node.key", 4711, 4711)
+    with pytest.raises(ConfigError, match="belongs to user 4711"):
+        NodeKey.load_or_create(tmp_path / "node.key")
+    os.chown(tmp_path, 4711, 4711)
+    assert NodeKey.load_or_create(tmp_path / "node.key").key_id

@@ -104,6 +104,12 @@ def key(folder: Path) -> Finding:
         found = NodeKey.load_or_create(path)
     except VaultError as error:
         return bad(area, error)
+    owner, service = path.stat().st_uid, folder.stat().st_uid
+    if owner != service:
+        what = _("The key {path} belongs to user {owner}, and the service's user {service} cannot read it.").format(
+            path=path, owner=owner, service=service
+        )
+        return Finding(Level.BAD, area, what, f"chown {service} {path}")
     return Finding(Level.OK, area, _("Key {key_id}").format(key_id=found.key_id))
 
 

@@ -1,0 +1,47 @@
+"""Tests on whole machines: `make test-system` runs them, `make test` does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.debian import REPO
+from tests.support.tools import require
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("KHOSO_SYSTEM") != "1":
+        for item in items:
+            if "system" in item.path.parts:
+                item.add_marker(pytest.mark.skip(reason="make test-system runs it"))
+
+
+@pytest.fixture(scope="session")
+def deb() -> Path:
+    """The package, built from this checkout, unless KHOSO_DEB names one."""
+    if given := os.environ.get("KHOSO_DEB"):
+        return Path(given)
+    require("dpkg-deb", "dpkg")
+    done = subprocess.run(["make", "-s", "deb"], cwd=REPO, capture_output=True, text=True, timeout=1200, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Path(done.stdout.split()[-1])
+
+
+@pytest.fixture(scope="session")
+def newer(deb, tmp_path_factory) -> Path:
+    """The same package, said to be of the next version."""
+    tree = tmp_path_factory.mktemp("newer")
+    subprocess.run(["dpkg-deb", "-R", str(deb), str(tree / "root")], timeout=300, check=True)
+    version = subprocess.run(
+        ["dpkg-deb", "-f", str(deb), "Version"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout.strip()
+    for name in ("control", "preinst", "postinst"):
+        path = tree / "root/DEBIAN" / name
+        path.write_text(path.read_text().replace(version, f"{version}+1"))
+    made = tree / "newer.deb"
+    pack = ["dpkg-deb", "--root-owner-group", "-Znone", "-b", str(tree / "root"), str(made)]
+    subprocess.run(pack, timeout=300, check=True, capture_output=True)
+    return made
