@@ -49,16 +49,16 @@ def test_a_new_user_comes_from_the_package_to_a_receipt(debian):
     assert "volume" in debian.run("vaultd", "--check", code=78) or "policy" in debian.run("vaultd", "--check", code=78)
     said = debian.shell(
         "vaultctl init --name sonla-1 --volume /srv/nas-a,domain=nas-a --volume /srv/nas-b,domain=nas-b"
-        " --token-out /root/token"
+        " --token-out /tmp/token"
     )
     assert "Nothing is wrong." in said
     assert not re.search(SECRET, said)
     assert debian.shell("stat -c %U /srv/nas-a/vault-volume.json /var/lib/vault/node.key").split() == ["vault"] * 2
     serve(debian)
-    debian.shell("echo 'Tờ trình' >/root/to-trinh.txt")
-    debian.shell("vaultctl deposit /root/to-trinh.txt --identifier H49/1 --receipt /root/receipt.json")
-    assert json.loads(debian.run("cat", "/root/receipt.json"))["signature"]["value"]
-    debian.shell("vaultctl receipt verify /root/receipt.json")
+    debian.shell("echo 'Tờ trình' >/tmp/to-trinh.txt")
+    debian.shell("vaultctl deposit /tmp/to-trinh.txt --identifier H49/1 --receipt /tmp/receipt.json")
+    assert json.loads(debian.run("cat", "/tmp/receipt.json"))["signature"]["value"]
+    debian.shell("vaultctl receipt verify /tmp/receipt.json")
     debian.shell("vaultctl status --check")
 
 
@@ -85,7 +85,7 @@ def test_an_upgrade_begins_with_a_backup(debian):
     kept = debian.shell("ls /var/lib/vault/before-upgrade").split()
     assert len(kept) == 1
     assert kept[0].endswith(".db")
-    debian.shell("vaultctl receipt verify /root/receipt.json")
+    debian.shell("vaultctl receipt verify /tmp/receipt.json")
     assert "disk = 2" in debian.run("cat", "/etc/vault/vault.toml")
 
 
@@ -112,7 +112,7 @@ def test_purged_it_leaves_the_volumes_and_the_key(debian):
     assert "catalog.db" in debian.shell("ls /var/lib/vault")
     debian.run("dpkg", "-i", "/newer.deb")
     serve(debian)
-    debian.shell("vaultctl receipt verify /root/receipt.json")
+    debian.shell("vaultctl receipt verify /tmp/receipt.json")
     stop(debian)
     before = debian.shell("find /srv/nas-a /srv/nas-b -type f -exec sha256sum {} + | sort")
     assert "node.key was kept" in debian.run("dpkg", "-P", "khoso")
