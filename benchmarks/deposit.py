@@ -42,7 +42,7 @@ def run(scale: float) -> None:
         fill(folder / "large", 1, int(2048 * MIB * scale))
         (folder / "large" / "f000000.bin").rename(large)
         bag = folder / "bag.tar"
-        _bag(bag, folder / "payload", max(10, int(5000 * scale)), 100 * 1024)
+        make_bag(bag, folder / "payload", max(10, int(5000 * scale)), 100 * 1024)
         with vaultd(folder) as node:
             _compare(node, folder, large, "a single file")
             _compare(node, folder, bag, "a bag of 100 KiB files, as tar")
@@ -120,7 +120,8 @@ def _unpack(body: Path, folder: Path) -> float:
     return seconds
 
 
-def _bag(path: Path, folder: Path, count: int, size: int) -> None:
+def make_bag(path: Path, folder: Path, count: int, size: int) -> None:
+    """A bag of so many random files of this size, as a tar; ``folder`` is where they are made."""
     fill(folder, count, size)
     files = sorted(folder.iterdir())
     listed = [(file.name, hashlib.sha512(file.read_bytes()).hexdigest(), size) for file in files]

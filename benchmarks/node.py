@@ -46,10 +46,10 @@ class BenchNode:
         if answer.status != (202 if wait == 0 else 201):
             raise RuntimeError(f"the deposit answered {answer.status}: {text[:500]!r}")
         if wait == 0:
-            self._settle(json.loads(text)["id"])
+            self.settle(json.loads(text)["id"])
         return seconds
 
-    def _settle(self, ingest: str) -> None:
+    def settle(self, ingest: str) -> None:
         """Wait for the receipt, so that the copying does not disturb the next measurement."""
         while True:
             with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:

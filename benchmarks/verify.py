@@ -1,4 +1,5 @@
-"""Verification: our check of a stored part, beside bagit-python and the plainest loop, all with sha512.
+"""Verification: our check of a stored part, beside the plainest loop, bagit-python, sha512sum, hashdeep, ocfl-py and
+restic; all with sha512 where they have it.
 
 On volumes in memory (tmpfs) it is the engine that is measured; on disk, with the caches dropped before every run of
 everyone, the whole way from the medium.
@@ -20,6 +21,7 @@ from typing import TypeVar
 import bagit
 
 from benchmarks.harness import MIB, Row, best, drop_caches, fill, show
+from benchmarks.peers import others
 from vault.formats.ocfl import ContentPaths, User, first_version, object_id
 from vault.model import DigestAlgorithm
 from vault.volumes.base import Part, Verdict, VolumeIdentity
@@ -65,6 +67,10 @@ def _compare(folder: Path, title: str, count: int, size: int, *, cold: bool) -> 
         Row("bagit-python, 1 process", best(lambda: bag.validate(processes=1), repeats, before), total),
         Row("bagit-python, 2 processes", best(lambda: bag.validate(processes=2), repeats, before), total),
     ]
+    if cold:
+        rows.insert(2, Row("plain loop, 8 threads", best(plain(8), repeats, before), total))
+    for name, check in others(folder, payload / "data", Path(volume.path) / "ocfl").items():
+        rows.append(Row(name, best(check, repeats, before), total))
     show(title, rows, FLOOR)
 
 
@@ -104,10 +110,11 @@ def _stored(folder: Path, payload: Path) -> tuple[DirectoryVolume, list[Part]]:
     volume = DirectoryVolume(name="bench", path=str(place), domain="bench", site="bench", mount=False)
     volume.initialise(VolumeIdentity(uuid.uuid4(), "bench", "bench", "bench", "bench", datetime.now(UTC)))
     files = sorted(payload.iterdir())
-    return volume, [_store(volume, f"bench-{half}", files[half::2]) for half in (0, 1) if files[half::2]]
+    return volume, [store(volume, f"bench-{half}", files[half::2]) for half in (0, 1) if files[half::2]]
 
 
-def _store(volume: DirectoryVolume, identifier: str, files: list[Path]) -> Part:
+def store(volume: DirectoryVolume, identifier: str, files: list[Path]) -> Part:
+    """Store files as a package on a volume."""
     staging = volume.stage(identifier, 1)
     paths = ContentPaths()
     state, content = {}, {}

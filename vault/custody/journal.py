@@ -102,7 +102,9 @@ def _state(kept: Mapping[str, Json]) -> CheckState:
         if not isinstance(one, dict):
             raise TypeError("a finding is an object")
         texts = {name: str(one.get(name, "")) for name in ("path", "expected", "found", "error")}
-        findings.append(Finding(FindingKind(str(one["kind"])), **texts))
+        offset = one.get("offset", -1)
+        found_at = offset if isinstance(offset, int) else -1
+        findings.append(Finding(FindingKind(str(one["kind"])), **texts, offset=found_at))
     numbers = {name: _number(kept[name]) for name in ("done", "files", "read", "offset")}
     try:
         hash_state = base64.b64decode(str(kept["hash_state"]), validate=True)

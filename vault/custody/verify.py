@@ -14,6 +14,7 @@ from vault.catalog.engine import Tx
 from vault.clock import from_text
 from vault.custody import record
 from vault.custody.context import STORED_STATES, Custodian, part_of
+from vault.custody.differing import located
 from vault.custody.earlier import doubt, verify_sample
 from vault.custody.journal import Journal
 from vault.custody.pacing import Routine, io_priority
@@ -123,7 +124,7 @@ def prove(
     far it came, and the next check goes on there, unless that was begun before ``since``."""
     volume = custodian.volume(copy.volume)
     journal = Journal(custodian, version, copy, since)
-    report = volume.check(part_of(version), progress, cancelled, journal)
+    report = located(custodian, version, copy, volume.check(part_of(version), progress, cancelled, journal), cancelled)
     changed = conclude(custodian, version, copy, report, event_type=event_type)
     journal.forget()
     return changed

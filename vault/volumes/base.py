@@ -79,6 +79,8 @@ class Finding:
     """One file that is not as it must be. ``path`` is relative to the object's root.
 
     ``expected`` and ``found`` are digests; ``error`` is the name of the errno (``EIO``) of an unreadable one.
+    ``offset`` is the first byte that differs from the copy on the volume ``beside``; of an unreadable file the
+    beginning of the reading that failed; -1 where it is not known.
     INTERMITTENT: the first reading was wrong and the second right, so it is the way that cannot be trusted.
     """
 
@@ -87,12 +89,15 @@ class Finding:
     expected: str = ""
     found: str = ""
     error: str = ""
+    offset: int = -1
+    beside: str = ""
 
     def as_json(self) -> dict[str, Json]:
         """For an event's detail."""
         pairs = {"path": self.path, "kind": str(self.kind), "expected": self.expected, "found": self.found,
-                 "error": self.error}  # fmt: skip
-        return {key: value for key, value in pairs.items() if value}
+                 "error": self.error, "beside": self.beside}  # fmt: skip
+        said: dict[str, Json] = {key: value for key, value in pairs.items() if value}
+        return said | ({"offset": self.offset} if self.offset >= 0 else {})
 
 
 @dataclass(frozen=True, slots=True)

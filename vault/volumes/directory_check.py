@@ -103,16 +103,28 @@ class _Checker:
         self.before = (0, 0)
         self.findings: list[Finding] = []
         self.strangers = 0
+        self.at = 0
         self.files = 0
         self.bytes = 0
 
     def report(self, *, absent: bool = False) -> CheckReport:
         return CheckReport(tuple(self.findings), self.files, self.bytes, absent)
 
-    def find(self, kind: FindingKind, path: str, expected: str = "", found: str = "", error: str = "") -> None:
+    def find(
+        self, kind: FindingKind, path: str, expected: str = "", found: str = "", error: str = "", offset: int = -1
+    ) -> None:
         # A name on a disk is any bytes; what goes into an event is text.
         shown = path.encode("utf-8", "backslashreplace").decode()
-        self.findings.append(Finding(kind, shown, expected, found, error))
+        self.findings.append(Finding(kind, shown, expected, found, error, offset))
+
+    def advanced(self, count: int) -> None:
+        """So many more bytes of the file that is being read."""
+        self.at += count
+        self.progress(count)
+
+    def advanced_again(self, count: int) -> None:
+        """The same for a second reading, which is no progress."""
+        self.at += count
 
     def stranger(self, path: str, error: str = "") -> None:
         """Record what should not be there, as far as anybody would read such a list."""
@@ -120,7 +132,7 @@ class _Checker:
         if self.strangers <= _MOST_STRANGERS:
             self.find(FindingKind.EXTRA, path, error=error)
 
-    def trouble(self, error: OSError, path: str, expected: str = "") -> None:
+    def trouble(self, error: OSError, path: str, expected: str = "", offset: int = -1) -> None:
         """Record that a file could not be read, unless the whole volume is what fails."""
         if error.errno in _OUTAGES:
             raise describe_os_error(error, f"reading {path}") from error
@@ -129,9 +141,8 @@ class _Checker:
         elif error.errno in NO_FILE:
             self.no_file(path, expected)
         else:
-            self.find(
-                FindingKind.UNREADABLE, path, expected, error=errno.errorcode.get(error.errno or 0, str(error.errno))
-            )
+            name = errno.errorcode.get(error.errno or 0, str(error.errno))
+            self.find(FindingKind.UNREADABLE, path, expected, error=name, offset=offset)
 
     def no_file(self, path: str, expected: str) -> None:
         """Something that is no file stands where a file should be: one too many, and one too few."""
@@ -141,18 +152,21 @@ class _Checker:
     def file(self, path: str, expected: str) -> None:
         """Read one file and compare."""
         algorithm, place = str(self.part.algorithm), f"{self.target}/{path}"
+        self.at = 0
         try:
             reading = self._read_on(place, algorithm, expected)
             if reading is None:
-                reading = digest_file(self.tree, place, [algorithm], self.progress, self.cancelled)
+                self.at = 0
+                reading = digest_file(self.tree, place, [algorithm], self.advanced, self.cancelled)
             self.files += 1
             self.bytes += reading.size
             found = reading.digests[algorithm]
             if found == expected:
                 return
-            again = digest_file(self.tree, place, [algorithm], cancelled=self.cancelled)
+            self.at = 0
+            again = digest_file(self.tree, place, [algorithm], self.advanced_again, self.cancelled)
         except OSError as error:
-            self.trouble(error, path, expected)
+            self.trouble(error, path, expected, self.at)
             return
         right = again.digests[algorithm] == expected
         self.find(FindingKind.INTERMITTENT if right else FindingKind.MISMATCH, path, expected, found)
@@ -165,8 +179,9 @@ class _Checker:
         if self.journal is None:
             return None
         mark, self.mark = self.mark, BEGINNING
+        self.at = mark[0]
         marking = Marking(self.journal.wants, self._keep)
-        reading = digest_from(self.tree, place, algorithm, mark, marking, self.progress, self.cancelled)
+        reading = digest_from(self.tree, place, algorithm, mark, marking, self.advanced, self.cancelled)
         if reading is not None and mark[0] and reading.digests[algorithm] != expected:
             return None
         return reading

@@ -175,6 +175,7 @@ def test_a_bad_place_on_the_medium_is_an_unreadable_file(tmp_path):
             assert [(f.kind, f.path, f.error) for f in report.findings] == [
                 (FindingKind.UNREADABLE, "v2/content/large", "EIO")
             ]
+            assert 0 <= report.findings[0].offset < 12 * faults.MIB
             assert report.verdict is Verdict.UNREADABLE
             with pytest.raises(Unreachable):
                 list(volume.read(built.part.object_id, "v2/content/large"))

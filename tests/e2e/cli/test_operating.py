@@ -104,6 +104,8 @@ def test_damage_is_found_repaired_and_kept_as_evidence(vaultctl, node, deposited
     assert vaultctl("verify", "--order", found["id"], "--json", code=5).json == found
     assert vaultctl("verify", "--order", found["id"][:9].upper(), "--json", code=5).json == found
     assert found["id"] in vaultctl("verify", "--list").out
+    minutes = vaultctl("verify", "--order", found["id"], "--minutes", code=5).out
+    assert all(part in minutes for part in ("MINUTES OF A VERIFICATION", found["id"], deposited, "Signatures"))
     vaultctl("repair", deposited, "--wait", "--timeout", "60s")
 
     def healed() -> bool:

@@ -16,6 +16,7 @@ from vault.cli.exits import ExitCode
 from vault.cli.options import IdentifierArgument, JsonOption, WaitLimitOption, read_duration, read_identifier
 from vault.cli.output import print_json
 from vault.cli.render import node
+from vault.cli.render.minutes import verification as render_minutes
 from vault.cli.session import Session, session_of
 from vault.cli.waiting import counting, wait_for
 from vault.client import Client
@@ -61,6 +62,9 @@ def verify(
         ),
     ] = "",
     every_order: Annotated[bool, typer.Option("--list", help=_("No new order: those that were given."))] = False,
+    minutes: Annotated[
+        bool, typer.Option("--minutes", help=_("Print minutes of it, to be signed and kept; with --order or --wait."))
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help=_("Wait for its end; 5 if damage was found, 4 if a volume is away."))
     ] = False,
@@ -93,10 +97,13 @@ def verify(
             found = _await(session, client, found, limit)
         if json:
             print_json(found)
+        elif minutes:
+            bad = list(itertools.islice(failed_checks(client, found), found.bad))
+            session.show(render_minutes(client.status().node, found, bad, session.speech))
         else:
             session.show(node.verification(found, session.speech))
         ended = found.state is VerificationState.DONE or wait
-        if ended or order:
+        if (ended or order) and not minutes:
             _explain(session, client, found)
     if ended:
         raise typer.Exit(verdict(found))

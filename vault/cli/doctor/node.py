@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from vault import __version__
+from vault import __version__, wire
 from vault.catalog import events as rows
 from vault.catalog.engine import Catalogue
 from vault.catalog.migration import newest_revision
@@ -17,6 +18,7 @@ from vault.cli.keys import KEY_FILE
 from vault.client import Client, Endpoint
 from vault.clock import utcnow
 from vault.config import Settings, examine
+from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.errors import VaultError
 from vault.i18n import _, n_
 from vault.ledger import events
@@ -26,6 +28,8 @@ from vault.tls import Certificate
 _ROOM = 10**9
 _LATE_SECONDS = 60
 _RENEW = timedelta(days=30)
+_BACKUP_OLD = timedelta(days=3)
+_HOUR = timedelta(hours=1)
 
 
 def configuration(path: Path) -> tuple[Settings | None, list[Finding]]:
@@ -152,6 +156,23 @@ def catalogue(settings: Settings) -> tuple[datetime | None, list[Finding]]:
     return (last[0].time if last else None), [Finding(Level.OK, area, what)]
 
 
+def backups(schedules: Iterable[wire.Schedule], now: datetime) -> list[Finding]:
+    """Whether the catalogue was backed up of late: without it a loss of the server costs the metadata that no volume
+    carries, and the proofs."""
+    area = _("backup of the catalogue")
+    found = next((one for one in schedules if one.kind == BACKUP_SCHEDULE), None)
+    remedy = _("Make one now and see what it says: vaultctl catalog backup")
+    if found is None or found.last_success is None:
+        failed = found.last_error if found else ""
+        level = Level.BAD if failed else Level.NOTE
+        return [Finding(level, area, f"{_('The catalogue was never backed up.')} {failed}".strip(), remedy)]
+    age = now - found.last_success
+    if age > _BACKUP_OLD:
+        what = _("The newest backup of the catalogue is {days} days old.").format(days=age.days)
+        return [Finding(Level.BAD, area, f"{what} {found.last_error}".strip(), remedy)]
+    return [Finding(Level.OK, area, _("The catalogue was backed up {age:.0f} hours ago.").format(age=age / _HOUR))]
+
+
 def daemon(endpoint: Endpoint, *, timeout: float = 10.0) -> list[Finding]:
     """Whether vaultd answers, is of this version, has the same time, and can do its work."""
     area = _("daemon")
@@ -170,6 +191,7 @@ def daemon(endpoint: Endpoint, *, timeout: float = 10.0) -> list[Finding]:
     if late > _LATE_SECONDS:
         what = _("The clocks of vaultd and of this machine differ by {seconds} s.").format(seconds=int(late))
         found.append(Finding(Level.BAD, area, what, _("Set both clocks by the same server.")))
+    found += backups(status.schedules, status.time)
     if not ready.ready:
         remedy = _("Look at `vaultctl status` and at journalctl -u vaultd.")
         found += [Finding(Level.BAD, area, reason, remedy) for reason in ready.reasons]

@@ -31,7 +31,13 @@ def findings_of(detail: Mapping[str, Json]) -> list[Finding]:
     """The findings in the detail of an event; they may have any shape."""
     listed = detail.get("findings")
     found = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
-    return [Finding(_text(one, "path"), " ".join((_text(one, "kind"), _text(one, "error"))).strip()) for one in found]
+    return [Finding(_text(one, "path"), _what(one)) for one in found]
+
+
+def _what(one: Mapping[str, Json]) -> str:
+    offset = one.get("offset")
+    where = f"@{offset}" if isinstance(offset, int) else ""
+    return " ".join(part for part in (_text(one, "kind"), _text(one, "error"), where) if part)
 
 
 def event_line(event: wire.Event, say: Speech) -> Text:

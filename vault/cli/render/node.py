@@ -206,7 +206,8 @@ def tasks(found: Iterable[wire.Task], say: Speech, now: datetime, title: str = "
     return made if made.row_count else Text(_("There is nothing to do."))
 
 
-def _scope(found: wire.Verification, say: Speech) -> str:
+def verification_scope(found: wire.Verification, say: Speech) -> str:
+    """What an order to verify is about."""
     scope = plain(found.volume or found.identifier or found.fonds) or _("everything")
     if not found.sample:
         return scope
@@ -220,7 +221,7 @@ def verification(found: wire.Verification, say: Speech) -> RenderableType:
     return facts(
         [
             (_("Verification"), found.id),
-            (_("of"), _scope(found, say)),
+            (_("of"), verification_scope(found, say)),
             (_("state"), state(found.state)),
             (_("ordered"), f"{say.moment(found.requested_at)}, {plain(found.agent)}"),
             (_("ended"), say.moment(found.finished_at)),
@@ -264,7 +265,7 @@ def verifications(found: Iterable[wire.Verification], say: Speech) -> Renderable
     for one in found:
         made.add_row(
             one.id,
-            _scope(one, say),
+            verification_scope(one, say),
             state(one.state),
             say.moment(one.requested_at),
             f"{say.number(one.checked)} / {say.number(one.total)}",
