@@ -29,9 +29,9 @@ from vault.catalog import volumes as catalog_volumes
 from vault.model import CopyState, EventType, MediumClass
 from vault.tape_model import CartridgeState
 
-KILLS = int(os.environ.get("KHOSO_TAPE_KILLS", "10"))
+KILLS = int(os.environ.get("KHOSO_TAPE_KILLS", "6"))
 SEED = int(os.environ.get("KHOSO_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
-A_NODE = 5
+A_NODE = min(5, max(1, KILLS // 2))
 """So many kills a node suffers before everything is looked at, and another one begins with fresh cartridges."""
 REPO = Path(__file__).resolve().parents[3]
 
