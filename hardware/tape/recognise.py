@@ -12,6 +12,8 @@ from hardware.ltfs.medium import END, Mark, TapeMedium
 from hardware.ltfs.volume import Volume
 from hardware.tape.session import Blank, Content, LtfsVolume, OtherData, Unreadable
 
+ONLY_SECOND: Final = "only its second partition holds something"
+"""What is said of a cartridge whose first partition is empty: a formatting that did not come far leaves it so."""
 _LTFS: Final = slice(24, 28)
 _KEEP: Final = "Set it aside and do not write to it; try it in another drive."
 
@@ -88,7 +90,7 @@ def _other_partition_is_ltfs(medium: TapeMedium) -> bool:
 
 def _described(record: bytes | Mark) -> str:
     if isinstance(record, Mark):
-        return "it begins with a filemark" if record is Mark.FILEMARK else "only its second partition holds something"
+        return "it begins with a filemark" if record is Mark.FILEMARK else ONLY_SECOND
     if record[:4] == b"VOL1":
         owner = record[4:10].decode("latin-1").strip()
         shown = "".join(letter if " " <= letter <= "~" else "?" for letter in owner)

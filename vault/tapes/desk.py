@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
-from uuid import UUID
 
 from hardware.tape.changer import OperatorAsked, Slot
 from hardware.tape.library import Library
 from hardware.tape.own_session import said
-from hardware.tape.session import Blank, CartridgeSession
+from hardware.tape.session import CartridgeSession
 from hardware.tape.virtual import VirtualChanger
 from vault.catalog import cartridges, copies, tape_drives
 from vault.catalog import volumes as catalog_volumes
@@ -21,6 +20,7 @@ from vault.tape_model import Cartridge, CartridgeState, MountRequest, TapeDrive,
 from vault.tapes import record
 from vault.tapes.context import Tapes
 from vault.tapes.drives import clean_drive
+from vault.tapes.formatting import is_blank, make_volume
 from vault.tapes.indexes import Listing, listing
 from vault.tapes.librarian import Librarian, LibraryView
 from vault.tapes.loading import loaded
@@ -155,17 +155,14 @@ class TapeDesk:
         def act(library: Library) -> None:
             with _unchecked(self._tapes, library, barcode) as session:
                 content = session.recognise()
-                if not isinstance(content, Blank) and erase != barcode:
+                if not is_blank(self._tapes, barcode, content) and erase != barcode:
                     raise Refused(
                         f"The cartridge {barcode} is not blank: {said(content)}.",
                         remedy=f"To destroy that for good: vaultctl tapes format {barcode} --pool {pool.name}"
                         f" --erase {barcode}",
                         code="cartridge-not-blank",
                     )
-                name = f"{self._tapes.settings.node.name} {pool.set} {barcode}"
-                uuid = UUID(session.format(name=name, force=not isinstance(content, Blank)))
-                with self._tapes.custodian.catalogue.write() as tx:
-                    record.formatted(tx, agent, barcode, uuid, pool, detail=said(content))
+                make_volume(self._tapes, session, pool, barcode, content, agent)
 
         self._librarian(cartridge.library).call(act)
         return self.one(barcode)

@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
-from uuid import UUID
 
 import structlog
 
 from hardware.errors import Full
 from hardware.tape.errors import NeedsRecovery
 from hardware.tape.library import Library
-from hardware.tape.own_session import said
-from hardware.tape.session import Blank, CartridgeSession, RecoveryStep, WriteSession
+from hardware.tape.session import CartridgeSession, RecoveryStep, WriteSession
 from vault.catalog import cartridges, copies, facts
 from vault.catalog import volumes as catalog_volumes
 from vault.config import LibrarySettings, PoolSettings
@@ -30,13 +28,14 @@ from vault.custody import replicate
 from vault.custody.context import part_of
 from vault.custody.transfer import Transfer, find_inventory
 from vault.durable import describe_os_error
-from vault.errors import Corrupted, Interrupted, Refused, Unreachable, VaultError
+from vault.errors import Corrupted, Interrupted, Unreachable, VaultError
 from vault.errors import Full as OutOfRoom
 from vault.ledger import append
 from vault.model import CopyState, EventType, NewEvent, Outcome, Version, Volume
 from vault.tape_model import CartridgeState, TapeFile
 from vault.tapes import belongings, record
 from vault.tapes.context import Doing, Tapes
+from vault.tapes.formatting import format_scratch
 from vault.tapes.gathering import REFUSED, refusals, waiting_for
 from vault.tapes.loading import loaded, moved
 from vault.tapes.making import Made, estimated_length, make_tar, path_on_tape, stream_tar, tar_length
@@ -217,26 +216,6 @@ def _prepared(tapes: Tapes, session: CartridgeSession, pool: PoolSettings, barco
     if cartridge.state is CartridgeState.APPENDABLE and volume is not None:
         return volume
     return format_scratch(tapes, session, pool, barcode)
-
-
-def format_scratch(tapes: Tapes, session: CartridgeSession, pool: PoolSettings, barcode: str) -> Volume:
-    """Format a blank cartridge for a pool. Raises Refused (``cartridge-not-blank``) for one that holds anything."""
-    content = session.recognise()
-    if not isinstance(content, Blank):
-        reason = f"It is not blank: {said(content)}."
-        with tapes.custodian.catalogue.write() as tx:
-            record.state(tx, tapes.agent, barcode, CartridgeState.FOREIGN, reason)
-        raise Refused(
-            f"The cartridge {barcode} is not written. {reason}",
-            remedy=f"If nobody needs it: vaultctl tapes format {barcode} --pool {pool.name} --erase {barcode}",
-            code="cartridge-not-blank",
-        )
-    uuid = UUID(session.format(name=f"{tapes.settings.node.name} {pool.set} {barcode}"))
-    with tapes.custodian.catalogue.write() as tx:
-        record.formatted(tx, tapes.agent, barcode, uuid, pool)
-        volume = catalog_volumes.get(tx, barcode)
-    assert volume is not None, "it was just registered"  # noqa: S101
-    return volume
 
 
 def _opened(tapes: Tapes, session: CartridgeSession, barcode: str, volume: Volume) -> WriteSession:

@@ -6,8 +6,10 @@ import pytest
 from tests.support.nodes import eventually
 from tests.support.tape_faults import DriveFault, drive_fault
 from tests.support.tapes import TapeBench
+from vault.errors import Interrupted, Refused
 from vault.model import CopyState, EventType
 from vault.tape_model import CartridgeState
+from vault.tapes import record
 
 CONTENT = b"content " * 200_000
 """Some records long."""
@@ -60,6 +62,31 @@ def test_what_does_not_come_to_be_on_tape_goes_to_another_cartridge(tmp_path, wr
         else:
             bench.wait_told("cartridge-suspect", "VLT001L8", "cannot be written there", "Nothing more is written to it")
         bench.assert_ledger()
+
+
+@pytest.mark.parametrize("at", [2, 6, 9, 14, None])
+def test_a_formatting_that_did_not_come_to_its_end_is_not_taken_for_somebody_elses_data(tmp_path, monkeypatch, at):
+    """At any of its writes, or when the tape is done and the catalogue does not know it yet."""
+    formatted, struck = record.formatted, []
+
+    def not_written_down(*what, **more):
+        if at is None and not struck:
+            struck.append(what)
+            raise Interrupted("killed")
+        return formatted(*what, **more)
+
+    monkeypatch.setattr(record, "formatted", not_written_down)
+    with TapeBench(tmp_path) as bench, drive_fault(DriveFault.DEFECT if at else None, at or 0) as watch:
+        bench.deposit("Đ-1", b"content", filename="tệp")
+        bench.wait_for_tape("Đ-1")
+        assert watch.happened or struck
+        bench.settle()
+        bench.assert_on_tape("Đ-1", 1, "VLT001L8")
+        assert len(bench.events(EventType.CARTRIDGE_FORMATTED)) == 1
+        # What is known of it now is no leave to format it again.
+        assert bench.cartridge("VLT001L8").state is CartridgeState.APPENDABLE
+        with pytest.raises(Refused, match="copies that count"):
+            bench.running.tape_desk.format("VLT001L8", "tape-1", "", "user:test")
 
 
 def test_a_tape_that_cannot_be_read_just_now_is_read_again_before_anything_is_concluded(tmp_path):

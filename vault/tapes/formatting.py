@@ -1,0 +1,72 @@
+"""Making a cartridge one of a pool. That a blank one is being formatted is noted before: what a kill or a failing drive
+left of it is then known for what it is, and not taken for somebody else's data."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from hardware.tape.own_session import said
+from hardware.tape.recognise import ONLY_SECOND
+from hardware.tape.session import Blank, CartridgeSession, Content, LtfsVolume, OtherData, Unreadable
+from vault.catalog import facts
+from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
+from vault.config import PoolSettings
+from vault.errors import Refused
+from vault.model import Volume
+from vault.tape_model import CartridgeState
+from vault.tapes import record
+from vault.tapes.context import Tapes
+
+FORMATTING: Final = "tapes.formatting"
+"""Fact of the node: the barcodes of blank cartridges whose formatting was begun, and not concluded."""
+
+
+def format_scratch(tapes: Tapes, session: CartridgeSession, pool: PoolSettings, barcode: str) -> Volume:
+    """Format a blank cartridge for a pool. Raises Refused (``cartridge-not-blank``) for one that holds anything."""
+    content = session.recognise()
+    if not is_blank(tapes, barcode, content):
+        reason = f"It is not blank: {said(content)}."
+        with tapes.custodian.catalogue.write() as tx:
+            record.state(tx, tapes.agent, barcode, CartridgeState.FOREIGN, reason)
+        raise Refused(
+            f"The cartridge {barcode} is not written. {reason}",
+            remedy=f"If nobody needs it: vaultctl tapes format {barcode} --pool {pool.name} --erase {barcode}",
+            code="cartridge-not-blank",
+        )
+    return make_volume(tapes, session, pool, barcode, content, tapes.agent)
+
+
+def is_blank(tapes: Tapes, barcode: str, content: Content) -> bool:
+    """Whether there is nothing on it, or nothing but what a formatting of ours left that did not come to its end."""
+    if isinstance(content, Blank):
+        return True
+    with tapes.custodian.catalogue.read() as tx:
+        if barcode not in _begun(tx):
+            return False
+    if isinstance(content, LtfsVolume):
+        return content.files == 0
+    return isinstance(content, Unreadable) or (isinstance(content, OtherData) and content.found == ONLY_SECOND)
+
+
+def make_volume(
+    tapes: Tapes, session: CartridgeSession, pool: PoolSettings, barcode: str, content: Content, agent: str
+) -> Volume:
+    """Make an empty volume of the pool; whatever is on the cartridge is gone."""
+    if isinstance(content, Blank):
+        with tapes.custodian.catalogue.write() as tx:
+            facts.put(tx, FORMATTING, [*sorted({*_begun(tx), barcode})])
+    name = f"{tapes.settings.node.name} {pool.set} {barcode}"
+    uuid = UUID(session.format(name=name, force=not isinstance(content, Blank)))
+    with tapes.custodian.catalogue.write() as tx:
+        record.formatted(tx, agent, barcode, uuid, pool, detail=said(content))
+        facts.put(tx, FORMATTING, [*sorted(_begun(tx) - {barcode})])
+        volume = catalog_volumes.get(tx, barcode)
+    assert volume is not None, "it was just registered"  # noqa: S101
+    return volume
+
+
+def _begun(tx: Tx) -> set[str]:
+    found = facts.get(tx, FORMATTING)
+    return {str(barcode) for barcode in found} if isinstance(found, list) else set()
