@@ -116,7 +116,7 @@ class Node:
         recall = settings.recall
         cache = RecallCache(recall.path or settings.node.state / "recall", recall.max_bytes, recall.keep)
         self.librarians = {library.name: Librarian(self.tapes, library, cache) for library in settings.libraries}
-        self.tape_desk = TapeDesk(self.tapes, self.librarians)
+        self.tape_desk = TapeDesk(self.tapes, self.librarians, cache)
         self.tape_import = TapeImport(self.tapes, self.tape_desk)
         self.recaller: Recaller = TapeRecaller(self.tapes, cache) if self.librarians else NoRecalls()
         self.devices = DeviceWatch(self.custodian, self.health.look_soon)

@@ -16,7 +16,10 @@ from vault.catalog.engine import Tx
 from vault.custody.recalls import Recall
 from vault.errors import NotFound
 from vault.identifiers import parse_identifier
+from vault.model import Scope
+from vault.tape_model import Recall as Row
 from vault.tapes.recaller import shown
+from vault.tapes.singles import OF_A_CARTRIDGE
 
 router = APIRouter(tags=["content"], responses=PROBLEM)
 
@@ -41,7 +44,7 @@ async def order_recall(node: Node, who: MayRead, order: wire_tapes.RecallOrder, 
 def list_recalls(node: Node, who: MayRead, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> wire_tapes.RecallList:
     """Recalls, the newest first."""
     with node.catalogue.read() as tx:
-        found = [row for row in recalls.listing(tx, limit=limit) if _may_see(tx, who, row.identifier)]
+        found = [row for row in recalls.listing(tx, limit=limit) if _may_see(tx, who, row)]
     return wire_tapes.RecallList(
         items=[wire.Recall.model_validate(shown(row, node.settings.recall.keep)) for row in found]
     )
@@ -52,7 +55,7 @@ def get_recall(node: Node, who: MayRead, recall_id: str) -> wire.Recall:
     """A recall, with what it waits for or how far it is."""
     with node.catalogue.read() as tx:
         found = recalls.get(tx, recall_id)
-        if found is None or not _may_see(tx, who, found.identifier):
+        if found is None or not _may_see(tx, who, found):
             raise NotFound(
                 f"There is no recall {recall_id[:100]!r}.",
                 remedy="Look at the address that the order answered.",
@@ -61,6 +64,8 @@ def get_recall(node: Node, who: MayRead, recall_id: str) -> wire.Recall:
     return wire.Recall.model_validate(shown(found, node.settings.recall.keep))
 
 
-def _may_see(tx: Tx, who: Principal, identifier: str) -> bool:
-    package = packages.get(tx, identifier)
+def _may_see(tx: Tx, who: Principal, recall: Row) -> bool:
+    if recall.version == OF_A_CARTRIDGE:
+        return Scope.OPERATE in who.scopes
+    package = packages.get(tx, recall.identifier)
     return package is not None and ownership.may_see(who, package.descriptive.agency)

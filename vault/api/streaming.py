@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -38,11 +38,19 @@ async def begun(reader: Reader, patience: float, function: Callable[[], _T], und
         raise reader.silent(patience) from None
 
 
+class Silent(Protocol):
+    """What is read in a thread, and can say why nothing comes."""
+
+    def silent(self, seconds: float, /) -> Unreachable:
+        """What to say when nothing came for so long."""
+        ...
+
+
 class Streamed(Response):
     """An answer whose bytes are produced in a thread. Where that fails, the answer is never complete."""
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], produce: Produce, reader: Reader, patience: float
+        self, status: int, headers: Mapping[str, str], produce: Produce, reader: Silent, patience: float
     ) -> None:
         super().__init__(None, status, headers)
         self._produce = produce

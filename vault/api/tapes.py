@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
+from starlette.responses import Response
 
 from hardware.ltfs.model import FileEntry
 from hardware.tape import barcodes
+from vault import wire as recall_wire
 from vault import wire_tapes as wire
-from vault.api import threads
+from vault.api import streaming, threads
 from vault.api.auth import MayLook, MayOperate
-from vault.api.openapi import PROBLEM
+from vault.api.headers import content_disposition, repr_digest
+from vault.api.openapi import BYTES, PROBLEM
 from vault.api.parts import Node, NodeParts
 from vault.api.paths import make_cursor, read_cursor
 from vault.api.problems import bad_request
-from vault.errors import Invalid
+from vault.errors import Invalid, Unreachable
 from vault.formats.ocfl import identifier_of
 from vault.tape_model import CleaningNeed, TapeDrive
 from vault.tapes.desk import Shown
@@ -25,6 +31,7 @@ from vault.tapes.drives import uses_left
 router = APIRouter(tags=["tapes"], responses=PROBLEM)
 
 LISTED_FILES: Final = 1000
+_CHUNK: Final = 1 << 18
 
 
 @router.get("/tapes", summary="Every cartridge and tape library")
@@ -139,6 +146,56 @@ def list_tape_files(
         items=[_file(entry) for entry in page.files],
         next_cursor=None if page.next is None else make_cursor(str(page.next)),
     )
+
+
+@router.get(
+    "/tapes/{barcode}/content",
+    responses=BYTES,
+    response_model=None,
+    summary="The bytes of a file on an adopted cartridge",
+)
+async def get_tape_file(
+    node: Node,
+    who: MayOperate,
+    barcode: str,
+    file: Annotated[str, Query(description="Its path, as the list of files has it.")],
+) -> Response:
+    """Of a cartridge of somebody else. Where it was not brought back yet, the answer is 202 and a recall; ask again
+    after ``Retry-After``. ``Repr-Digest`` is that of what came from tape: nobody knows what it should be."""
+    found = await threads.run("tape-file", node.tapes.file, barcode, file)
+    if found is None:
+        recall = await threads.run("tape-recall", node.tapes.order_file, barcode, file, who.agent)
+        seconds = max(1, round(recall.retry_after.total_seconds()))
+        headers = {"Location": f"/v1/recalls/{recall.id}", "Retry-After": str(seconds)}
+        body = recall_wire.Recall.model_validate(recall).model_dump_json()
+        return Response(body, 202, headers, media_type="application/json")
+    descriptor, digest = found
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(os.fstat(descriptor).st_size),
+        "Content-Disposition": content_disposition(file),
+        "Repr-Digest": repr_digest({"sha512": digest}),
+        "Cache-Control": "private, no-cache",
+        "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+    }
+    patience = node.settings.api.idle_timeout.total_seconds()
+    return streaming.Streamed(200, headers, partial(_pour, descriptor), _Cache(), patience)
+
+
+class _Cache:
+    """The recall cache, as what bytes are read from."""
+
+    def silent(self, seconds: float, /) -> Unreachable:
+        """Its disk hangs."""
+        return Unreachable(
+            f"The recall cache could not be read for {seconds:.0f} seconds.", remedy="Look at its disk; ask again."
+        )
+
+
+def _pour(descriptor: int, write: Callable[[bytes], None]) -> None:
+    with os.fdopen(descriptor, "rb") as source:
+        while chunk := source.read(_CHUNK):
+            write(chunk)
 
 
 @router.post("/libraries/{name}/inventory", summary="Take inventory of a tape library now")

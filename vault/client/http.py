@@ -259,13 +259,18 @@ class Client:
         With ``start`` and the ``tag`` of what came before, only what follows it; all of it (``Download.start`` is 0)
         where the node has other bytes now. Raises Refused (``range-not-satisfiable``) where nothing follows.
         """
-        params = present({"version": version_text(version), "file": file, "format": archive})
-        path = f"/v1/content/{encoded(identifier)}"
+        params = {"version": version_text(version), "file": file, "format": archive}
+        with self.download(f"/v1/content/{encoded(identifier)}", start=start, tag=tag, **params) as download:
+            yield download
+
+    @contextlib.contextmanager
+    def download(self, path: str, *, start: int = 0, tag: str = "", **params: str) -> Iterator[Download]:
+        """The bytes at an address of the API; see :meth:`content`."""
         headers = {"Accept-Encoding": "identity"}
         if start and tag:
             headers |= {"Range": f"bytes={start}-", "If-Range": tag}
         with explained(self.endpoint):
-            stream = self._http.stream("GET", path, params=params, headers=headers)
+            stream = self._http.stream("GET", path, params=present(params), headers=headers)
             response = stream.__enter__()
         try:
             if response.status_code not in (200, 206):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Final
 
 from vault import wire
 from vault import wire_tapes as tapes
 from vault.client.answers import encoded
-from vault.client.http import Client
+from vault.client.http import Client, Download
 
 _HOURS: Final = 3 * 3600.0
 """A first load of an LTO-9 cartridge takes up to two."""
@@ -48,6 +49,12 @@ def files(client: Client, barcode: str, prefix: str = "") -> Iterator[tapes.Tape
         page = client.ask(f"/v1/tapes/{encoded(barcode)}/files", tapes.TapeFileList, prefix=prefix, cursor=cursor)
         yield page
         cursor = page.next_cursor
+
+
+def content(client: Client, barcode: str, path: str) -> AbstractContextManager[Download]:
+    """A file of an adopted cartridge. Raises NotFound, Refused, and Unreachable (``recall-begun``) until it was brought
+    back from tape."""
+    return client.download(f"/v1/tapes/{encoded(barcode)}/content", file=path)
 
 
 def inventory(client: Client, library: str) -> tapes.TapeList:

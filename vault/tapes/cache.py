@@ -65,9 +65,15 @@ class RecallCache:
             return None
 
     def put(
-        self, object_id: str, content_path: str, pieces: Iterable[bytes], algorithm: DigestAlgorithm, expected: str
+        self,
+        object_id: str,
+        content_path: str,
+        pieces: Iterable[bytes],
+        algorithm: DigestAlgorithm,
+        expected: str | None,
     ) -> int:
-        """Keep a file whose digest is what it must be; return its bytes. Raises Corrupted, Full, Unreachable."""
+        """Keep a file whose digest is what it must be (None: nobody knows); return its bytes. Raises Corrupted, Full,
+        Unreachable."""
         target = self._place(object_id, content_path)
         temporary = target.parent / f"{_TEMPORARY}{os.getpid()}-{time.monotonic_ns()}"
         digest = hashlib.new(str(algorithm), usedforsecurity=False)
@@ -79,7 +85,7 @@ class RecallCache:
                     digest.update(piece)
                     out.write(piece)
                     total += len(piece)
-            if digest.hexdigest() != expected:
+            if expected is not None and digest.hexdigest() != expected:
                 raise Corrupted(f"{content_path} came from tape with another digest.", code="tape-damaged")
             temporary.rename(target)
         except OSError as error:

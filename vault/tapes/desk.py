@@ -14,16 +14,19 @@ from hardware.tape.session import CartridgeSession
 from hardware.tape.virtual import VirtualChanger
 from vault.catalog import cartridges, copies, tape_drives
 from vault.catalog import volumes as catalog_volumes
+from vault.custody.recalls import Recall
 from vault.errors import NotFound, Refused, Unreachable
 from vault.model import CopyState, EventType, Volume
 from vault.tape_model import Cartridge, CartridgeState, MountRequest, TapeDrive, Whereabouts
-from vault.tapes import record
+from vault.tapes import record, singles
+from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
 from vault.tapes.drives import clean_drive
 from vault.tapes.formatting import is_blank, make_volume
 from vault.tapes.indexes import Listing, listing
 from vault.tapes.librarian import Librarian, LibraryView
 from vault.tapes.loading import loaded
+from vault.tapes.recaller import shown
 from vault.tapes.shelves import reconcile
 
 T = TypeVar("T")
@@ -49,8 +52,9 @@ class Shown:
 class TapeDesk:
     """Everything about tapes that the API offers. May be used from any thread; what moves a cartridge blocks."""
 
-    def __init__(self, tapes: Tapes, librarians: Mapping[str, Librarian]) -> None:
+    def __init__(self, tapes: Tapes, librarians: Mapping[str, Librarian], cache: RecallCache) -> None:
         self._tapes = tapes
+        self._cache = cache
         self._librarians = librarians
 
     # --- looking
@@ -110,7 +114,18 @@ class TapeDesk:
         with self._tapes.custodian.catalogue.read() as tx:
             return tape_drives.all(tx)
 
+    def file(self, barcode: str, path: str) -> tuple[int, str] | None:
+        """A file of an adopted cartridge that was brought back, opened for reading, with its sha512; None where it was
+        not."""
+        return singles.opened(self._tapes, self._cache, barcode, path)
+
     # --- orders
+
+    def order_file(self, barcode: str, path: str, agent: str) -> Recall:
+        """Have a file of an adopted cartridge of somebody else brought back; see :func:`vault.tapes.singles.order`."""
+        ordered = singles.order(self._tapes, self._cache, barcode, path, agent)
+        self._librarian(self._known(barcode).library).wake()
+        return shown(ordered, self._cache.keep)
 
     def clean(self, library: str, number: int, agent: str) -> str:
         """Clean a drive now, whether it asks for it or not; says how it went. Raises NotFound (``no-such-drive``),

@@ -126,6 +126,8 @@ def wanting(tx: Tx, library: str) -> Iterator[TapeDrive]:
 def clean_drive(tapes: Tapes, library: Library, number: int, agent: str) -> str:
     """Clean a drive with a cleaning cartridge of its library; return how it went. Raises Refused (``tape-refused``)
     where there is none with uses left, Unreachable."""
+    # What it said before says nothing of the cartridge that cleans it now.
+    note_alerts(tapes, library, "", number)
     with tapes.custodian.catalogue.read() as tx:
         known = [
             CleaningCartridge(one.barcode, one.cleanings, expired=one.state is not CartridgeState.CLEANING)

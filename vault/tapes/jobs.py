@@ -57,6 +57,7 @@ class Job:
     pool: PoolSettings | None = None
     fetches: tuple[Fetch, ...] = ()
     drive: int | None = None
+    alone: tuple[Recall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,11 @@ def derive(
             else:
                 needed[job.barcode] = "copies on it are due to be checked"
         plan = plan_recalls(tapes, tx, cache, present, failed)
-        for barcode, fetches in plan.fetches.items():
-            total = sum(fetch.need.version.part_bytes for fetch in fetches)
-            jobs.append(Job(f"recall:{barcode}", TaskKind.RECALL, Rank.RECALL, barcode, total, None, tuple(fetches)))
+        for barcode in {**plan.fetches, **plan.singles}:
+            fetches, alone = tuple(plan.fetches.get(barcode, ())), tuple(plan.singles.get(barcode, ()))
+            total = sum(item.need.version.part_bytes for item in fetches) + sum(one.total_bytes for one in alone)
+            key = f"recall:{barcode}"
+            jobs.append(Job(key, TaskKind.RECALL, Rank.RECALL, barcode, total, None, fetches, alone=alone))
         for barcode, recall in plan.offline.items():
             if barcode in mine:
                 needed[barcode] = f"{recall.identifier} is recalled by {recall.agent}"

@@ -292,7 +292,9 @@ class Librarian:
         if job.drive is not None:
             return clean_drive(self._tapes, library, job.drive, self._tapes.agent)
         if job.kind is TaskKind.RECALL:
-            return fetch(self._tapes, library, self._cache, job.barcode, list(job.fetches), self._failed, doing)
+            return fetch(
+                self._tapes, library, self._cache, job.barcode, list(job.fetches), job.alone, self._failed, doing
+            )
         return check_cartridge(self._tapes, library, job.barcode, doing).message
 
     @property

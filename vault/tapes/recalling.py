@@ -18,13 +18,14 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.custody import record as custody_record
 from vault.custody.context import part_of
-from vault.errors import Corrupted, Interrupted, Invalid, NotFound, VaultError
+from vault.errors import Corrupted, Full, Interrupted, Invalid, NotFound, VaultError
 from vault.formats import part_tar
 from vault.formats.ocfl import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
 from vault.ledger import append
 from vault.model import Condition, Copy, CopyState, EventType, MediumClass, NewEvent, Outcome, RecallState, Version
 from vault.tape_model import CartridgeState, Recall, TapeFile, Whereabouts
+from vault.tapes import singles
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
@@ -60,9 +61,11 @@ class Fetch:
 
 @dataclass
 class Plan:
-    """What can be fetched from which cartridge now, what is off-line, and what nothing can be done about."""
+    """What can be fetched from which cartridge now, what is off-line, and what nothing can be done about. ``singles``
+    are files of adopted cartridges (:mod:`vault.tapes.singles`)."""
 
     fetches: dict[str, list[Fetch]] = field(default_factory=dict)
+    singles: dict[str, list[Recall]] = field(default_factory=dict)
     offline: dict[str, Recall] = field(default_factory=dict)
     ended: list[tuple[Recall, str]] = field(default_factory=list)
 
@@ -75,6 +78,15 @@ def plan_recalls(
     volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
     known = {cartridge.volume_id: cartridge for cartridge in cartridges.all(tx) if cartridge.volume_id is not None}
     for recall in recalls.waiting(tx):
+        if recall.version == singles.OF_A_CARTRIDGE:
+            barcode, away, ended = singles.lacking(tx, cache, recall, present, failed)
+            if ended is not None:
+                plan.ended.append((recall, ended))
+            elif away:
+                plan.offline.setdefault(barcode, recall)
+            elif barcode in present:
+                plan.singles.setdefault(barcode, []).append(recall)
+            continue
         version = packages.version(tx, recall.identifier, recall.version)
         if version is None:
             plan.ended.append((recall, "There is no such version any more."))
@@ -164,37 +176,64 @@ def fetch(
     cache: RecallCache,
     barcode: str,
     fetches: list[Fetch],
+    alone: Collection[Recall],
     failed: set[tuple[str, int]],
     doing: Doing,
 ) -> str:
-    """Read everything that is wanted from one cartridge, forwards only; return how it went."""
+    """Read everything that is wanted from one cartridge, forwards only; return how it went. ``alone`` are single files
+    of an adopted one."""
+    wanted = [*(item.recall for item in fetches), *alone]
     with tapes.custodian.catalogue.write() as tx:
-        for item in fetches:
-            recalls.note(tx, item.recall.id, RecallState.READING, barcode=barcode, message="")
+        for recall in wanted:
+            recalls.note(tx, recall.id, RecallState.READING, barcode=barcode, message="")
     done = 0
     try:
         with loaded(tapes, library, barcode) as session, session.open_for_reading() as reader:
             keep_index(tapes, barcode, reader)
-            paths = {item.file.path for item in fetches if item.file is not None}
+            paths = {item.file.path for item in fetches if item.file is not None} | {one.files[0] for one in alone}
             entries = {entry.path: entry for entry in reader.files() if entry.path in paths}
             began = time.monotonic()
             for item in sorted(fetches, key=lambda one: _place(one, entries)):
                 entry = entries.get(item.file.path) if item.file is not None else None
                 done += _fetch_one(tapes, cache, reader, entry, item, failed, doing)
+            for recall in sorted(alone, key=lambda one: _block(entries.get(one.files[0]))):
+                done += _fetch_alone(tapes, cache, reader, entries.get(recall.files[0]), recall, failed, doing)
             moved(tapes, library, barcode, session.drive, read=done, seconds=time.monotonic() - began)
     finally:
         with tapes.custodian.catalogue.write() as tx:
-            for item in fetches:
-                present = recalls.get(tx, item.recall.id)
+            for recall in wanted:
+                present = recalls.get(tx, recall.id)
                 if present is not None and present.state is RecallState.READING:
                     recalls.note(tx, present.id, RecallState.WAITING, barcode="", message="", done_bytes=done)
     tapes.custodian.wake()
-    return f"{done} bytes brought back for {len({item.recall.id for item in fetches})} recalls"
+    return f"{done} bytes brought back for {len({recall.id for recall in wanted})} recalls"
 
 
 def _place(item: Fetch, entries: Mapping[str, FileEntry]) -> int:
-    entry = entries.get(item.file.path) if item.file is not None else None
+    return _block(entries.get(item.file.path) if item.file is not None else None)
+
+
+def _block(entry: FileEntry | None) -> int:
     return entry.start.block if entry is not None else 0
+
+
+def _fetch_alone(
+    tapes: Tapes,
+    cache: RecallCache,
+    reader: TapeReader,
+    entry: FileEntry | None,
+    recall: Recall,
+    failed: set[tuple[str, int]],
+    doing: Doing,
+) -> int:
+    try:
+        return singles.fetch(tapes, cache, reader, entry, recall, doing)
+    except (hw.Corrupted, NotFound, Full) as error:
+        failed.add((recall.id, singles.OF_A_CARTRIDGE))
+        log.warning("recall-failed", barcode=recall.identifier, file=recall.files[0], reason=str(error))
+        with tapes.custodian.catalogue.write() as tx:
+            cartridges.failed(tx, recall.identifier)
+        return 0
 
 
 def _fetch_one(
@@ -262,14 +301,16 @@ def end_recalls(tapes: Tapes, ended: Collection[tuple[Recall, str]]) -> None:
                 continue
             to = RecallState.FAILED if reason else RecallState.READY
             recalls.finish(tx, recall.id, to, reason, recall.total_bytes if not reason else recall.done_bytes)
+            alone = recall.version == singles.OF_A_CARTRIDGE
             append(
                 tx,
                 NewEvent(
                     EventType.RECALL_ENDED,
                     Outcome.FAILURE if reason else Outcome.SUCCESS,
                     tapes.agent,
-                    recall.identifier,
-                    recall.version,
+                    "" if alone else recall.identifier,
+                    None if alone else recall.version,
+                    recall.identifier if alone else "",
                     detail={"recall": recall.id, "files": len(recall.files), "reason": reason},
                 ),
             )

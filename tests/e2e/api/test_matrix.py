@@ -96,6 +96,7 @@ ROWS: dict[str, Row] = {
     "checkout_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/checkout", (404,), {}),
     "clean_drive": Row(OPERATE, "POST", "/v1/libraries/no-such/drives/0/clean", (404,)),
     "import_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/import", (404,)),
+    "get_tape_file": Row(OPERATE, "GET", "/v1/tapes/VLT001L8/content?file=a", (404,)),
     "list_tape_files": Row(OPERATE, "GET", "/v1/tapes/VLT001L8/files", (404,)),
     "checkin_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/checkin", (404,)),
     "take_inventory": Row(OPERATE, "POST", "/v1/libraries/no-such/inventory", (404,)),

@@ -137,7 +137,22 @@ def test_somebody_elses_cartridge_is_inventoried_and_never_written(tmp_path):
         assert rest.next is None
         only = bench.running.tape_desk.files("OLD001L8", "thư mục/", 0, 10).files
         assert [entry.path for entry in only] == ["thư mục/ảnh.tif"]
+        desk = bench.running.tape_desk
+        path = "thư mục/ảnh.tif"
+        assert desk.file("OLD001L8", path) is None
+        asked = desk.order_file("OLD001L8", path, WHO)
+        assert desk.order_file("OLD001L8", path, WHO).id == asked.id
+        descriptor, digest = eventually(lambda: desk.file("OLD001L8", path), 30, bench.tape_problem)
+        with open(descriptor, "rb") as brought:
+            assert brought.read() == files[path]
+        assert digest == hashlib.sha512(files[path]).hexdigest()
+        eventually(lambda: bench.events(EventType.RECALL_ENDED, volume="OLD001L8"), 30, bench.tape_problem)
+        with pytest.raises(NotFound) as missing:
+            desk.order_file("OLD001L8", "nothing", WHO)
+        assert missing.value.code == "no-such-file"
         bench.running.tape_desk.checkout("OLD001L8", "kho 1", WHO)
+        desk.order_file("OLD001L8", "a.txt", WHO)
+        assert eventually(desk.requests, 30, bench.tape_problem)[0].barcode == "OLD001L8"
         assert bench.running.tape_desk.files("OLD001L8", "a", 0, 10).files, "the list is kept off the tape"
         bench.running.tape_desk.checkin("OLD001L8", WHO)
         bench.deposit("Đ-1", b"no cartridge for this", filename="tệp")
@@ -173,5 +188,7 @@ def test_what_cannot_be_imported_is_refused_with_its_reason(tmp_path):
         with pytest.raises(Refused) as refused:
             adopt(blank, WHO)
         assert refused.value.code == "cartridge-not-ltfs"
+        with pytest.raises(Refused):
+            bench.running.tape_desk.order_file(ours, "khoso/volume.json", WHO)
         copy = bench.copies("Đ-1")[ours, 1]
         assert copy.state is CopyState.GOOD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -12,13 +13,17 @@ from vault.cli.options import JsonOption, read_size
 from vault.cli.output import print_json
 from vault.cli.render import tapes as render
 from vault.cli.session import session_of
+from vault.cli.target import Target
+from vault.cli.waiting import transfer
 from vault.client import tapes as client_tapes
-from vault.errors import NotFound, Refused
+from vault.errors import NotFound, Refused, Unreachable
 from vault.i18n import _
 
 app = typer.Typer(help=_("Tapes: cartridges, where they are, and what is on them."), rich_markup_mode=None)
 
 _PRACTICE_BYTES = 3 << 30
+_LEAST_BYTES = 64 << 20
+_PAUSE = 2.0
 
 BarcodeArgument = Annotated[
     str, typer.Argument(metavar="BARCODE", help=_("The cartridge's barcode, such as VLT001L8."))
@@ -178,6 +183,37 @@ def files(
                 session.show(render.files(page.items, session.speech))
 
 
+@app.command("get", help=_("Fetch a file of an adopted cartridge of somebody else."))
+def get_file(
+    context: typer.Context,
+    barcode: BarcodeArgument,
+    path: Annotated[str, typer.Argument(metavar="PATH", help=_("The file's path, as `vaultctl tapes files` has it."))],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="OUT", help=_("The file to write, or a folder to write it into."))
+    ],
+    force: Annotated[bool, typer.Option("--force", help=_("Replace a file that is there."))] = False,
+) -> None:
+    """Fetch a file from tape, waiting until it was brought back."""
+    session = session_of(context)
+    target = Target(output, force=force)
+    target.suggest(path.rsplit("/", 1)[-1] or "file")
+    with session.client() as client, target.opened() as file:
+        while True:
+            try:
+                with (
+                    client_tapes.content(client, barcode, path) as download,
+                    transfer(session.err, _("Fetching"), download.size) as progress,
+                ):
+                    for chunk in download.chunks(progress):
+                        file.write(chunk)
+                break
+            except Unreachable as error:
+                if error.code != "recall-begun":
+                    raise
+                time.sleep(_PAUSE)
+    session.err.print(_("{path} is written.").format(path=target.path), soft_wrap=True)
+
+
 @app.command("inventory", help=_("Ask the library what is where, now."))
 def inventory(context: typer.Context, library: LibraryOption = "", json: JsonOption = False) -> None:
     """Take inventory."""
@@ -202,6 +238,8 @@ def practise(
     """Make a cartridge for practice."""
     session = session_of(context)
     size = read_size(capacity, "--capacity") or _PRACTICE_BYTES
+    if size < _LEAST_BYTES:
+        raise typer.BadParameter(_("A cartridge holds 64 MiB at least."), param_hint="--capacity")
     with session.client() as client:
         name = library or _only(client_tapes.everything(client))
         found = client_tapes.practise(client, name, tapes_wire.PracticeOrder(barcode=barcode, capacity_bytes=size))
