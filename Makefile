@@ -24,6 +24,7 @@ run: ## the same node, left running until Ctrl-C
 
 test: venv ## run the tests (TESTS=path, JOBS=n, PYTEST_OPTIONS=...)
 	@scripts/debian-packages
+	@scripts/node-packages
 	$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS) $(TESTS)
 
 test-system: venv ## run the tests on whole machines: the package on a bare Debian (as root)

@@ -27,7 +27,7 @@ import vault
 from monitoring import devices, metrics
 from monitoring.metrics import METRICS, Kind, Metric
 from monitoring.tapes import add_libraries, add_tapes
-from vault.catalog import copies, events, overview, packages, schedules, tasks, tokens
+from vault.catalog import callbacks, copies, events, overview, packages, schedules, tasks, tokens, uploads
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue, Tx
 from vault.catalog.overview import Tally
@@ -198,6 +198,8 @@ def _add_counted(samples: Samples, counted: Counted) -> None:
         samples.add(metrics.DEPOSITS, number, outcome.value)
     for outcome, number in counted.deposit_bytes.items():
         samples.add(metrics.DEPOSIT_BYTES, number, outcome.value)
+    for told, number in counted.callbacks.items():
+        samples.add(metrics.CALLBACKS, number, told.value)
     for (volume, check), number in counted.fixity_files.items():
         samples.add(metrics.FIXITY_FILES, number, volume, check.value)
     for (volume, check), number in counted.fixity_bytes.items():
@@ -325,6 +327,12 @@ def _add_intake(samples: Samples, tx: Tx) -> None:
     waiting = overview.receipts_waiting(tx)
     samples.add(metrics.RECEIPTS_PENDING, waiting.number)
     samples.add(metrics.RECEIPTS_OLDEST, waiting.since)
+    uploads_open, uploaded = uploads.held(tx)
+    samples.add(metrics.UPLOADS_OPEN, uploads_open)
+    samples.add(metrics.UPLOADS_BYTES, uploaded)
+    untold, tried_since = callbacks.waiting(tx)
+    samples.add(metrics.CALLBACKS_WAITING, untold)
+    samples.add(metrics.CALLBACKS_OLDEST, tried_since)
 
 
 def _add_ledger(samples: Samples, tx: Tx) -> None:

@@ -205,6 +205,13 @@ RECEIPTS_PENDING: Final = _gauge("receipts_pending", "Stored deposits that have 
 RECEIPTS_OLDEST: Final = _gauge(
     "receipts_oldest_pending_timestamp_seconds", "When the deposit began that has waited longest for its receipt."
 )
+UPLOADS_OPEN: Final = _gauge("uploads_open", "Resumable deposits that hold bytes or may.")
+UPLOADS_BYTES: Final = _gauge("uploads_received_bytes", "Bytes that have come of them and wait to be taken in.")
+CALLBACKS: Final = _counter("callbacks", "Attempts to tell a depositor's program how its deposit ended.", "outcome")
+CALLBACKS_WAITING: Final = _gauge("callbacks_pending", "Ended deposits of which a program is still to be told.")
+CALLBACKS_OLDEST: Final = _gauge(
+    "callbacks_oldest_attempt_timestamp_seconds", "When the one was first tried that is untold for longest."
+)
 
 TOKEN_EXPIRY: Final = _gauge(
     "token_next_expiry_timestamp_seconds", "When the first of those tokens ends that are in use."

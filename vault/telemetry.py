@@ -31,6 +31,14 @@ class DepositOutcome(enum.StrEnum):
     FAILED = "failed"
 
 
+class CallbackOutcome(enum.StrEnum):
+    """How an attempt to tell a depositor's program ended. FAILED: it is tried again. GIVEN_UP: it is not."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    GIVEN_UP = "given-up"
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """The counts at one moment. Every outcome is there, those that never happened with 0."""
@@ -39,6 +47,7 @@ class Counted:
     deposit_bytes: Mapping[DepositOutcome, int]
     fixity_files: Mapping[tuple[str, Verdict], int]
     fixity_bytes: Mapping[tuple[str, Verdict], int]
+    callbacks: Mapping[CallbackOutcome, int]
 
 
 class Telemetry:
@@ -55,6 +64,7 @@ class Telemetry:
         self._deposit_bytes: Counter[DepositOutcome] = Counter()
         self._fixity_files: Counter[tuple[str, Verdict]] = Counter()
         self._fixity_bytes: Counter[tuple[str, Verdict]] = Counter()
+        self._callbacks: Counter[CallbackOutcome] = Counter()
 
     def deposit(self, outcome: DepositOutcome, received: int) -> None:
         """Count a deposit that ended so; ``received`` is the bytes of its body that came in. Not for negative counts
@@ -63,6 +73,11 @@ class Telemetry:
         with self._lock:
             self._deposits[outcome] += 1
             self._deposit_bytes[outcome] += received
+
+    def callback(self, outcome: CallbackOutcome) -> None:
+        """Count an attempt to tell a depositor's program how its deposit ended."""
+        with self._lock:
+            self._callbacks[outcome] += 1
 
     def fixity(self, volume: str, outcome: Verdict, *, files: int, read: int) -> None:
         """Count a check of a copy on ``volume``: how many files it read, and how many bytes from the medium."""
@@ -82,6 +97,7 @@ class Telemetry:
                 deposit_bytes={outcome: self._deposit_bytes[outcome] for outcome in DepositOutcome},
                 fixity_files={check: self._fixity_files[check] for check in checks},
                 fixity_bytes={check: self._fixity_bytes[check] for check in checks},
+                callbacks={outcome: self._callbacks[outcome] for outcome in CallbackOutcome},
             )
 
 

@@ -39,6 +39,17 @@ def due(tx: Tx, limit: int) -> list[Callback]:
     return [Callback(**row) for row in tx.connection.execute(query).mappings()]
 
 
+def waiting(tx: Tx) -> tuple[int, datetime | None]:
+    """Return how many ended deposits are still to be told of, and since when the oldest of them has been tried."""
+    query = (
+        sa.select(sa.func.count(), sa.func.min(callbacks.c.first_at))
+        .join(ingests, ingests.c.id == callbacks.c.ingest_id)
+        .where(IS_TO_BE_TOLD, ingests.c.state.in_(ENDED))
+    )
+    number, since = tx.connection.execute(query).one()
+    return int(number), since
+
+
 def tried(tx: Tx, callback: Callback, *, outcome: str, message: str, not_before: datetime) -> None:
     """Note an attempt. ``outcome`` "" means that it is to be tried again at ``not_before``."""
     tx.connection.execute(

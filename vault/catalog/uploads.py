@@ -76,6 +76,13 @@ def tally(tx: Tx, agent: str) -> Tally:
     return Tally(int(number), int(of_agent), int(total))
 
 
+def held(tx: Tx) -> tuple[int, int]:
+    """Return how many uploads hold bytes on a volume or may, and how many bytes have come of them."""
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(uploads.c.received), 0)).where(IS_HOLDING_BYTES)
+    number, received = tx.connection.execute(query).one()
+    return int(number), int(received)
+
+
 def outstanding(tx: Tx, volume: str) -> int:
     """Bytes that the open uploads of a volume announced and that have not come yet."""
     left = sa.func.coalesce(sa.func.sum(uploads.c.length - uploads.c.received), 0)

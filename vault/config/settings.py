@@ -185,10 +185,12 @@ class HealthSettings(Section):
 
 
 class CallbackSettings(Section):
-    """``[callbacks]``: who may be told how a deposit ended. ``hosts`` are names, or NAME:PORT; none: nobody is told."""
+    """``[callbacks]``: who may be told how a deposit ended. ``hosts`` are names, or NAME:PORT; none: nobody is told.
+    ``authority`` signs their certificates, beside those that the system trusts."""
 
     hosts: Annotated[tuple[str, ...], BeforeValidator(to_hosts)] = ()
     secret: AbsolutePath | None = None
+    authority: AbsolutePath | None = None
     loopback: bool = False
 
 

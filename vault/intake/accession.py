@@ -197,6 +197,20 @@ def end_interrupted(custodian: Custodian) -> int:
 
 def end(custodian: Custodian, ingest_id: str, identifier: str, agent: str, error: VaultError) -> None:
     """Write down why a deposit came to nothing, and tell the ledger: refused if it was against a rule, else failed."""
+    with custodian.catalogue.write() as tx:
+        (ingests.refuse if isinstance(error, Refused) else ingests.fail)(tx, ingest_id, problem_of(error))
+        append(tx, _failure(error, identifier, agent, ingest_id))
+        if isinstance(error, Secret):
+            append(tx, _spill(error, identifier, agent, ingest_id))
+
+
+def tell_refused(custodian: Custodian, error: Refused, identifier: str, agent: str) -> None:
+    """Tell the ledger of an upload that was refused before anything of it came; there is no ingest of it."""
+    with custodian.catalogue.write() as tx:
+        append(tx, _failure(error, identifier, agent, ""))
+
+
+def _failure(error: VaultError, identifier: str, agent: str, ingest_id: str) -> NewEvent:
     faults = error.faults if isinstance(error, Invalid) else ()
     detail: dict[str, Json] = {
         "ingest": ingest_id,
@@ -204,11 +218,7 @@ def end(custodian: Custodian, ingest_id: str, identifier: str, agent: str, error
         "reason": error.message[:1000],
         "faults_count": len(faults),
     }
-    with custodian.catalogue.write() as tx:
-        (ingests.refuse if isinstance(error, Refused) else ingests.fail)(tx, ingest_id, problem_of(error))
-        append(tx, NewEvent(EventType.INGESTION, Outcome.FAILURE, agent, identifier, detail=detail))
-        if isinstance(error, Secret):
-            append(tx, _spill(error, identifier, agent, ingest_id))
+    return NewEvent(EventType.INGESTION, Outcome.FAILURE, agent, identifier, detail=detail)
 
 
 def tell_spill(custodian: Custodian, error: Secret, identifier: str, agent: str) -> None:

@@ -40,6 +40,7 @@ from vault.custody.context import Custodian
 from vault.depositing import Callback
 from vault.errors import ConfigError, Fault, Invalid, VaultError
 from vault.model import Ingest, Json
+from vault.telemetry import CallbackOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -156,6 +157,20 @@ def load_secret(path: Path) -> bytes:
     return secret
 
 
+def trusted(authority: Path | None) -> ssl.SSLContext:
+    """Whose certificates receivers may show: the system's authorities, and this one. Raises ConfigError."""
+    context = ssl.create_default_context()
+    if authority is not None:
+        try:
+            context.load_verify_locations(cafile=authority)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"The authority of the callbacks' receivers cannot be read: {authority}: {error.strerror or error}.",
+                remedy="Put its certificate there as PEM, readable by the service, or take [callbacks] authority out.",
+            ) from error
+    return context
+
+
 def signature(secret: bytes, ingest_id: str, timestamp: int, body: bytes) -> str:
     """What goes into ``webhook-signature``."""
     signed = hmac.new(secret, f"{ingest_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
@@ -185,7 +200,7 @@ class Callbacks:
         self._settings = settings
         self._resolve = resolve_
         self._secret = load_secret(settings.secret) if settings.hosts and settings.secret is not None else b""
-        self._tls = ssl.create_default_context() if settings.hosts else None
+        self._tls = trusted(settings.authority) if settings.hosts else None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="callbacks", daemon=True)
 
@@ -287,6 +302,7 @@ class Callbacks:
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(callback.attempts, 12))
             later = tx.now if outcome else tx.now + wait
             callbacks.tried(tx, callback, outcome=outcome, message=message, not_before=later)
+        self._custodian.telemetry.callback(CallbackOutcome(outcome or "failed"))
         tell = log.info if outcome == "delivered" else log.warning
         tell(
             "callback",

@@ -22,7 +22,7 @@ import structlog
 from vault.catalog import callbacks, ingests, uploads
 from vault.custody.context import Custodian
 from vault.depositing import Upload, UploadState
-from vault.errors import Conflict, Fault, Full, Interrupted, Invalid, NotFound, Refused, Unreachable, VaultError
+from vault.errors import Conflict, Fault, Full, Interrupted, Invalid, NotFound, Refused, Secret, Unreachable, VaultError
 from vault.formats.archive import ReadableStream
 from vault.intake import accession
 from vault.intake.choice import choose_volume
@@ -95,8 +95,20 @@ class Uploads:
         open, where that is less than anybody may.
 
         Raises Conflict (``precondition-failed``), Invalid (``package-too-large``, ``empty-body``), Refused
-        (``too-many-uploads``), Unreachable (``uploads-full``, ``no-volume``), Full.
+        (``too-many-uploads``), Unreachable (``uploads-full``, ``no-volume``), Full. What is against a rule is an event,
+        as it is of a deposit in one request.
         """
+        try:
+            return self._create(request, length, more, most)
+        except Refused as error:
+            # That a token has too many open says nothing of the deposit; a state secret is an event of its own.
+            if not isinstance(error, Secret) and error.code != "too-many-uploads":
+                accession.tell_refused(self._custodian, error, request.identifier, request.agent)
+            raise
+
+    def _create(
+        self, request: DepositRequest, length: int | None, more: Mapping[str, Json] | None, most: int | None
+    ) -> Upload:
         self._check_length(length)
         head = self._intake.check(request)
         custodian, limits = self._custodian, self._custodian.settings.intake

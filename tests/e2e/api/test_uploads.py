@@ -143,6 +143,15 @@ def test_more_than_was_announced_is_refused_and_not_kept(depositor):
     assert_problem(begin(depositor, "rỗng", 0), 400, "empty-body")
 
 
+def test_an_upload_that_is_refused_at_once_is_an_event(running, depositor):
+    answer = begin(depositor, "chưa có", 10, if_match="v3")
+    assert_problem(answer, 412, "precondition-failed")
+    with running.local() as local:
+        (event,) = local.get("/v1/events", params={"identifier": "chưa có"}).json()["items"]
+    assert (event["type"], event["outcome"], event["agent"]) == ("ingestion", "failure", "token:deposit-read")
+    assert event["detail"]["code"] == "precondition-failed"
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "status", "code"),
     [

@@ -19,6 +19,7 @@ from tests.support.scraping import Scraper
 from tests.support.tools import require
 from vault.catalog import (
     Catalogue,
+    callbacks,
     cartridges,
     disks,
     evidence,
@@ -30,6 +31,7 @@ from vault.catalog import (
     tape_drives,
     tasks,
     tokens,
+    uploads,
     volumes,
 )
 from vault.clock import to_text
@@ -37,7 +39,7 @@ from vault.device_model import Disk, Health
 from vault.model import Condition, CopyState, EventType, NewTask, Scope, TaskKind, TaskState, VolumeMode
 from vault.tape_model import CartridgeState, CleaningNeed
 from vault.tapes.librarian import LibraryView
-from vault.telemetry import DepositOutcome, Telemetry
+from vault.telemetry import CallbackOutcome, DepositOutcome, Telemetry
 from vault.verdict import Verdict
 
 
@@ -86,6 +88,15 @@ def fill(catalogue, hands):
         ingests.prepare(tx, "i1", volume="nas-a", version=1, prepared={})
         ingests.store(tx, "i1")
         ingests.begin(tx, "i2", "G09.2", "token:repo")
+        uploads.create(
+            tx, "i2", agent="token:repo", request={}, volume="nas-a", length=100, expires_at=tx.now + timedelta(days=7)
+        )
+        uploads.advance(tx, "i2", received=40, length=100, expires_at=tx.now + timedelta(days=7))
+        ingests.begin(tx, "i3", "G09.3", "token:repo")
+        ingests.fail(tx, "i3", {"code": "no-space"})
+        callbacks.add(tx, "i3", "https://kho.example/")
+        (callback,) = callbacks.due(tx, 1)
+        callbacks.tried(tx, callback, outcome="", message="answered 500", not_before=tx.now)
         put_disk(tx, "ZL20ABCD", hands())
         tape = add_volume(tx, "VLT001L8")
         cartridges.add(tx, "VLT001L8", library="lib", generation="LTO-8", state=CartridgeState.SCRATCH)
@@ -169,6 +180,9 @@ def test_values_are_those_of_the_catalogue(catalogue, hands):
     assert seen.get("vault_deposits_open", state="prepared") == 0
     assert seen.get("vault_receipts_pending") == 1
     assert seen.get("vault_receipts_oldest_pending_timestamp_seconds") == pytest.approx(now)
+    assert (seen.get("vault_uploads_open"), seen.get("vault_uploads_received_bytes")) == (1, 40)
+    assert seen.get("vault_callbacks_pending") == 1
+    assert seen.get("vault_callbacks_oldest_attempt_timestamp_seconds") == pytest.approx(now)
     assert seen.get("vault_ledger_last_checkpoint_timestamp_seconds") == pytest.approx(now)
     assert seen.get("vault_ledger_last_checkpoint_volumes") == 1
     assert seen.get("vault_ledger_events_after_checkpoint") == 0
@@ -257,6 +271,7 @@ def test_what_an_empty_catalogue_does_not_know_is_absent(catalogue):
         "vault_task_last_success_timestamp_seconds",
         "vault_schedule_last_success_timestamp_seconds",
         "vault_receipts_oldest_pending_timestamp_seconds",
+        "vault_callbacks_oldest_attempt_timestamp_seconds",
         "vault_ledger_last_checkpoint_timestamp_seconds",
     ):
         assert not seen.of(name), name
@@ -366,9 +381,12 @@ def test_counts_of_the_process_are_shown_from_0(catalogue):
     scraper = Scraper(catalogue, telemetry)
     assert scraper.scrape().get("vault_deposits_total", outcome="failed") == 0
     assert scraper.get("vault_fixity_bytes_total", volume="nas-a", outcome="damaged") == 0
+    assert scraper.get("vault_callbacks_total", outcome="given-up") == 0
+    telemetry.callback(CallbackOutcome.GIVEN_UP)
     telemetry.deposit(DepositOutcome.FAILED, 7)
     telemetry.fixity("nas-a", Verdict.DAMAGED, files=3, read=4096)
     scraper.scrape()
+    assert scraper.get("vault_callbacks_total", outcome="given-up") == 1
     assert scraper.get("vault_deposits_total", outcome="failed") == 1
     assert scraper.get("vault_deposit_bytes_total", outcome="failed") == 7
     assert scraper.get("vault_fixity_files_total", volume="nas-a", outcome="damaged") == 3
@@ -388,6 +406,7 @@ def assert_blind(scraper, errors):
         "vault_fixity_bytes_total",
         "vault_deposits_total",
         "vault_deposit_bytes_total",
+        "vault_callbacks_total",
     }
 
 
