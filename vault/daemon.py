@@ -26,7 +26,7 @@ from vault.api.app import create_app
 from vault.api.door import Door
 from vault.api.parts import NodeParts
 from vault.api.server import Server
-from vault.config import Settings, check_machine, find_config, load_settings
+from vault.config import Settings, check_machine, check_state, find_config, load_settings
 from vault.custody import proof
 from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.errors import ConfigError, VaultError
@@ -105,7 +105,7 @@ def _serve(settings: Settings, *, new_catalogue: bool) -> int:
 
 
 def _say_what_is_wrong(settings: Settings) -> None:
-    for problem in check_machine(settings):
+    for problem in [*check_state(settings), *check_machine(settings)]:
         log.warning("configuration-and-machine", problem=str(problem))
 
 

@@ -1,34 +1,34 @@
-"""A Debian of its own: a folder made by debootstrap once, an overlay over it for each test, no network within."""
+"""A Debian of its own, under its own systemd: a folder made by debootstrap once, and over it an overlay in which
+systemd-nspawn boots. It has no network but its loopback, and the kernel of this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.nodes import eventually
 from tests.support.tools import require
 
 REPO = Path(__file__).parents[2]
 CACHE = REPO / ".cache"
 PACKAGES = "python3,systemd,dbus,ca-certificates,udev,smartmontools,openssl,curl,man-db,bash-completion"
+FSTAB = """\
+nas-a /srv/nas-a tmpfs size=3G 0 0
+nas-b /srv/nas-b tmpfs size=3G 0 0
+nas-c /srv/nas-c tmpfs size=3G,noauto 0 0
+"""
 HOLDER = """
 set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
-cd "$2/root"
-mount -t proc proc proc
-mount --rbind /dev dev
-mount -t tmpfs tmpfs run
-mkdir -p srv/nas-a srv/nas-b
-mount -t tmpfs -o size=3G nas-a srv/nas-a
-mount -t tmpfs -o size=3G nas-b srv/nas-b
-ip link set lo up
-echo ready
-exec sleep infinity
+exec systemd-nspawn --quiet --register=no --keep-unit --private-network --machine=khoso-test --console=pipe \
+    -D "$2/root" -b
 """
 
 
@@ -84,73 +84,75 @@ _ENVIRONMENT = {
 
 
 class Machine:
-    """A Debian that can be changed; what is started in it ends with it."""
+    """A Debian that runs; what is started in it ends with it."""
 
-    def __init__(self, root: Path, holder: int) -> None:
-        self.root = root
-        self._holder = holder
-        self.started: list[subprocess.Popen[bytes]] = []
+    def __init__(self, folder: Path, leader: int) -> None:
+        self.root = folder / "root"
+        self._leader = leader
 
     def run(self, *command: str, code: int | None = 0, seconds: float = 240) -> str:
         """Type a command; what it printed. None as ``code`` allows for any."""
-        done = subprocess.run(
-            self._entered(command),
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-            env=_ENVIRONMENT,
-        )
+        done = self.typed(*command, seconds=seconds)
         said = done.stdout + done.stderr
         assert code is None or done.returncode == code, f"{command} ended with {done.returncode}: {said[-3000:]}"
         return said
 
     def shell(self, script: str, code: int | None = 0) -> str:
-        """Type a line to the shell."""
-        return self.run("sh", "-ec", script, code=code)
+        """Type lines to the shell."""
+        return self.run("bash", "-ec", script, code=code)
 
-    def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start something that goes on."""
-        with (self.root.parent / "log").open("ab") as log:
-            process = subprocess.Popen(self._entered(command), stdout=log, stderr=log, env=_ENVIRONMENT)
-        self.started.append(process)
-        return process
+    def typed(self, *command: str, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+        """The same, with its exit code and what it printed told apart."""
+        entered = ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "--", *command]
+        return subprocess.run(
+            entered, capture_output=True, text=True, timeout=seconds, check=False, env=_ENVIRONMENT, cwd="/"
+        )
 
-    @property
-    def log(self) -> str:
-        return (self.root.parent / "log").read_text()
-
-    def _entered(self, command: tuple[str, ...]) -> list[str]:
-        return ["nsenter", "-t", str(self._holder), "-m", "-n", "-p", "chroot", str(self.root), *command]
+    def kill(self) -> None:
+        """End everything in it, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._leader, signal.SIGKILL)
 
 
 @contextlib.contextmanager
 def machine(folder: Path, **files: Path) -> Iterator[Machine]:
-    """A Debian with two mounted volumes (/srv/nas-a, /srv/nas-b) and no network but its own loopback. Each of ``files``
-    lies in / under its name."""
+    """A Debian with two mounted volumes (/srv/nas-a, /srv/nas-b), and a third (/srv/nas-c) that is mounted by hand.
+    Each of ``files`` lies in / under its name."""
     require("unshare", "util-linux")
-    require("ip", "iproute2")
+    require("systemd-nspawn", "systemd-container")
     below = base()
+    upper = folder / "upper"
     for name in ("upper", "work", "root"):
         (folder / name).mkdir()
     for name, source in files.items():
-        shutil.copy(source, folder / "upper" / name)
-    process = subprocess.Popen(
-        ["unshare", "-m", "-n", "-p", "--fork", "--kill-child", "sh", "-c", HOLDER, "sh", str(below), str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+        shutil.copy(source, upper / name)
+    (upper / "etc").mkdir()
+    (upper / "etc/fstab").write_text(FSTAB)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", HOLDER, "sh", str(below), str(folder)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
     made: Machine | None = None
     try:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        if said != b"ready\n":
-            pytest.skip(f"no machine can be made here: {said.decode()}")
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        made = Machine(folder / "root", int(children[0]))
+        leader = eventually(lambda: process.poll() is not None or _first_process(process.pid), 60)
+        if process.poll() is not None:
+            pytest.skip(f"no machine can be booted here: {(folder / 'log').read_text()[-300:]}")
+        made = Machine(folder, int(str(leader)))
+        eventually(lambda: made.typed("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 120)
         yield made
     finally:
-        process.kill()
-        process.communicate()
-        for started in made.started if made is not None else ():
-            started.wait(30)
+        if made is not None:
+            made.kill()
+        else:
+            process.kill()
+        process.wait(60)
+
+
+def _first_process(holder: int) -> int:
+    """The first process of the machine that ``holder`` boots; 0 while there is none."""
+    for child in Path(f"/proc/{holder}/task/{holder}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                return int(child)
+    return 0

@@ -8,7 +8,7 @@ nothing here writes.
 
 from vault.config.fields import Address
 from vault.config.load import examine, find_config, load_settings, parse_settings
-from vault.config.machine import check_machine
+from vault.config.machine import check_machine, check_state
 from vault.config.problem import Problem
 from vault.config.settings import (
     ApiSettings,
@@ -44,6 +44,7 @@ __all__ = [
     "Settings",
     "VolumeSettings",
     "check_machine",
+    "check_state",
     "examine",
     "find_config",
     "load_settings",

@@ -7,16 +7,23 @@ doctor and the log say it.
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
+from typing import Final
 
 from hardware.mounts import Mount, mount_table, resolve
 from hardware.stack import stack_of
 from vault.config.problem import Problem
 from vault.config.rules import nesting
 from vault.config.settings import Settings, VolumeSettings
+
+ROOM: Final = 10**9
+"""So many bytes should be free where the catalogue is."""
+
+_SQLITE: Final = "sqlite:///"
 
 
 def check_machine(settings: Settings) -> list[Problem]:
@@ -39,6 +46,34 @@ def check_machine(settings: Settings) -> list[Problem]:
     if not settings.node.accept_shared_devices:
         problems += _shared_devices(settings, devices)
     return sorted(problems, key=lambda problem: problem.line)
+
+
+def check_state(settings: Settings, mounts: Mapping[str, Mount] | None = None) -> list[Problem]:
+    """Return what keeps the state folder from holding a catalogue safely: a file system of another machine, or too
+    little room. No file system of another machine is asked."""
+    table = mount_table() if mounts is None else mounts
+    state, source = settings.node.state, settings.source
+    url = settings.catalog.url
+    database = Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
+    path, key = (("node", "state"), "node.state") if database is None else (("catalog", "url"), "catalog.url")
+    place = state if database is None else database.parent
+    if database is not None and database.is_relative_to(state):
+        path, key = ("node", "state"), "node.state"
+    stack = stack_of(str(place), table=table)
+    mount = stack.mount
+    if mount is not None and mount.remote and database is not None:
+        what = f"the catalogue would stand on a file system of another machine ({mount.kind} {mount.source})"
+        remedy = (
+            "move it to a disk of this machine: SQLite's locks and its log do not hold there, and an outage stops all"
+        )
+        return [source.problem(path, key, what, remedy, str(place))]
+    if (mount is not None and mount.remote) or not place.exists():
+        return []
+    free = shutil.disk_usage(place).free
+    if free < ROOM:
+        what = f"there is no room for the catalogue: {free // 10**6} MB are free, and it needs {ROOM // 10**6} MB"
+        return [source.problem(path, key, what, "make room on that file system", str(place))]
+    return []
 
 
 def _volume_problem(volume: VolumeSettings, mounts: Mapping[str, Mount]) -> tuple[str, str] | None:

@@ -100,6 +100,10 @@ def init(
                 making.refuse_former_node(settings)
         compose.place(text, path, who.gid if who.uid else None)
         _say(session, _("{path} was written.").format(path=path))
+    installed = service.is_installed()
+    if installed and service.allow(one.path for one in settings.volumes) and running:
+        service.restart()
+        _say(session, _("vaultd was restarted: it may write to more folders now."))
     if running:
         with session.client() as client:
             secret = making.ask_daemon(client, settings, token)
@@ -107,7 +111,7 @@ def init(
         with who.acting(), making.quiet():
             secret = making.make(settings, who, token, lambda said: _say(session, said))
     _hand_over(session, token, secret, token_out)
-    if not running and not no_start and service.is_installed():
+    if not running and not no_start and installed:
         service.start()
         running = True
         _say(session, _("vaultd runs, and starts with the machine."))

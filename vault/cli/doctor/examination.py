@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from vault.cli.doctor import devices, machine, node, tapes, volumes
+from vault.cli.doctor import devices, machine, node, service, tapes, volumes
 from vault.cli.doctor.finding import Finding, Level
 from vault.client import Endpoint
 from vault.clock import utcnow
@@ -26,6 +26,7 @@ def examine(config: Path, endpoint: Callable[[], Endpoint], *, daemon: bool = Tr
     newest = None
     if settings is not None:
         yield from node.state_folder(settings.node.state)
+        yield from node.state_elsewhere(settings)
         yield node.key(settings.node.state)
         yield from node.certificate(settings)
         newest, found = node.catalogue(settings)
@@ -34,6 +35,7 @@ def examine(config: Path, endpoint: Callable[[], Endpoint], *, daemon: bool = Tr
     if settings is not None:
         yield from _volumes(settings, fresh=newest is None)
         yield from devices.disks(settings.health)
+        yield from service.service(settings)
         yield from tapes.libraries(settings)
     if not daemon:
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from vault.cli.doctor.finding import Finding, Level, bad
 from vault.cli.keys import KEY_FILE
 from vault.client import Client, Endpoint
 from vault.clock import utcnow
-from vault.config import Settings, examine
+from vault.config import Settings, check_state, examine
 from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.errors import VaultError
 from vault.i18n import _, n_
@@ -25,7 +24,6 @@ from vault.ledger import events
 from vault.signing import NodeKey
 from vault.tls import Certificate
 
-_ROOM = 10**9
 _LATE_SECONDS = 60
 _RENEW = timedelta(days=30)
 _BACKUP_OLD = timedelta(days=3)
@@ -83,11 +81,15 @@ def state_folder(folder: Path) -> list[Finding]:
             folder=folder, uid=facts.st_uid, you=os.geteuid()
         )
         found.append(Finding(Level.NOTE, area, what, _("Look at it as root (sudo vaultctl doctor).")))
-    free = shutil.disk_usage(folder).free
-    if free < _ROOM:
-        what = _("There is less than 1 GB of room for the catalogue in {folder}.").format(folder=folder)
-        found.append(Finding(Level.BAD, area, what, _("Make room on that file system.")))
     return found
+
+
+def state_elsewhere(settings: Settings) -> list[Finding]:
+    """Whether the catalogue lies where it can: no file system of another machine."""
+    area = _("state folder")
+    return [
+        Finding(Level.BAD, area, str(problem).rpartition("; ")[0], problem.remedy) for problem in check_state(settings)
+    ]
 
 
 def key(folder: Path) -> Finding:

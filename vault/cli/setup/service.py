@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
+from vault.durable import write_durably
 from vault.errors import Unreachable
 from vault.i18n import _
 
 UNIT = "vaultd.service"
+DROPIN = Path("/etc/systemd/system/vaultd.service.d/volumes.conf")
+_HEAD = "# Written by `vaultctl init`: volumes of vault.toml that are not below /srv.\n[Service]\n"
 _RUNNING = Path("/run/systemd/system")
 _ASKING_SECONDS = 30
 _STARTING_SECONDS = 15 * 60 + 30
@@ -21,9 +25,32 @@ def is_installed() -> bool:
     return _RUNNING.is_dir() and os.geteuid() == 0 and _systemctl("cat", UNIT, seconds=_ASKING_SECONDS).returncode == 0
 
 
+def allow(paths: Iterable[Path], dropin: Path = DROPIN) -> bool:
+    """Let the service write to volumes that are not below /srv, by a drop-in of the unit that is ours; the service sees
+    everything else as read-only. Return whether anything changed."""
+    outside = sorted({str(path) for path in paths if not path.is_relative_to("/srv")})
+    quoted = (path.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"') for path in outside)
+    text = _HEAD + "".join(f'ReadWritePaths=-"{path}"\n' for path in quoted)
+    before = dropin.read_text("utf-8") if dropin.exists() else ""
+    if text == before or (not outside and not before):
+        return False
+    dropin.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    write_durably(dropin, text.encode())
+    _systemctl("daemon-reload", seconds=_ASKING_SECONDS)
+    return True
+
+
 def start() -> None:
     """Enable it and start it; return when it serves. Raises Unreachable when it does not."""
-    done = _systemctl("enable", "--now", UNIT, seconds=_STARTING_SECONDS)
+    _serving(_systemctl("enable", "--now", UNIT, seconds=_STARTING_SECONDS))
+
+
+def restart() -> None:
+    """The same for one that runs: it reads its configuration again, and sees what :func:`allow` changed."""
+    _serving(_systemctl("restart", UNIT, seconds=_STARTING_SECONDS))
+
+
+def _serving(done: subprocess.CompletedProcess[str]) -> None:
     if done.returncode != 0:
         reason = " ".join((done.stderr or done.stdout).split())[:300]
         raise Unreachable(

@@ -1,0 +1,93 @@
+"""What systemd lets the daemon do, and what it does with the volumes when the machine boots."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from hardware.mounts import mount_table, resolve
+from vault.cli.doctor.finding import Finding, Level
+from vault.config import Settings
+from vault.i18n import _
+
+UNIT = "vaultd.service"
+_RUNNING = Path("/run/systemd/system")
+_FSTAB = Path("/etc/fstab")
+_UNIT_FOLDERS = (Path("/etc/systemd/system"), Path("/run/systemd/generator"), Path("/usr/lib/systemd/system"))
+_TIMEOUT = 10.0
+
+
+def service(settings: Settings) -> list[Finding]:
+    """Whether the service may write to every volume, and whether the volumes are mounted at boot; nothing where systemd
+    does not run the daemon."""
+    found = sandbox(settings, unit_properties())
+    return [*found, *boot(settings, mounted_at_boot())]
+
+
+def unit_properties() -> Mapping[str, str]:
+    """What systemd knows of the unit; nothing where there is no systemd, or no such unit."""
+    if not _RUNNING.is_dir():
+        return {}
+    names = ("LoadState", "ProtectSystem", "ReadWritePaths", "StateDirectory")
+    command = ["systemctl", "show", UNIT, f"--property={','.join(names)}"]
+    environ = {**os.environ, "LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    found = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    return found if found.get("LoadState") == "loaded" else {}
+
+
+def sandbox(settings: Settings, unit: Mapping[str, str]) -> list[Finding]:
+    """Volumes that the unit shows to the daemon as read-only (systemd.exec(5), ProtectSystem=)."""
+    if unit.get("ProtectSystem") != "strict":
+        return []
+    allowed = [path.lstrip("-+") for path in unit.get("ReadWritePaths", "").split()]
+    allowed += [f"/var/lib/{name}" for name in unit.get("StateDirectory", "").split()]
+    found = []
+    for name, path in [(volume.name, volume.path) for volume in settings.volumes] + [
+        ("node.state", settings.node.state)
+    ]:
+        if not any(path.is_relative_to(folder) for folder in allowed):
+            what = _("The service vaultd may not write to {path}.").format(path=path)
+            remedy = _("Type vaultctl init again, which allows it; or: systemctl edit vaultd, ReadWritePaths={path}")
+            found.append(Finding(Level.BAD, name, what, remedy.format(path=path)))
+    return found
+
+
+def mounted_at_boot() -> frozenset[str]:
+    """The mount points of fstab(5), and of mount units of the administrator's (systemd.mount(5))."""
+    points = set[str]()
+    try:
+        rows = [line.split() for line in _FSTAB.read_text("utf-8", "replace").splitlines()]
+    except OSError:
+        rows = []
+    # As getmntent(3): blanks in a path are written \040.
+    points.update(
+        re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), row[1])
+        for row in rows
+        if len(row) > 3 and not row[0].startswith("#") and "noauto" not in row[3].split(",")
+    )
+    for folder in _UNIT_FOLDERS:
+        for unit in [*folder.glob("*.mount"), *folder.glob("*.automount")]:
+            try:
+                points.update(re.findall(r"(?m)^Where=(/\S*)", unit.read_text("utf-8", "replace")))
+            except OSError:
+                continue
+    return frozenset(os.path.normpath(point) for point in points)
+
+
+def boot(settings: Settings, points: Iterable[str]) -> list[Finding]:
+    """Volumes that are mounted now and would not be after a reboot."""
+    known, table = set(points), mount_table()
+    found = []
+    for volume in settings.volumes:
+        path = str(volume.path)
+        if volume.mount and resolve(path, table) in table and not {path, resolve(path, table)} & known:
+            what = _("{path} is mounted now, and nothing says that it is to be mounted at boot.").format(path=path)
+            found.append(Finding(Level.NOTE, volume.name, what, _("Add it to /etc/fstab, with nofail and _netdev.")))
+    return found
