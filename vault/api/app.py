@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -42,6 +43,11 @@ from vault.config import Settings
 from vault.errors import Fault, Invalid, NotFound, Refused, VaultError
 
 PREFIX: Final = "/v1"
+
+UPLOADS_WAIT: Final = timedelta(seconds=45)
+"""So long a request of a resumable upload waits for a place at most: its client takes a link that is silent for longer
+for dead, and comes back by itself."""
+
 _DESCRIPTION: Final = """A storage node of a digital archive: packages go in, receipts come out, copies are kept good.
 
 Identifiers stand in addresses percent-encoded once, as UTF-8; slashes may stand as they are. Requests carry
@@ -79,7 +85,8 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.limits = limits
     app.state.under_way = under_way
     app.state.places = Places(intake.max_concurrent, intake.max_concurrent_per_token, intake.queue_timeout)
-    app.state.upload_places = Places(intake.max_concurrent, intake.max_concurrent_per_token, intake.queue_timeout)
+    patience = min(intake.queue_timeout, UPLOADS_WAIT)
+    app.state.upload_places = Places(intake.max_concurrent, intake.max_concurrent_per_token, patience)
     app.state.followers = following.Followers(node.settings.api.max_followers)
     app.state.inventories = InventoryCache()
     app.state.lists_open = 0

@@ -258,7 +258,8 @@ class AsyncClient:
         read: float | None = None,
         unchanged: bool = False,
     ) -> httpx.Response:
-        timeout = httpx.Timeout(self._timeout, read=read or self._timeout)
+        # What the node may take long to answer, it may also take long to begin to read: a deposit waits for a place.
+        timeout = httpx.Timeout(self._timeout, write=read or self._timeout, read=read or self._timeout)
         with explained(self.endpoint):
             response = await self._http.request(
                 method, path, params=dict(params or {}), headers=dict(headers or {}), content=content, timeout=timeout

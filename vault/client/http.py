@@ -158,7 +158,8 @@ class Client:
             headers["If-Match"] = f'"v{follows}"'
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"
-        timeout = httpx.Timeout(self._timeout, read=STORING + (wait or 0))
+        # A deposit that is not read yet waits for a place.
+        timeout = httpx.Timeout(self._timeout, write=STORING, read=STORING + (wait or 0))
         with explained(self.endpoint):
             response = self._http.put(
                 f"/v1/packages/{encoded(identifier)}",

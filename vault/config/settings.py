@@ -124,7 +124,7 @@ class IntakeSettings(Section):
     max_uploads: int = Field(default=200, ge=1, le=100_000)
     max_uploads_per_token: int = Field(default=50, ge=1, le=100_000)
     max_upload_bytes: Annotated[Size, Field(ge=1)] = 500 * GB
-    queue_timeout: Annotated[timedelta, BeforeValidator(to_duration)] = timedelta(seconds=45)
+    queue_timeout: Annotated[timedelta, BeforeValidator(to_duration)] = timedelta(minutes=2)
 
 
 class CustodySettings(Section):
