@@ -78,14 +78,14 @@ def listing(tapes: Tapes, volume: Volume, *, prefix: str = "", start: int = 0, l
 
 
 def find(tapes: Tapes, volume: Volume, path: str) -> FileEntry:
-    """A file by its path. Raises NotFound (``no-such-file``, ``no-index``), Corrupted, Unreachable."""
+    """A file by its path. Raises NotFound (``not-on-tape``, ``no-index``), Corrupted, Unreachable."""
     for entry in _files(tapes, volume):
         if entry.path == path:
             return entry
     raise NotFound(
         f"The cartridge {volume.name} has no file {path[:200]!r}.",
         remedy=f"For the list: vaultctl tapes files {volume.name}",
-        code="no-such-file",
+        code="not-on-tape",
     )
 
 

@@ -33,7 +33,7 @@ _UNUSABLE: Final = (CartridgeState.RETIRED, CartridgeState.CLEANING)
 def order(tapes: Tapes, cache: RecallCache, barcode: str, path: str, agent: str) -> Recall:
     """Order a file of a foreign cartridge, unless it is ordered already.
 
-    Raises NotFound (``no-such-cartridge``, ``no-such-file``, ``no-index``), Refused (``tape-refused``: it is no
+    Raises NotFound (``no-such-cartridge``, ``not-on-tape``, ``no-index``), Refused (``tape-refused``: it is no
     adopted cartridge of somebody else, or the path is a link), Full.
     """
     with tapes.custodian.catalogue.read() as tx:

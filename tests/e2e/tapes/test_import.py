@@ -149,7 +149,7 @@ def test_somebody_elses_cartridge_is_inventoried_and_never_written(tmp_path):
         eventually(lambda: bench.events(EventType.RECALL_ENDED, volume="OLD001L8"), 30, bench.tape_problem)
         with pytest.raises(NotFound) as missing:
             desk.order_file("OLD001L8", "nothing", WHO)
-        assert missing.value.code == "no-such-file"
+        assert missing.value.code == "not-on-tape"
         bench.running.tape_desk.checkout("OLD001L8", "kho 1", WHO)
         desk.order_file("OLD001L8", "a.txt", WHO)
         assert eventually(desk.requests, 30, bench.tape_problem)[0].barcode == "OLD001L8"
