@@ -23,6 +23,9 @@ _REST_OF_A_FULL_VOLUME = timedelta(minutes=5)
 """So long no copy is planned again where one was given up: a quota shows in no number that a probe sees."""
 
 
+_STUCK_AFTER = 3
+"""After so many attempts to repair a copy on its volume that failed, another volume takes its place."""
+
 _BROKEN = (CopyState.DAMAGED, CopyState.MISSING)
 
 
@@ -94,12 +97,20 @@ class Shortfalls:
         held = copies.of_packages(tx, {version.package_id for version in page})
         keys = [f"replicate:{version.id}" for version in page]
         keys += [_repair_key(copy) for mine in held.values() for copy in mine if copy.state in _BROKEN]
-        taken = tasks.open_keys(tx, keys)
-        lacks = [self._lack(tx.now, version, held.get(version.package_id, []), taken, sight) for version in page]
+        begun = tasks.open_by_keys(tx, keys)
+        taken = {task.key for task in begun}
+        stuck = {task.key for task in begun if task.kind is TaskKind.REPAIR and task.attempts >= _STUCK_AFTER}
+        lacks = [self._lack(tx.now, version, held.get(version.package_id, []), taken, stuck, sight) for version in page]
         return [lack for lack in lacks if lack.repairs or lack.replication]
 
     def _lack(
-        self, now: datetime, version: Version, of_package: list[Copy], taken: Collection[str], sight: Sight
+        self,
+        now: datetime,
+        version: Version,
+        of_package: list[Copy],
+        taken: Collection[str],
+        stuck: Collection[str],
+        sight: Sight,
     ) -> _Lack:
         of_version = [copy for copy in of_package if copy.version_id == version.id]
         repairs = [
@@ -113,7 +124,7 @@ class Shortfalls:
         replicate = f"replicate:{version.id}"
         if replicate in taken or not any(copy.state in SOURCE_STATES for copy in of_version):
             return _Lack(version, repairs, [], None)
-        targets, names = self._places(now, version, of_version, of_package, sight)
+        targets, names = self._places(now, version, of_version, of_package, stuck, sight)
         replication = NewTask(
             key=replicate,
             kind=TaskKind.REPLICATE,
@@ -127,7 +138,13 @@ class Shortfalls:
         return _Lack(version, repairs, targets, replication if names else None)
 
     def _places(
-        self, now: datetime, version: Version, of_version: list[Copy], of_package: list[Copy], sight: Sight
+        self,
+        now: datetime,
+        version: Version,
+        of_version: list[Copy],
+        of_package: list[Copy],
+        stuck: Collection[str],
+        sight: Sight,
     ) -> tuple[list[Volume], list[str]]:
         """The volumes on which copies are to be planned, and the names of all on which copies can be made now."""
         earlier = _holders_of_earlier(version, of_package)
@@ -136,9 +153,15 @@ class Shortfalls:
             for c in of_version
             if c.state is CopyState.RETIRED and c.reason and now - c.changed_at < _REST_OF_A_FULL_VOLUME
         }
+        held = of_version
+        if any(copy.state is CopyState.GOOD for copy in of_version):
+            # A volume on which the repair fails again and again is waited for no longer: what it takes or gives back is
+            # wrong, and another has room.
+            held = [copy for copy in of_version if _repair_key(copy) not in stuck]
+            resting |= {copy.volume_id for copy in of_version if _repair_key(copy) in stuck}
         chosen = policies.choose_targets(
             self._custodian.policy(version.policy),
-            policies.holdings(of_version, sight.all, of_package),
+            policies.holdings(held, sight.all, of_package),
             [v for v in sight.here.values() if v.id not in resting and (earlier is None or v.id in earlier)],
             earlier or (),
             need_bytes=version.part_bytes,
