@@ -1,6 +1,6 @@
 """How long a scrape takes when the catalogue is large: python benchmarks/scrape.py [versions, default 1,000,000].
 
-Makes an SQLite catalogue of that many packages with one version and two copies each, a deposit and three events for
+Makes an SQLite catalogue of that many packages with one version and three copies each, a deposit and three events for
 each, a tenth as many ended tasks, and 500 disks and 500 cartridges, in a temporary folder; then renders /metrics and
 prints one JSON line.
 """
@@ -57,6 +57,8 @@ FILL = (
         f" reason, failures) SELECT i, {volume}, 'good', {TIME}, {TIME}, {TIME}, {TIME}, {TIME}, '', 0 FROM c"
         for volume in (1, 2)
     ),
+    "INSERT INTO copies (version_id, volume_id, state, written_at, proved_at, checked_at, due_at, changed_at,"
+    f" reason, failures) SELECT i, 1001 + i % 500, 'good', {TIME}, {TIME}, {TIME}, {TIME}, {TIME}, '', 0 FROM c",
     "INSERT INTO copy_counts SELECT volume_id, state, count(*) FROM copies GROUP BY volume_id, state",
     "INSERT INTO ingests (id, identifier, state, agent, volume, version, bytes_received, receipt, created_at,"
     " updated_at) SELECT hex(randomblob(16)), printf('G09.%08d/2026', i), iif(i % 1000 = 0, 'stored', 'receipted'),"

@@ -19,14 +19,14 @@ from typing import Final, Generic, TypeVar
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector as BaseCollector
 
 import vault
 from monitoring import devices, metrics
-from monitoring.metrics import METRICS, Kind, Metric
-from monitoring.tapes import add_libraries, add_tapes
+from monitoring.devices import Disks
+from monitoring.samples import Samples
+from monitoring.tapes import Tapes, add_libraries
 from vault.catalog import callbacks, copies, events, overview, packages, schedules, tasks, tokens, uploads
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue, Tx
@@ -57,32 +57,6 @@ TOKEN_ENDED_WITHIN: Final = timedelta(days=7)
 
 _OVERLAP: Final = timedelta(minutes=10)
 """A transaction records the time at which it began; this is longer than any lasts."""
-
-
-@dataclass(slots=True)
-class Samples:
-    """Values by metric and labels. The labels are those of the metric, in its order."""
-
-    values: dict[str, dict[tuple[str, ...], float]] = field(default_factory=dict)
-
-    def add(self, metric: Metric, value: float | datetime | None, *labels: str) -> None:
-        """Add a sample; a time becomes Unix time, and None, which is "not known", adds nothing."""
-        if len(labels) != len(metric.labels):
-            raise ValueError(f"{metric.name} has the labels {metric.labels}, not {labels}")
-        if value is not None:
-            number = value.timestamp() if isinstance(value, datetime) else float(value)
-            self.values.setdefault(metric.name, {})[labels] = number
-
-    def families(self) -> Iterator[Family]:
-        """Yield what was added, in the order of the table of metrics."""
-        for metric in METRICS:
-            found = self.values.get(metric.name)
-            if found:
-                make = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-                family = make(metric.name, metric.help, labels=metric.labels)
-                for labels, value in found.items():
-                    family.add_metric(labels, value)
-                yield family
 
 
 class Collector(BaseCollector):
@@ -119,11 +93,13 @@ class Collector(BaseCollector):
         self._certificate = certificate
         self._libraries = libraries
         self._errors = 0
-        self.of_devices = Samples()
-        """What the last scrape found of disks: much, and mostly the same as the time before. Not in :meth:`collect`."""
+        self.steady: tuple[Samples, ...] = ()
+        """What the last scrape found of disks and cartridges: much, and mostly the same object as the time before.
+        Not in :meth:`collect`."""
         reserves = configured if isinstance(configured, Mapping) else dict.fromkeys(configured)
-        self._memory = _Memory(probe_valid, reserves, devices or _nothing_heard, devices_valid)
-        self._memory.tape_life = dict(tape_life or {})
+        self._memory = _Memory(
+            probe_valid, reserves, devices or _nothing_heard, Disks(devices_valid), Tapes(tape_life or {})
+        )
         self._reading = _SingleFlight(lambda: _read(catalogue, self._memory), patience)
 
     def collect(self) -> Iterator[Family]:
@@ -141,7 +117,7 @@ class Collector(BaseCollector):
         else:
             samples.values.update(read[0].values)
             samples.add(metrics.COLLECTOR_DURATION, time.monotonic() - began)
-        self.of_devices = Samples() if read is None else read[1]
+        self.steady = () if read is None else read[1]
         samples.add(metrics.COLLECTOR_UP, 0 if read is None else 1)
         samples.add(metrics.COLLECTOR_ERRORS, self._errors)
         _add_counted(samples, self._telemetry.snapshot())
@@ -164,7 +140,7 @@ class Exporter:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(collector)
         ProcessCollector(registry=self._registry)
-        self._rendered: dict[str, tuple[Samples, bytes]] = {}
+        self._rendered: dict[tuple[str, int], tuple[Samples, bytes]] = {}
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the body for a request with this ``Accept`` header ("" for none), and its Content-Type: OpenMetrics
@@ -172,14 +148,17 @@ class Exporter:
         thread that may block."""
         encoder, content_type = choose_encoder(accept)
         body = encoder(self._registry)
-        of_devices = self._collector.of_devices
-        known, rendered = self._rendered.get(content_type, (None, b""))
-        if known is None or known.values != of_devices.values:
-            registry = CollectorRegistry(auto_describe=False)
-            registry.register(_Fixed(of_devices))
-            rendered = encoder(registry)
-            self._rendered[content_type] = of_devices, rendered
-        return body.removesuffix(_END) + rendered, content_type
+        end = _END if body.endswith(_END) else b""
+        parts = [body.removesuffix(_END)]
+        for place, steady in enumerate(self._collector.steady):
+            known, rendered = self._rendered.get((content_type, place), (None, b""))
+            if known is not steady:
+                registry = CollectorRegistry(auto_describe=False)
+                registry.register(_Fixed(steady))
+                rendered = encoder(registry).removesuffix(_END)
+                self._rendered[content_type, place] = steady, rendered
+            parts.append(rendered)
+        return b"".join((*parts, end)), content_type
 
 
 class _Fixed(BaseCollector):
@@ -216,8 +195,8 @@ class _Memory:
     probe_valid: timedelta
     configured: Mapping[str, int | None]
     devices: devices.Hearing
-    devices_valid: timedelta
-    tape_life: dict[str, timedelta] = field(default_factory=dict)
+    disks: Disks
+    tapes: Tapes
     packages: Tally = field(default_factory=Tally)
     versions: Tally = field(default_factory=Tally)
     done_at: dict[TaskKind, datetime] = field(default_factory=dict)
@@ -225,12 +204,12 @@ class _Memory:
     classes: list[str] = field(default_factory=lambda: ["default"])
 
 
-def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, Samples]:
-    samples, of_devices = Samples(), Samples()
+def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, tuple[Samples, ...]]:
+    samples = Samples()
     with catalogue.read() as tx:
-        known = catalog_volumes.all(tx)
+        known = catalog_volumes.all(tx, but=MediumClass.TAPE)
         _add_holdings(samples, tx, memory, known)
-        for volume in (each for each in known if each.medium is not MediumClass.TAPE):
+        for volume in known:
             _add_volume(samples, volume, tx.now, memory.probe_valid)
             samples.add(metrics.VOLUME_RESERVE, memory.configured.get(volume.name), volume.name)
         for name in memory.configured.keys() - {volume.name for volume in known}:
@@ -239,10 +218,12 @@ def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, Samples]:
         _add_work(samples, tx, memory)
         _add_intake(samples, tx)
         _add_ledger(samples, tx)
-        devices.add(of_devices, tx, memory.devices(), valid=memory.devices_valid)
-        add_tapes(samples, tx, memory.tape_life)
+        heard = memory.devices()
+        of_disks, of_tapes = memory.disks.samples(tx, heard), memory.tapes.samples(tx)
+        devices.add(samples, heard, any_disk=memory.disks.any)
+        memory.tapes.add(samples, tx)
         samples.add(metrics.TOKEN_EXPIRY, tokens.next_expiry(tx, TOKEN_USED_WITHIN, TOKEN_ENDED_WITHIN))
-    return samples, of_devices
+    return samples, (of_disks, of_tapes)
 
 
 def _nothing_heard() -> devices.Heard:
@@ -257,7 +238,9 @@ def _add_holdings(samples: Samples, tx: Tx, memory: _Memory, known: list[Volume]
     counts = copies.counts(tx)
     for volume in known:
         for state in CopyState:
-            samples.add(metrics.COPIES, counts.get((volume.name, state), 0), volume.name, state.value)
+            samples.add(metrics.COPIES, counts.pop((volume.name, state), 0), volume.name, state.value)
+    for (name, state), number in counts.items():  # of tapes, of which there are many, only what there is
+        samples.add(metrics.COPIES, number, name, state.value)
     for name, number in _by_class(packages.count_below_policy_by_class(tx), memory.classes).items():
         samples.add(metrics.BELOW_POLICY, number, name)
     samples.add(metrics.WITHOUT_GOOD_COPY, overview.without_good_copy(tx))

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from hardware.arrays import Array
 from hardware.shares import Share
 from hardware.smart.facts import Counter
 from monitoring import metrics
 from monitoring.metrics import Metric
+from monitoring.samples import Samples
 from vault.catalog import disks
+from vault.catalog.device_tables import disks as DISKS  # noqa: N812 - the table
 from vault.catalog.engine import Tx
+from vault.catalog.steady import Steady
 from vault.device_model import Disk
 
 MOST: Final = 1000
@@ -28,13 +31,6 @@ _MEASURES: Final[Mapping[str, tuple[Metric, float]]] = {
     "wear_percent": (metrics.DISK_WEAR, 0.01),
     "spare_percent": (metrics.DISK_SPARE, 0.01),
 }
-
-
-class Sink(Protocol):
-    """Where samples go: labels in the metric's order, None adds nothing."""
-
-    def add(self, metric: Metric, value: float | datetime | None, *labels: str) -> None:
-        """Add a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +53,48 @@ class Heard:
 Hearing = Callable[[], Heard]
 
 
-def add(sink: Sink, tx: Tx, heard: Heard, *, valid: timedelta) -> None:
-    """Add everything that is known of the disks; what was read longer than ``valid`` ago is not known any more."""
+class Disks:
+    """The series of disks: many, and mostly the same as the time before. Made anew only when something changed."""
+
+    def __init__(self, valid: timedelta) -> None:
+        """What was read longer than ``valid`` ago is not known any more."""
+        self._valid = valid
+        self._known: Steady[list[Disk]] = Steady(tuple(DISKS.c), disks.all)
+        self._seen: list[Disk] | None = None
+        self._made_of: tuple[object, ...] = ()
+        self._samples = Samples()
+
+    def samples(self, tx: Tx, heard: Heard) -> Samples:
+        """What is known of each disk; the same object as before while nothing changed."""
+        known = self._known.get(tx)
+        fresh = frozenset(d.key for d in known if d.read_at is not None and tx.now - d.read_at <= self._valid)
+        volumes = {name: tuple(mine) for name, mine in heard.volumes.items()}
+        made_of = (fresh, volumes, MOST)
+        if known is not self._seen or made_of != self._made_of:
+            self._samples, self._seen, self._made_of = _of_disks(known, fresh, volumes), known, made_of
+        return self._samples
+
+    @property
+    def any(self) -> bool:
+        """Whether any disk is known, as of the last samples."""
+        return bool(self._samples.values)
+
+
+def _of_disks(known: list[Disk], fresh: frozenset[str], volumes: Mapping[str, Iterable[str]]) -> Samples:
+    samples = Samples()
+    found = sorted(known, key=lambda disk: (-disk.health.rank, disk.key))[:MOST]
+    keys = {disk.key for disk in found}
+    for volume, mine in volumes.items():
+        for key in mine:
+            if key in keys:
+                samples.add(metrics.DISK_VOLUME, 1, key, volume)
+    for disk in found:
+        _add_disk(samples, disk, is_fresh=disk.key in fresh)
+    return samples
+
+
+def add(sink: Samples, heard: Heard, *, any_disk: bool) -> None:
+    """Add what is known of the devices as a whole, of arrays and of file systems."""
     for role, number in heard.present.items():
         sink.add(metrics.DEVICES, number, role)
     for (role, change), number in heard.events.items():
@@ -70,20 +106,12 @@ def add(sink: Sink, tx: Tx, heard: Heard, *, valid: timedelta) -> None:
         sink.add(metrics.MOUNT_SECONDS, share.took, volume)
         sink.add(metrics.VOLUME_FILES, share.files, volume)
         sink.add(metrics.VOLUME_FREE_FILES, share.free_files, volume)
-    found = sorted(disks.all(tx), key=lambda disk: (-disk.health.rank, disk.key))[:MOST]
-    if found or heard.taken_at is not None:
+    if any_disk or heard.taken_at is not None:
         sink.add(metrics.DISK_REPORT, heard.taken_at)
         sink.add(metrics.DISK_REPORT_FRESH, heard.fresh)
-    keys = {disk.key for disk in found}
-    for volume, mine in heard.volumes.items():
-        for key in mine:
-            if key in keys:
-                sink.add(metrics.DISK_VOLUME, 1, key, volume)
-    for disk in found:
-        _add_disk(sink, disk, is_fresh=disk.read_at is not None and tx.now - disk.read_at <= valid)
 
 
-def _add_arrays(sink: Sink, heard: Heard) -> None:
+def _add_arrays(sink: Samples, heard: Heard) -> None:
     for array in heard.arrays[:MOST]:
         sink.add(metrics.ARRAY_STATE, 1, array.name, array.kind, array.state.value)
         sink.add(metrics.ARRAY_MISSING, array.missing, array.name, array.kind)
@@ -96,7 +124,7 @@ def _add_arrays(sink: Sink, heard: Heard) -> None:
             sink.add(metrics.ARRAY_VOLUME, 1, name, volume)
 
 
-def _add_disk(sink: Sink, disk: Disk, *, is_fresh: bool) -> None:
+def _add_disk(sink: Samples, disk: Disk, *, is_fresh: bool) -> None:
     sink.add(metrics.DISK_INFO, 1, disk.key, disk.wwn, disk.model, disk.protocol)
     sink.add(metrics.DISK_PRESENT, disk.present, disk.key)
     sink.add(metrics.DISK_VERDICT, 1, disk.key, disk.health.value)

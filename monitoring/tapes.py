@@ -2,51 +2,80 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
 
 from hardware.tape.tapealert import Flag
 from monitoring import metrics
+from monitoring.samples import Samples
 from vault.catalog import cartridges, recalls, tape_drives
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
+from vault.catalog.schema import cartridges as CARTRIDGES  # noqa: N812 - the table
+from vault.catalog.schema import volumes as VOLUMES  # noqa: N812 - the table
+from vault.catalog.steady import Steady
 from vault.clock import from_text
 from vault.model import RecallState, Volume
 from vault.tape_model import Cartridge, CartridgeState, CleaningNeed, TapeDrive, Whereabouts
 from vault.tapes.drives import name_of, uses_left
 
 if TYPE_CHECKING:
-    from monitoring.collector import Samples
     from vault.tapes.librarian import LibraryView
 
 
-def add_tapes(samples: Samples, tx: Tx, life: Mapping[str, timedelta]) -> None:
-    """Cartridges, drives, requests to mount, recalls. Nothing where no cartridge was ever seen. ``life`` is how long
-    what is written to a cartridge of each pool may stay there."""
-    known = cartridges.all(tx)
-    if not known:
-        return
-    for state in CartridgeState:
-        samples.add(metrics.TAPE_CARTRIDGES, sum(c.state is state for c in known), state.value)
-    for where in (Whereabouts.OFFLINE, Whereabouts.VAULTED):
-        samples.add(metrics.TAPE_AWAY, sum(c.whereabouts is where for c in known), where.value)
-    volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
-    due = cartridges.next_due(tx)
-    for cartridge in known:
-        volume = volumes.get(cartridge.volume_id) if cartridge.volume_id is not None else None
-        _add_cartridge(samples, cartridge, volume, life.get(cartridge.pool))
-        if volume is not None:
-            samples.add(metrics.TAPE_DUE, due.get(volume.id), cartridge.barcode)
-    for drive in tape_drives.all(tx):
-        in_it = any((c.library, c.element) == (drive.library, f"drive {drive.number}") for c in known)
-        _add_drive(samples, drive, loaded=in_it)
-    asked = cartridges.requests(tx)
-    samples.add(metrics.TAPE_REQUESTS, len(asked))
-    samples.add(metrics.TAPE_REQUEST_OLDEST, asked[0].requested_at if asked else None)
-    waiting = recalls.waiting(tx)
-    for recall_state in (RecallState.WAITING, RecallState.READING):
-        samples.add(metrics.RECALLS, sum(r.state is recall_state for r in waiting), recall_state.value)
+class Tapes:
+    """What is known of tapes. ``life`` is how long what is written to a cartridge of each pool may stay there."""
+
+    def __init__(self, life: Mapping[str, timedelta]) -> None:
+        self._life = life
+        self._cartridges: Steady[list[Cartridge]] = Steady(tuple(CARTRIDGES.c), cartridges.all)
+        of_tapes = VOLUMES.c.id.in_(sa.select(CARTRIDGES.c.volume_id))
+        self._volumes: Steady[dict[int, Volume]] = Steady(tuple(VOLUMES.c), _volumes, of_tapes)
+        self._seen: list[Cartridge] | None = None
+        self._on: dict[int, Volume] = {}
+        self._due: dict[int, datetime] = {}
+        self._samples = Samples()
+
+    def samples(self, tx: Tx) -> Samples:
+        """What is known of each cartridge; the same object as before while nothing changed."""
+        known, volumes, due = self._cartridges.get(tx), self._volumes.get(tx), cartridges.next_due(tx)
+        if known is not self._seen or volumes is not self._on or due != self._due:
+            self._seen, self._on, self._due = known, volumes, due
+            self._samples = samples = Samples()
+            for cartridge in known:
+                volume = volumes.get(cartridge.volume_id) if cartridge.volume_id is not None else None
+                _add_cartridge(samples, cartridge, volume, self._life.get(cartridge.pool))
+                if volume is not None:
+                    samples.add(metrics.TAPE_DUE, due.get(volume.id), cartridge.barcode)
+        return self._samples
+
+    def add(self, samples: Samples, tx: Tx) -> None:
+        """Add cartridges by state, drives, requests to mount, recalls. Nothing where no cartridge was ever seen."""
+        known = self._cartridges.get(tx)
+        if not known:
+            return
+        states, places = Counter(c.state for c in known), Counter(c.whereabouts for c in known)
+        for state in CartridgeState:
+            samples.add(metrics.TAPE_CARTRIDGES, states[state], state.value)
+        for where in (Whereabouts.OFFLINE, Whereabouts.VAULTED):
+            samples.add(metrics.TAPE_AWAY, places[where], where.value)
+        for drive in tape_drives.all(tx):
+            in_it = any((c.library, c.element) == (drive.library, f"drive {drive.number}") for c in known)
+            _add_drive(samples, drive, loaded=in_it)
+        asked = cartridges.requests(tx)
+        samples.add(metrics.TAPE_REQUESTS, len(asked))
+        samples.add(metrics.TAPE_REQUEST_OLDEST, asked[0].requested_at if asked else None)
+        waiting = recalls.waiting(tx)
+        for recall_state in (RecallState.WAITING, RecallState.READING):
+            samples.add(metrics.RECALLS, sum(r.state is recall_state for r in waiting), recall_state.value)
+
+
+def _volumes(tx: Tx) -> dict[int, Volume]:
+    return {volume.id: volume for volume in catalog_volumes.all(tx)}
 
 
 def _add_cartridge(samples: Samples, cartridge: Cartridge, volume: Volume | None, life: timedelta | None) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
-from vault.catalog.schema import IS_ASKED_FOR, cartridges, copies, mount_requests, tape_files, volumes
+from vault.catalog.schema import IS_ASKED_FOR, IS_DUE_SOME_TIME, cartridges, copies, mount_requests, tape_files, volumes
 from vault.errors import NotFound
 from vault.model import CopyState, Json
 from vault.tape_model import Adopted, Cartridge, CartridgeState, MountRequest, TapeFile, Whereabouts
@@ -239,12 +239,13 @@ def requests(tx: Tx) -> list[MountRequest]:
 
 def next_due(tx: Tx) -> dict[int, datetime]:
     """Return for each tape when the first of its copies is to be checked again, by the volume's number."""
-    query = (
-        sa.select(copies.c.volume_id, sa.func.min(copies.c.due_at))
-        .join(cartridges, cartridges.c.volume_id == copies.c.volume_id)
-        .where(copies.c.due_at.is_not(None))
-        .group_by(copies.c.volume_id)
+    earliest = (  # the first entry of a range of the index, and not the whole range
+        sa.select(sa.func.min(copies.c.due_at))
+        .where(copies.c.volume_id == cartridges.c.volume_id, IS_DUE_SOME_TIME)
+        .correlate(cartridges)
+        .scalar_subquery()
     )
+    query = sa.select(cartridges.c.volume_id, earliest).where(cartridges.c.volume_id.is_not(None))
     return {volume_id: due for volume_id, due in tx.connection.execute(query) if due is not None}
 
 

@@ -52,9 +52,12 @@ def get(tx: Tx, name: str) -> Volume | None:
     return None if row is None else Volume(**row)
 
 
-def all(tx: Tx) -> list[Volume]:  # noqa: A001 - read as volumes.all
-    """Return every volume, by name."""
-    return [Volume(**row) for row in tx.connection.execute(sa.select(volumes).order_by(volumes.c.name)).mappings()]
+def all(tx: Tx, *, but: MediumClass | None = None) -> list[Volume]:  # noqa: A001 - read as volumes.all
+    """Return every volume, by name; without those of a medium, where one is given."""
+    query = sa.select(volumes).order_by(volumes.c.name)
+    if but is not None:
+        query = query.where(volumes.c.medium != but)
+    return [Volume(**row) for row in tx.connection.execute(query).mappings()]
 
 
 def set_condition(

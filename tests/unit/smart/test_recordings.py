@@ -128,3 +128,87 @@ def test_any_bytes_have_an_unknown_verdict(data):
 )
 def test_bombs_are_nothing_that_can_be_read(data):
     assert parse(data).reading is Reading.UNREADABLE
+
+
+# --- what a drive that is about to go says of itself; whatever else is garbled, it is never healthy
+
+
+def _says_failed(document):
+    document["smart_status"] = {"passed": False}
+
+
+def _exit_status(bit):
+    def change(document):
+        document["smartctl"] = {**document["smartctl"], "exit_status": document["smartctl"].get("exit_status", 0) | bit}
+
+    return change
+
+
+def _nvme_warns(bit):
+    def change(document):
+        log = document.get("nvme_smart_health_information_log", {})
+        document["nvme_smart_health_information_log"] = {**log, "critical_warning": bit}
+        document["smart_status"] = {"passed": False, "nvme": {"value": bit}}
+
+    return change
+
+
+def _spare_is_used_up(document):
+    log = document.get("nvme_smart_health_information_log", {})
+    used_up = {"available_spare": 4, "available_spare_threshold": 10}
+    document["nvme_smart_health_information_log"] = {**log, **used_up}
+
+
+def _attribute_is_below(document):
+    row = {"id": 5, "name": "Reallocated_Sector_Ct", "value": 1, "worst": 1, "thresh": 10, "when_failed": "now",
+           "flags": {"prefailure": True}, "raw": {"value": 4000, "string": "4000"}}  # fmt: skip
+    document["device"] = {**document["device"], "protocol": "ATA"}
+    document["ata_smart_attributes"] = {"table": [row]}
+
+
+def _self_test_failed(document):
+    status = {"value": 0x73, "string": "Completed: read failure", "passed": False}
+    log = {"table": [{"type": {"value": 1}, "status": status, "lifetime_hours": 100}], "count": 1}
+    document["ata_smart_self_test_log"] = {"extended": log}
+
+
+def _scsi_could_not_correct(document):
+    document["device"] = {**document["device"], "protocol": "SCSI"}
+    document["scsi_error_counter_log"] = {"read": {"total_uncorrected_errors": 300}}
+
+
+SICK = [
+    _says_failed, _exit_status(8), _exit_status(16), *(_nvme_warns(1 << bit) for bit in range(8)), _spare_is_used_up,
+    _attribute_is_below, _self_test_failed, _scsi_could_not_correct,
+]  # fmt: skip
+KEPT = {
+    "smart_status", "smartctl", "nvme_smart_health_information_log", "device", "ata_smart_attributes",
+    "ata_smart_self_test_log", "scsi_error_counter_log",
+}  # fmt: skip
+
+
+@needs_recordings
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(path=st.sampled_from(RECORDED or [None]), sick=st.sampled_from(SICK), rng=st.randoms(use_true_random=False))
+def test_a_drive_that_fails_is_never_healthy_whatever_else_it_says(path, sick, rng):
+    document = json.loads(path.read_bytes())
+    for key in document.keys() - KEPT:
+        document[key] = _mutate(document[key], rng, GARBAGE)
+    sick(document)
+    judgement = judge(parse(json.dumps(document)))
+    assert judgement.verdict is not Verdict.HEALTHY
+    assert judgement.verdict is not Verdict.UNKNOWN
+    assert judgement.text
+
+
+@needs_recordings
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(path=st.sampled_from(RECORDED or [None]), rng=st.randoms(use_true_random=False))
+def test_garbled_anywhere_it_is_still_judged(path, rng):
+    mutated = _mutate(json.loads(path.read_bytes()), rng, GARBAGE)
+    text = json.dumps(mutated)
+    cut = text[: rng.randrange(len(text))] if rng.random() < 0.2 else text
+    for given_text in (text, cut):
+        judgement = judge(parse(given_text))
+        assert judgement.verdict in Verdict
+        assert judgement.text or judgement.verdict is Verdict.HEALTHY
