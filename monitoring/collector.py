@@ -33,6 +33,7 @@ from vault.catalog.engine import Catalogue, Tx
 from vault.catalog.overview import Tally
 from vault.custody import forecast, proof
 from vault.device_model import Health
+from vault.health import filling
 from vault.model import READABLE, Condition, CopyState, MediumClass, TaskKind, TaskState, Volume, VolumeMode
 from vault.tapes.librarian import LibraryView
 from vault.telemetry import Counted, Telemetry
@@ -221,6 +222,10 @@ def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, tuple[Samples
         heard = memory.devices()
         of_disks, of_tapes = memory.disks.samples(tx, heard), memory.tapes.samples(tx)
         devices.add(samples, heard, any_disk=memory.disks.any)
+        devices.add_past(samples, tx, heard)
+        reserves = {name: reserve or 0 for name, reserve in memory.configured.items()}
+        for name, moment in filling.full_at(tx, reserves).items():
+            samples.add(metrics.VOLUME_FULL_AT, moment, name)
         memory.tapes.add(samples, tx)
         samples.add(metrics.TOKEN_EXPIRY, tokens.next_expiry(tx, TOKEN_USED_WITHIN, TOKEN_ENDED_WITHIN))
     return samples, (of_disks, of_tapes)

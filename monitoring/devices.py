@@ -18,6 +18,7 @@ from vault.catalog.device_tables import disks as DISKS  # noqa: N812 - the table
 from vault.catalog.engine import Tx
 from vault.catalog.steady import Steady
 from vault.device_model import Disk
+from vault.health import array_history
 
 MOST: Final = 1000
 """So many disks have series of their own, the worst before the others."""
@@ -122,6 +123,16 @@ def _add_arrays(sink: Samples, heard: Heard) -> None:
     for volume, mine in heard.on_arrays.items():
         for name in known.intersection(mine):
             sink.add(metrics.ARRAY_VOLUME, 1, name, volume)
+
+
+def add_past(sink: Samples, tx: Tx, heard: Heard) -> None:
+    """Add since when arrays are looked at, and when a check of them last ended."""
+    past = array_history.read(tx)
+    for array in heard.arrays[:MOST]:
+        one = past.get(array.name)
+        if one is not None:
+            sink.add(metrics.ARRAY_FIRST_SEEN, one.first_seen, array.name, array.kind)
+            sink.add(metrics.ARRAY_CHECKED, one.checked_at, array.name, array.kind)
 
 
 def _add_disk(sink: Samples, disk: Disk, *, is_fresh: bool) -> None:

@@ -128,6 +128,9 @@ VOLUME_HEALTH: Final = _gauge(
     "volume_health", "1 on the health of what the volume stands on, 0 on the others.", "volume", "health"
 )
 
+VOLUME_FULL_AT: Final = _gauge(
+    "volume_full_timestamp_seconds", "When its reserve is reached, at the intake of the last month.", "volume"
+)
 MOUNT_STATE: Final = _gauge("volume_mount_state", "1 on the state that holds of its file system.", "volume", "state")
 MOUNT_SECONDS: Final = _gauge("volume_response_seconds", "How long its file system took to answer.", "volume")
 VOLUME_FILES: Final = _gauge("volume_files", "Files (inodes) that its file system has room for.", "volume")
@@ -141,6 +144,12 @@ ARRAY_STATE: Final = _gauge("array_state", "1 on the state that holds of the arr
 ARRAY_MISSING: Final = _gauge("array_missing_disks", "Members that the array lacks.", "array", "kind")
 ARRAY_MISMATCHES: Final = _gauge(
     "array_mismatches", "Places where the last check found copies differ.", "array", "kind"
+)
+ARRAY_FIRST_SEEN: Final = _gauge(
+    "array_first_seen_timestamp_seconds", "Since when the array is looked at.", "array", "kind"
+)
+ARRAY_CHECKED: Final = _gauge(
+    "array_last_check_timestamp_seconds", "When a check of the whole array last ended.", "array", "kind"
 )
 ARRAY_ERRORS: Final = _gauge("array_errors", "Errors that the array counted on its devices.", "array", "kind")
 ARRAY_DONE: Final = _gauge("array_sync_ratio", "Part of a rebuild or check under way that is done.", "array", "kind")

@@ -30,6 +30,7 @@ from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.state import lock_state
 from vault.custody.watch import Watch
 from vault.errors import ConfigError
+from vault.health import filling
 from vault.health.devices import DeviceWatch
 from vault.health.watch import HealthWatch
 from vault.intake import accession
@@ -151,6 +152,7 @@ class Node:
         self.clock.every(custody.planner_interval, "settle", self._settle)
         self.clock.every(self.settings.health.interval, "health", self.health.look)
         self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
+        self.clock.every(filling.EVERY, filling.SCHEDULE, lambda: filling.look(self.custodian))
         self.clock.every(proof.EVERY, proof.SCHEDULE, self.proof.look)
         self.clock.every(forecast.EVERY, forecast.SCHEDULE, lambda: forecast.look(self.custodian))
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)

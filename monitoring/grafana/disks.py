@@ -98,6 +98,13 @@ BOARD: Final = Board(
         lines(23, "Cắm và rút thiết bị", "Devices that came and went.",
               Query(f"increase({of('vault_device_events_total')}[$__rate_interval])", "{{role}} {{change}}"), width=18,
               may_be_empty="nothing was plugged in or out"),
+        table(24, "Mảng đĩa: lần kiểm tra gần nhất", "How long ago a check of each array ended; those never seen to"
+              " be checked are absent.", Query(f"time() - {of('vault_array_last_check_timestamp_seconds')}"),
+              unit="s", runbook="an-array-is-degraded", may_be_empty="no check of an array was seen"),
+        bars(25, "Sẽ đầy sau", "Time until the reserve of each volume is reached, at the intake of the last month.",
+             f"{of('vault_volume_full_timestamp_seconds', volume=_V)} - time()", "{{volume}}", unit="s", most=None,
+             steps=((None, RED), (30 * DAY, YELLOW), (180 * DAY, GREEN)), runbook="a-volume-fills-up",
+             may_be_empty="nothing fills up, or less than a day is known"),
     ),
     (
         Variable("volume", "Ổ lưu trữ", "vault_volume_info", "volume"),

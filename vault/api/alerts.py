@@ -10,6 +10,7 @@ from typing import Final
 from hardware.arrays import ArrayState
 from vault import policy as policies
 from vault import wire
+from vault.api.node_alerts import of_node, of_room
 from vault.api.parts import NodeParts
 from vault.api.tape_alerts import of_tapes
 from vault.api.views import volumes_on
@@ -45,6 +46,8 @@ def alerts(
         *_spill(tx),
         *_disks(node, tx),
         *_arrays(node),
+        *of_node(node, tx),
+        *of_room(node, tx, list(volumes)),
         *(alert for volume in volumes for alert in _of_volume(node, tx, volume)),
         *(_of_task(task) for task in stalled),
         *of_tapes(node.tapes, tx),

@@ -27,6 +27,7 @@ from vault.custody.earlier import doubted
 from vault.custody.orders import order_verification
 from vault.device_model import Disk, Health
 from vault.errors import VaultError
+from vault.health import array_history
 from vault.health.arrays import findings
 from vault.health.disks import Judged, explained, gone, judge_all, since, unheard
 from vault.health.volumes import Finding, Footing, footing
@@ -190,6 +191,7 @@ class HealthWatch:
             known = catalog_disks.all(tx)
             rows = {row.name: row for row in catalog_volumes.all(tx)}
         self._arrays = self._look_at_arrays()
+        self._remember_checks()
         places = {volume.name: str(volume.path) for volume in custodian.settings.volumes}
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="share") as pool:
             self._shares = dict(zip(places, pool.map(self._prober.probe, places.values()), strict=True))
@@ -238,6 +240,15 @@ class HealthWatch:
         log.info("volume-disks-changed", volume=row.name, was=before, now=disks)
         if row.mode is not VolumeMode.RETIRED:
             self._order_verification(row.name, "a disk below it, or its firmware, was changed")
+
+    def _remember_checks(self) -> None:
+        catalogue = self._custodian.catalogue
+        with catalogue.read() as tx:
+            before = array_history.read(tx)
+            now = array_history.seen(before, self._arrays, tx.now)
+        if now != before:
+            with catalogue.write() as tx:
+                array_history.write(tx, now)
 
     def _change(self, row: Volume, now: Footing) -> None:
         custodian = self._custodian

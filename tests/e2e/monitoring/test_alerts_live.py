@@ -210,6 +210,14 @@ def test_arrays(live):
     assert [labels["array"] for labels in firing["VaultArrayDegraded"]] == ["md0"]
     machine.write("md0", md__degraded=0)
     machine.write("md1", md__mismatch_cnt=0)
+    with live.bench.running.catalogue.write() as tx:
+        long_ago = to_text(tx.now - timedelta(days=60))
+        facts.put(tx, "array-history", {"md0": {"first_seen": long_ago, "checked_at": None, "checking": False}})
+    live.fires("VaultArrayScrubOverdue")
+    machine.write("md0", md__sync_action="check", md__sync_completed="1 / 100")
+    live.ends("VaultArrayScrubOverdue")
+    machine.write("md0", md__sync_action="idle", md__sync_completed="none")
+    eventually(lambda: live.prometheus.query('time() - vault_array_last_check_timestamp_seconds{array="md0"} < 600'))
     live.ends("VaultArrayDegraded", "VaultArrayErrors")
 
 

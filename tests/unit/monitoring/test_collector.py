@@ -106,6 +106,8 @@ def fill(catalogue, hands):
         add_copy(tx, version, tape, due_at=hands() + timedelta(days=365))
         fill_drive(tx)
         recalls.order(tx, "G09.1", 1, (), "user:test", 1)
+        facts.put(tx, "volume-growth", {"nas-a": {"2026-11-20": 500, "2026-11-22": 400}})
+        facts.put(tx, "array-history", {"md0": {"first_seen": to_text(hands()), "checked_at": to_text(hands())}})
         facts.put(tx, "ledger-proof", {"time": to_text(hands()), "count": 1, "intact": True, "reason": ""})
         token, _ = tokens.create(tx, "kho", [Scope.DEPOSIT], hands() + timedelta(days=9))
         tokens.touch(tx, token.id)
