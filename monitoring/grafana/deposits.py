@@ -28,7 +28,8 @@ BOARD: Final = Board(
              may_be_empty="no token in use ever ends"),
         stat(6, "Chứng chỉ hết hạn sau", "When the certificate of the API ends.",
              f"min({of('vault_api_certificate_expiry_timestamp_seconds')}) - time()", unit="s",
-             steps=((None, RED), (14 * DAY, YELLOW), (30 * DAY, GREEN)), may_be_empty="the API speaks no TLS"),
+             steps=((None, RED), (14 * DAY, YELLOW), (30 * DAY, GREEN)), runbook="the-certificate-ends-soon",
+             may_be_empty="the API speaks no TLS"),
         lines(7, "Nộp hồ sơ theo kết quả", "Deposits that ended, by outcome, each minute.",
               Query(f"60 * sum by (outcome) (rate({of('vault_deposits_total')}[$__rate_interval]))", "{{outcome}}"),
               runbook="deposits-fail"),
@@ -58,6 +59,18 @@ BOARD: Final = Board(
               Query(of("process_resident_memory_bytes"), "{{instance}} bộ nhớ"),
               Query(f"1e9 * rate({of('process_cpu_seconds_total')}[$__rate_interval])", "{{instance}} CPU (nano)"),
               unit="decbytes"),
+        lines(17, "Tải lên dở dang", "Resumable deposits that hold bytes or may.",
+              Query(of("vault_uploads_open"), "{{instance}}"), width=8),
+        lines(18, "Dữ liệu tải lên dở dang", "Bytes that have come of them and wait to be taken in.",
+              Query(of("vault_uploads_received_bytes"), "{{instance}}"), unit="decbytes", width=8),
+        lines(19, "Báo lại cho phần mềm nộp", "Attempts to tell a depositor's program how its deposit ended, each"
+              " minute, and those that are still to be told.",
+              Query(f"60 * sum by (outcome) (rate({of('vault_callbacks_total')}[$__rate_interval]))", "{{outcome}}"),
+              Query(f"sum({of('vault_callbacks_pending')})", "chờ báo"), width=8),
+        stat(20, "Chưa báo được từ", "Since when a program could not be told.",
+             f"time() - min({of('vault_callbacks_oldest_attempt_timestamp_seconds')})", unit="s",
+             steps=((None, GREEN), (3600, YELLOW), (4 * 3600, RED)), runbook="a-program-is-not-told",
+             may_be_empty="every program has been told"),
     ),
 )  # fmt: skip
 """The board."""

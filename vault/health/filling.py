@@ -20,7 +20,7 @@ SCHEDULE: Final = "growth"
 EVERY: Final = timedelta(hours=1)
 KEPT: Final = timedelta(days=30)
 _FACT: Final = "volume-growth"
-_LONGEST: Final = timedelta(days=36525)
+_LONGEST_DAYS: Final = 36525
 
 
 def look(custodian: Custodian) -> None:
@@ -54,10 +54,10 @@ def estimate(days: Mapping[str, int], reserve: int = 0) -> datetime | None:
     taken = before - now
     if taken <= 0:
         return None
-    left = max(0, now - reserve) / taken * (last - first)
-    if left > _LONGEST:
+    days_left = max(0, now - reserve) / taken * (last - first).days
+    if days_left > _LONGEST_DAYS:
         return None
-    return datetime.combine(last, time(), UTC) + left
+    return datetime.combine(last, time(), UTC) + timedelta(days=days_left)
 
 
 def _read(tx: Tx) -> dict[str, dict[str, int]]:
