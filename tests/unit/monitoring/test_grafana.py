@@ -74,6 +74,7 @@ def test_every_metric_of_ours_can_be_seen_somewhere():
         "vault_array_volume", "vault_disk_report_timestamp_seconds", "vault_disk_present",
         "vault_disk_last_read_timestamp_seconds", "vault_disk_capacity_bytes", "vault_schedule_failing",
         "vault_schedule_interval_seconds", "vault_ledger_events_after_checkpoint",
+        "vault_array_first_seen_timestamp_seconds",
     }  # fmt: skip
 
 
