@@ -228,7 +228,7 @@ class Demo:
         if [e["type"] for e in story] != ["fixity-check", "evidence-kept", "recovery"]:
             raise DemoFailedError(f"the events do not tell the story: {[e['type'] for e in story]}")
         console.print(table)
-        self.say("events", f"{len(events)} events in the ledger tell all of it")
+        self.say("events", f"{max(e['seq'] for e in events)} events in the ledger tell all of it")
 
     def fetch_back(self, sample: Sample) -> None:
         listed = json.loads(self.vaultctl("packages", "show", sample.identifier, "--json"))
@@ -308,7 +308,7 @@ class Demo:
         lines = [
             f"[bold]All {len(self.done)} steps held[/] in {seconds:.1f} s. [dim]Tất cả các bước đều đạt.[/]",
             f"{status['packages']} packages, each with two good copies on disk and one on tape; policy held:"
-            f" [bold green]{status['policy_held']}[/]",
+            f" [bold green]{'yes' if status['policy_held'] else 'NO'}[/]",
             "",
             f"what you can do   {self.url}/docs",
             f"what is measured  {self.url}/metrics",

@@ -84,7 +84,7 @@ class Node:
         self.key = NodeKey.load_or_create(Path(settings.node.state) / "node.key")
         self.catalogue = Catalogue.open(settings.catalog.url, clock)
         if not self._new_catalogue:
-            _refuse_lost_catalogue(self.catalogue, Path(settings.node.state))
+            refuse_lost_catalogue(self.catalogue, Path(settings.node.state))
         self.catalogue.migrate()
         _refuse_unfinished_catalogue(self.catalogue)
         self.volumes: dict[str, Volume] = {v.name: build_volume(v) for v in settings.volumes}
@@ -288,8 +288,9 @@ def build_volume(settings: VolumeSettings) -> Volume:
     )
 
 
-def _refuse_lost_catalogue(catalogue: Catalogue, state: Path) -> None:
-    """A node that signed checkpoints and has no catalogue has lost it; an empty one would look like a sound archive."""
+def refuse_lost_catalogue(catalogue: Catalogue, state: Path) -> None:
+    """A node that signed checkpoints and has no catalogue has lost it; an empty one would look like a sound archive.
+    Raises ConfigError (``catalogue-missing``)."""
     if catalogue.schema_revision() is None and any((state / checkpoints.FOLDER).glob("*.json")):
         raise ConfigError(
             f"This node was used before ({state / checkpoints.FOLDER} has its checkpoints), and its catalogue"

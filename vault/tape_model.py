@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from vault.model import Json, RecallState
 
@@ -28,6 +29,15 @@ class CartridgeState(enum.StrEnum):
     FOREIGN = "foreign"
     CLEANING = "cleaning"
     RETIRED = "retired"
+
+
+OWN_EARLIER: Final = "This node wrote it, before its catalogue was made anew without this cartridge."
+"""Stands in the reason of a cartridge whose volume bears this node's name and is in no catalogue."""
+
+
+def own_earlier_remedy(barcode: str) -> str:
+    """What to do with such a cartridge: its copies may be the only ones, so nobody is told how to erase it."""
+    return f"Do not erase it. Bring what is on it back into the catalogue: vaultctl tapes import {barcode}"
 
 
 class Whereabouts(enum.StrEnum):

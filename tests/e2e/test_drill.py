@@ -61,6 +61,33 @@ def test_what_cannot_be_restored_is_in_the_minutes(bench, capsys):
     assert reasons["Hồ sơ/Đ-012"] == ""
 
 
+def test_a_drill_that_tried_nothing_is_no_success(tmp_path, capsys):
+    with Bench(tmp_path) as bench:
+        (tmp_path / "vault.toml").write_text(write_config(tmp_path))
+        bench.running.backups.make()
+        bench.deposit("after the backup", b"one", filename="x")
+        bench.settle()
+        capsys.readouterr()
+        code, text = held(bench, capsys, "--json")
+        minutes = json.loads(text)
+        assert (code, minutes["ok"], minutes["asked"], minutes["packages"]) == (5, False, 5, [])
+        code, text = held(bench, capsys)
+        assert "vaultctl catalog backup" in text
+        bench.running.backups.make()
+        capsys.readouterr()
+        code, text = held(bench, capsys, "--json")
+        assert (code, len(json.loads(text)["packages"])) == (0, 1)
+
+
+def test_a_scratch_folder_that_is_not_there_is_named(bench, capsys):
+    missing = bench.folder / "nowhere"
+    config = str(bench.folder / "vault.toml")
+    assert vaultctl(["--config", config, "drill", "restore", "--scratch", str(missing)]) not in (0, 5)
+    said = capsys.readouterr().err
+    assert "nowhere" in said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
 def test_a_catalogue_whose_file_vanishes_takes_nothing_in(bench, how):
     place = bench.folder / "state" / "catalog.db"

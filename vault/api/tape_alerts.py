@@ -12,7 +12,15 @@ from vault.catalog import tasks
 from vault.catalog.engine import Tx
 from vault.clock import from_text
 from vault.model import CopyState, TaskState
-from vault.tape_model import Adopted, Cartridge, CartridgeState, CleaningNeed, Whereabouts
+from vault.tape_model import (
+    OWN_EARLIER,
+    Adopted,
+    Cartridge,
+    CartridgeState,
+    CleaningNeed,
+    Whereabouts,
+    own_earlier_remedy,
+)
 from vault.tapes.desk import TapeDesk
 from vault.tapes.drives import CLEAN_AGAIN, name_of
 from vault.tapes.librarian import TAPE_KINDS
@@ -88,6 +96,8 @@ def _of_cartridge(cartridge: Cartridge) -> Iterator[wire.Alert]:
         yield _alert("warning", "cartridge-suspect", name, said,
                      "Nothing more is written to it, and what it lost is made anew on another one; keep it until"
                      f" vaultctl tapes show {name} has no copy that counts.")  # fmt: skip
+    elif cartridge.state is CartridgeState.FOREIGN and OWN_EARLIER in cartridge.reason:
+        yield _alert("warning", "cartridge-foreign", name, said, own_earlier_remedy(name))
     elif cartridge.state is CartridgeState.FOREIGN:
         yield _alert("warning", "cartridge-foreign", name, said,
                      f"Take it out; or if nobody needs what is on it: vaultctl tapes format {name} --pool POOL"

@@ -20,7 +20,7 @@ from vault.catalog.engine import Catalogue
 from vault.clock import Clock, to_text, utcnow
 from vault.config import Settings
 from vault.custody.backups import check_digest
-from vault.errors import NotFound, VaultError
+from vault.errors import NotFound, Refused, VaultError
 from vault.ledger import verify
 from vault.model import CopyState, EventType, Json, NewEvent, Outcome
 from vault.recovery.found_backups import FoundBackup, find_backups
@@ -65,12 +65,13 @@ class Minutes:
     agent: str
     catalogue: dict[str, Json] = field(default_factory=dict)
     catalogue_reason: str = ""
+    asked: int = 0
     packages: list[Restored] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Whether everything that was tried could be restored."""
-        return not self.catalogue_reason and not any(one.reason for one in self.packages)
+        """Whether something was tried, and all of it could be restored: a drill of nothing has shown nothing."""
+        return not self.catalogue_reason and bool(self.packages) and not any(one.reason for one in self.packages)
 
     def as_json(self) -> dict[str, Json]:
         """For programs, and for the ledger."""
@@ -81,6 +82,7 @@ class Minutes:
             "began": to_text(self.began),
             "ended": to_text(self.ended),
             "catalogue": {**self.catalogue, "reason": self.catalogue_reason},
+            "asked": self.asked,
             "packages": [
                 {
                     "identifier": one.identifier, "version": one.version, "volume": one.volume, "files": one.files,
@@ -108,8 +110,14 @@ def drill(
     clock: Clock = utcnow,
 ) -> Minutes:
     """Do it in a folder of its own below ``scratch``, which is gone afterwards. What fails is in the minutes, not
-    raised, except that the scratch folder cannot be used (OSError, Full)."""
-    minutes = Minutes(settings.node.name, clock(), clock(), agent)
+    raised, except that the scratch folder cannot be used: Refused (``no-scratch``), OSError, Full."""
+    if not scratch.is_dir():
+        raise Refused(
+            f"There is no folder {scratch} to restore to.",
+            remedy="Make it, on a file system with room for the largest package, or name another with --scratch.",
+            code="no-scratch",
+        )
+    minutes = Minutes(settings.node.name, clock(), clock(), agent, asked=number)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="khoso-drill-") as name:
         folder = Path(name)
         with closing(Catalogue.open(f"sqlite:///{folder / 'catalog.db'}", clock)) as catalogue:

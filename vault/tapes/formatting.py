@@ -15,7 +15,7 @@ from vault.catalog.engine import Tx
 from vault.config import PoolSettings
 from vault.errors import Refused
 from vault.model import Volume
-from vault.tape_model import CartridgeState
+from vault.tape_model import OWN_EARLIER, CartridgeState, own_earlier_remedy
 from vault.tapes import record
 from vault.tapes.context import Tapes
 
@@ -28,11 +28,14 @@ def format_scratch(tapes: Tapes, session: CartridgeSession, pool: PoolSettings, 
     content = session.recognise()
     if not is_blank(tapes, barcode, content):
         reason = f"It is not blank: {said(content)}."
+        remedy = f"If nobody needs it: vaultctl tapes format {barcode} --pool {pool.name} --erase {barcode}"
+        if isinstance(content, LtfsVolume) and content.name.startswith(f"{tapes.settings.node.name} "):
+            reason, remedy = f"{reason} {OWN_EARLIER}", own_earlier_remedy(barcode)
         with tapes.custodian.catalogue.write() as tx:
             record.state(tx, tapes.agent, barcode, CartridgeState.FOREIGN, reason)
         raise Refused(
             f"The cartridge {barcode} is not written. {reason}",
-            remedy=f"If nobody needs it: vaultctl tapes format {barcode} --pool {pool.name} --erase {barcode}",
+            remedy=remedy,
             code="cartridge-not-blank",
         )
     return make_volume(tapes, session, pool, barcode, content, tapes.agent)

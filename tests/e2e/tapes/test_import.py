@@ -192,3 +192,19 @@ def test_what_cannot_be_imported_is_refused_with_its_reason(tmp_path):
             bench.running.tape_desk.order_file(ours, "khoso/volume.json", WHO)
         copy = bench.copies("Đ-1")[ours, 1]
         assert copy.state is CopyState.GOOD
+
+
+def test_nobody_is_told_to_erase_a_cartridge_that_the_node_wrote_before_its_catalogue_was_lost(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    with TapeBench(old) as bench:
+        bench.deposit("Đ-1", b"the only copy may be here", filename="tệp")
+        bench.wait_for_tape("Đ-1")
+    shutil.copytree(old / "library", new / "library")
+    with TapeBench(new) as bench:
+        bench.deposit("Đ-2", b"wants a tape", filename="tệp")
+        told = bench.wait_told("cartridge-foreign", "vaultctl tapes import VLT001L8")
+        assert "--erase" not in told
+        bench.running.tape_import.adopt("VLT001L8", WHO)
+        eventually(lambda: bench.good_tapes("Đ-1"))

@@ -121,6 +121,8 @@ def key(folder: Path) -> Finding:
 
 def catalogue(settings: Settings) -> tuple[datetime | None, list[Finding]]:
     """Whether the catalogue opens and is of this program; and the time of its newest event."""
+    from vault.node import refuse_lost_catalogue
+
     area = _("catalogue")
     try:
         opened = Catalogue.open(settings.catalog.url)
@@ -129,6 +131,7 @@ def catalogue(settings: Settings) -> tuple[datetime | None, list[Finding]]:
     try:
         revision, newest = opened.schema_revision(), newest_revision()
         if revision is None:
+            refuse_lost_catalogue(opened, Path(settings.node.state))
             remedy = _("vaultd makes it when it first starts.")
             return None, [
                 Finding(Level.NOTE, area, _("There is none yet at {place}.").format(place=opened.place), remedy)

@@ -72,6 +72,13 @@ def minutes_of(minutes: Minutes, say: Speech) -> RenderableType:
         name = f"{one.identifier} v{one.version}"
         rows.add_row(name, one.volume, str(one.files), say.size(one.bytes), f"{one.seconds:.1f} s", result)
     lines.append(rows)
+    if minutes.packages:
+        tried = _("{tried} of {asked} packages were tried.")
+        lines.append(Text(tried.format(tried=len(minutes.packages), asked=minutes.asked)))
+    elif not minutes.catalogue_reason:
+        lines.append(
+            Text(_("✗ No package was tried: the backup knows none. Make a newer one first: vaultctl catalog backup"))
+        )
     verdict = _("Result: everything that was tried was restored.") if minutes.ok else _("Result: NOT everything.")
     lines.append(Text(verdict, style="bold"))
     lines.append(Text(_("Signatures: ______________________    ______________________")))
