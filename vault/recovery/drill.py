@@ -110,12 +110,11 @@ def drill(
     clock: Clock = utcnow,
 ) -> Minutes:
     """Do it in a folder of its own below ``scratch``, which is gone afterwards. What fails is in the minutes, not
-    raised, except that the scratch folder cannot be used: Refused (``no-scratch``), OSError, Full."""
+    raised, except that the scratch folder cannot be used: Refused, OSError, Full."""
     if not scratch.is_dir():
         raise Refused(
             f"There is no folder {scratch} to restore to.",
             remedy="Make it, on a file system with room for the largest package, or name another with --scratch.",
-            code="no-scratch",
         )
     minutes = Minutes(settings.node.name, clock(), clock(), agent, asked=number)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="khoso-drill-") as name:
