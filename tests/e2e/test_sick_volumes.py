@@ -13,7 +13,7 @@ from tests.support.nodes import BAD, Bench, eventually
 from tests.support.sickness import sick
 from vault.catalog import schedules
 from vault.errors import VaultError
-from vault.model import CopyState, EventType, Outcome
+from vault.model import CopyState, EventType, Outcome, VolumeMode
 
 BODY = os.urandom(3_000_000)
 
@@ -116,8 +116,9 @@ def test_a_volume_that_lies_is_believed_nowhere(bench):
 def test_a_volume_that_hangs_holds_up_nobody_else(bench):
     bench.deposit("trước", BODY, filename="x")
     bench.settle()
-    # Not the one that deposits go to first: what lies only where nothing can be read is proved by nobody.
     volume = max(v for v, _ in bench.copies("trước"))
+    # No deposit goes there first: what lies only where nothing can be read is proved by nobody.
+    bench.set_mode(volume, VolumeMode.READ_ONLY)
     with sick(bench.path(volume)) as ill:
         ill.hangs("read")
         bench.order(volume=volume)
@@ -129,6 +130,7 @@ def test_a_volume_that_hangs_holds_up_nobody_else(bench):
         eventually(lambda: planned(bench) != before, what="the planner goes on")
         assert time.monotonic() - began < 20
         ill.heal()
+    bench.set_mode(volume, VolumeMode.ACTIVE)
     bench.settle()
     bench.assert_sound(others=False)
 

@@ -7,7 +7,7 @@ from tests.support.nodes import VIETNAMESE, bag, eventually, tar_of
 from tests.support.tapes import TapeBench
 from vault.catalog import packages, recalls
 from vault.custody.context import part_of
-from vault.model import CopyState, EventType, RecallState
+from vault.model import CopyState, EventType, RecallState, VolumeMode
 
 
 def version_of(bench, identifier, number=1):
@@ -49,6 +49,9 @@ def test_one_file_comes_back_by_its_offset(tmp_path):
         bench.wait_for_tape("Đ-1")
         bench.settle()
         version = version_of(bench, "Đ-1")
+        # So that no repair recalls the whole of it meanwhile, and with it what is asked for here.
+        for volume in ("a", "b"):
+            bench.set_mode(volume, VolumeMode.READ_ONLY)
         take_disk_copies_away(bench, "Đ-1")
         recaller = bench.running.recaller
         with bench.running.catalogue.write() as tx:
@@ -66,8 +69,7 @@ def test_one_file_comes_back_by_its_offset(tmp_path):
         with open(descriptor, "rb") as file:
             assert file.read() == payload["tệp-7"]
         read = [task.done_bytes for task in done_recalls(bench) if task.id not in before]
-        # A repair may recall the whole version by itself meanwhile: that is another task.
-        assert min(read) < 4_000_000
+        assert sum(read) < 4_000_000
 
 
 def done_recalls(bench):
