@@ -33,6 +33,7 @@ class StreamHash:
         self._behind = 0
         self._busy = False
         self._ended = False
+        self._cut = False
         self._changed = threading.Condition()
 
     @property
@@ -66,8 +67,10 @@ class StreamHash:
             self._changed.notify_all()
 
     def digests(self) -> dict[str, str]:
-        """The digests of all that was fed, lower-case hexadecimal."""
+        """The digests of all that was fed, lower-case hexadecimal. RuntimeError where ``close`` came before that."""
         with self._changed:
+            if self._cut:
+                raise RuntimeError("the digests of a stream were asked for after it was given up")
             while self._chunks or self._busy:
                 self._changed.wait()
         return {name: digest.hexdigest() for name, digest in self._hashes.items()}
@@ -76,6 +79,7 @@ class StreamHash:
         """End the thread. What it has not come to is not hashed."""
         with self._changed:
             self._ended = True
+            self._cut = self._cut or bool(self._chunks)
             self._chunks.clear()
             self._changed.notify_all()
 

@@ -3,24 +3,18 @@ left of it is then known for what it is, and not taken for somebody else's data.
 
 from __future__ import annotations
 
-from typing import Final
 from uuid import UUID
 
 from hardware.tape.own_session import said
 from hardware.tape.recognise import ONLY_SECOND
 from hardware.tape.session import Blank, CartridgeSession, Content, LtfsVolume, OtherData, Unreadable
-from vault.catalog import facts
 from vault.catalog import volumes as catalog_volumes
-from vault.catalog.engine import Tx
 from vault.config import PoolSettings
 from vault.errors import Refused
 from vault.model import Volume
 from vault.tape_model import OWN_EARLIER, CartridgeState, own_earlier_remedy
 from vault.tapes import record
 from vault.tapes.context import Tapes
-
-FORMATTING: Final = "tapes.formatting"
-"""Fact of the node: the barcodes of blank cartridges whose formatting was begun, and not concluded."""
 
 
 def format_scratch(tapes: Tapes, session: CartridgeSession, pool: PoolSettings, barcode: str) -> Volume:
@@ -46,7 +40,7 @@ def is_blank(tapes: Tapes, barcode: str, content: Content) -> bool:
     if isinstance(content, Blank):
         return True
     with tapes.custodian.catalogue.read() as tx:
-        if barcode not in _begun(tx):
+        if barcode not in record.formatting_begun(tx):
             return False
     if isinstance(content, LtfsVolume):
         return content.files == 0
@@ -59,17 +53,12 @@ def make_volume(
     """Make an empty volume of the pool; whatever is on the cartridge is gone."""
     if isinstance(content, Blank):
         with tapes.custodian.catalogue.write() as tx:
-            facts.put(tx, FORMATTING, [*sorted({*_begun(tx), barcode})])
+            record.formatting(tx, barcode, begun=True)
     name = f"{tapes.settings.node.name} {pool.set} {barcode}"
     uuid = UUID(session.format(name=name, force=not isinstance(content, Blank)))
     with tapes.custodian.catalogue.write() as tx:
         record.formatted(tx, agent, barcode, uuid, pool, detail=said(content))
-        facts.put(tx, FORMATTING, [*sorted(_begun(tx) - {barcode})])
+        record.formatting(tx, barcode, begun=False)
         volume = catalog_volumes.get(tx, barcode)
     assert volume is not None, "it was just registered"  # noqa: S101
     return volume
-
-
-def _begun(tx: Tx) -> set[str]:
-    found = facts.get(tx, FORMATTING)
-    return {str(barcode) for barcode in found} if isinstance(found, list) else set()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from hardware.tape import barcodes
 from hardware.tape.barcodes import Kind
-from vault.catalog import cartridges
+from vault.catalog import cartridges, facts
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import PoolSettings
@@ -16,6 +17,9 @@ from vault.ledger import append
 from vault.model import Condition, EventType, Json, MediumClass, NewEvent, Outcome, Volume
 from vault.tape_model import Adopted, Cartridge, CartridgeState, Whereabouts
 from vault.tapes.context import TAPE
+
+_FORMATTING: Final = "tapes.formatting"
+"""Fact of the node: the barcodes of blank cartridges whose formatting was begun, and not concluded."""
 
 
 def told(
@@ -54,6 +58,9 @@ def placed(
     """It came into its library, was taken out, or is not where it was. Its copies can or cannot be reached now, for
     this ``reason`` where one is given."""
     cartridges.place(tx, cartridge.barcode, whereabouts, element=element, shelf=shelf)
+    if whereabouts is not Whereabouts.LIBRARY:
+        # Out of the node's hands anything may come onto it: what it bears then is no longer known for our own.
+        formatting(tx, cartridge.barcode, begun=False)
     volume = catalog_volumes.get(tx, cartridge.barcode)
     if volume is not None:
         here = whereabouts is Whereabouts.LIBRARY
@@ -115,6 +122,20 @@ def looked_at_anew(tx: Tx, agent: str, cartridge: Cartridge) -> None:
     else:
         to = CartridgeState.APPENDABLE if cartridge.volume_id is not None else CartridgeState.SCRATCH
     state(tx, agent, cartridge.barcode, to)
+
+
+def formatting(tx: Tx, barcode: str, *, begun: bool) -> None:
+    """The formatting of a blank cartridge begins, or is over, or can no longer be told from somebody else's."""
+    before = formatting_begun(tx)
+    after = before | {barcode} if begun else before - {barcode}
+    if after != before:
+        facts.put(tx, _FORMATTING, [*sorted(after)])
+
+
+def formatting_begun(tx: Tx) -> frozenset[str]:
+    """The barcodes of blank cartridges whose formatting was begun and not concluded."""
+    found = facts.get(tx, _FORMATTING)
+    return frozenset(str(barcode) for barcode in found) if isinstance(found, list) else frozenset()
 
 
 def formatted(tx: Tx, agent: str, barcode: str, uuid: UUID, pool: PoolSettings, *, detail: str = "") -> int:

@@ -1,8 +1,11 @@
 """Writing that fails beneath a working node: a cartridge full anywhere, one that cannot be written, a drive that
 cannot read. What did not come to be on tape is made anew elsewhere, and what was there stays good."""
 
+import shutil
+
 import pytest
 
+from tests.e2e.tapes.test_import import foreign
 from tests.support.nodes import eventually
 from tests.support.tape_faults import DriveFault, drive_fault
 from tests.support.tapes import TapeBench
@@ -87,6 +90,23 @@ def test_a_formatting_that_did_not_come_to_its_end_is_not_taken_for_somebody_els
         assert bench.cartridge("VLT001L8").state is CartridgeState.APPENDABLE
         with pytest.raises(Refused, match="copies that count"):
             bench.running.tape_desk.format("VLT001L8", "tape-1", "", "user:test")
+
+
+def test_a_cartridge_that_was_outside_after_its_formatting_was_cut_off_is_not_taken_for_blank(tmp_path):
+    with TapeBench(tmp_path) as bench:
+        desk = bench.running.tape_desk
+        with bench.running.catalogue.write() as tx:
+            record.formatting(tx, "VLT001L8", begun=True)
+        desk.checkout("VLT001L8", "giá 1", "user:test")
+        # An LTFS volume without a file, as somebody else has just made it: its label may be all that it is for.
+        shelf = next(path for path in bench.library.rglob("VLT001L8") if path.is_dir())
+        shutil.rmtree(shelf)
+        foreign(shelf, {}, serial="VLT001")
+        desk.checkin("VLT001L8", "user:test")
+        bench.deposit("Đ-1", b"content", filename="tệp")
+        bench.wait_told("cartridge-foreign", "VLT001L8")
+        assert bench.tape_copies("Đ-1") == {} or not bench.good_tapes("Đ-1")
+        assert bench.events(EventType.CARTRIDGE_FORMATTED) == []
 
 
 def test_a_tape_that_cannot_be_read_just_now_is_read_again_before_anything_is_concluded(tmp_path):

@@ -197,6 +197,7 @@ def get_file(
     session = session_of(context)
     target = Target(output, force=force)
     target.suggest(path.rsplit("/", 1)[-1] or "file")
+    told = False
     with session.client() as client, target.opened() as file:
         while True:
             try:
@@ -210,6 +211,11 @@ def get_file(
             except Unreachable as error:
                 if error.code != "recall-begun":
                     raise
+                if not told:
+                    asked = _("It is fetched from tape. Whether a cartridge must be brought: vaultctl tapes requests")
+                    session.err.print(asked, soft_wrap=True)
+                    told = True
+                # The node is asked again: it answers with the bytes once the tape was read, or with why it cannot be.
                 time.sleep(_PAUSE)
     session.err.print(_("{path} is written.").format(path=target.path), soft_wrap=True)
 
