@@ -45,6 +45,8 @@ class Devices:
         self.bench.start()
         self.watch = self.bench.running.health
         self.watch._stack = self.stack
+        # Whose copies go where, and what is asked about whom, hangs on all three being there.
+        eventually(lambda: all((row := self.volume(name)) and row.condition == "online" for name in SERIALS))
         return self
 
     def __exit__(self, *_):
@@ -90,7 +92,6 @@ class Devices:
 @pytest.fixture
 def health(tmp_path):
     with Devices(tmp_path) as found:
-        eventually(lambda: all((row := found.volume(name)) and row.condition == "online" for name in SERIALS))
         yield found
 
 
