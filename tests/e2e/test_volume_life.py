@@ -13,7 +13,7 @@ from hardware.mounts import Mount, server_of
 from tests.support.nodes import Bench, eventually
 from vault.catalog import packages
 from vault.catalog import volumes as catalog_volumes
-from vault.custody import convergence, replacing
+from vault.custody import beginning, convergence, replacing
 from vault.errors import Refused
 from vault.model import Condition, CopyState, EventType, VolumeMode
 
@@ -87,6 +87,47 @@ def test_what_is_there_or_is_not_empty_is_not_replaced(bench):
     (bench.folder / "away").rename(bench.path("b"))
     bench.wait_for("b", Condition.ONLINE)
     assert states(bench, "b") == {CopyState.GOOD}, "nothing was claimed and nothing was lost"
+
+
+def test_the_only_copy_is_given_up_by_number_alone(bench):
+    """Whoever mistakes an unmounted medium for a dead one is told what would be lost, before it is."""
+    bench.deposit("both", b"both", filename="x")
+    bench.settle()
+    bench.path("a").rename(bench.folder / "away")
+    bench.wait_for("a", Condition.OFFLINE)
+    for number in range(2):
+        bench.deposit(f"alone/{number}", b"%d" % number, filename="x")
+    bench.path("b").rename(bench.folder / "dead")
+    bench.wait_for("b", Condition.OFFLINE)
+    bench.path("b").mkdir()
+    before = bench.all_copies()
+    for give_up in (0, 1):
+        with pytest.raises(Refused) as alone:
+            replacing.replace(bench.running.custodian, "b", "user:test", give_up=give_up)
+        assert (alone.value.code, "--give-up 2" in alone.value.remedy) == ("only-copies", True)
+    assert bench.all_copies() == before, "nothing was changed"
+    assert replacing.replace(bench.running.custodian, "b", "user:test", give_up=2) == 3
+    (bench.folder / "away").rename(bench.path("a"))
+
+
+def test_a_known_volume_is_never_begun_again(bench):
+    """An empty place under its name is an unmounted or a dead medium: a new identity there would pass for the old."""
+    bench.deposit("p", b"one", filename="x")
+    bench.settle()
+    known = row(bench, "b")
+    bench.path("b").rename(bench.folder / "away")
+    bench.path("b").mkdir()
+    with pytest.raises(Refused) as refused:
+        beginning.begin(bench.running.catalogue, bench.running.volumes["b"], "node")
+    assert (refused.value.code, "volumes replace b" in refused.value.remedy) == ("volume-known", True)
+    assert list(bench.path("b").iterdir()) == []
+    bench.wait_for("b", Condition.FOREIGN)
+    assert "a disk died" in row(bench, "b").condition_reason, "and nobody is advised to begin it"
+    assert "volumes init" not in row(bench, "b").condition_reason
+    bench.path("b").rmdir()
+    (bench.folder / "away").rename(bench.path("b"))
+    bench.wait_for("b", Condition.ONLINE)
+    assert row(bench, "b").uuid == known.uuid
 
 
 def test_a_replacement_that_was_cut_off_is_ordered_again(bench, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-import uuid
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -16,14 +15,13 @@ from vault.api.parts import Node, NodeParts
 from vault.api.problems import bad_request
 from vault.catalog import evidence as catalog_evidence
 from vault.catalog import tasks, verifications
+from vault.custody import beginning, modes, replacing
 from vault.custody import evidence as custody_evidence
-from vault.custody import modes, replacing
 from vault.custody.checkpoints import keep_checkpoint
 from vault.custody.orders import order_repair, order_verification
 from vault.errors import NotFound
 from vault.identifiers import parse_identifier
 from vault.model import TaskState
-from vault.volumes.base import VolumeIdentity
 
 router = APIRouter(tags=["operations"], responses=PROBLEM)
 
@@ -39,19 +37,12 @@ def list_volumes(node: Node, _who: MayLook) -> wire.VolumeList:
 
 @router.post("/volumes/{name}/init", status_code=201, summary="Make an empty place into a volume")
 async def initialise_volume(node: Node, _who: MayOperate, name: str) -> wire.Volume:
-    """Write its identity to a volume of the configuration whose place is empty. It can be used at once."""
+    """Write its identity to a volume of the configuration whose place is empty. It can be used at once. Refused for one
+    that is known: should its medium be lost, another one takes its place by ``replace``."""
     volume = node.custodian.volume(name)
 
     def work() -> None:
-        identity = VolumeIdentity(
-            uuid=uuid.uuid4(),
-            name=volume.name,
-            domain=volume.domain,
-            site=volume.site,
-            node=node.settings.node.name,
-            created_at=node.clock(),
-        )
-        volume.initialise(identity)
+        beginning.begin(node.catalogue, volume, node.settings.node.name)
         # The watch enters it into the catalogue, with its event, as one that was brought from elsewhere.
         node.watch.look_now(volume)
         # So that this volume too bears witness of the ledger from its first day.
@@ -75,12 +66,14 @@ def change_mode(node: Node, who: MayOperate, name: str, change: wire.ModeChange)
 
 
 @router.post("/volumes/{name}/replace", summary="Give a dead volume's name to a new medium")
-async def replace_volume(node: Node, who: MayOperate, name: str) -> wire.Volume:
+async def replace_volume(node: Node, who: MayOperate, name: str, order: wire.ReplaceOrder | None = None) -> wire.Volume:
     """The empty place becomes the volume. Every copy that stood on the old medium is missing from then on, and is made
-    anew. Refused while the old medium stands there."""
+    anew. Refused while the old medium stands there, and while versions have no other copy than the one on it, unless
+    the order says how many of these are given up."""
+    given_up = order.give_up if order is not None else 0
 
     def work() -> None:
-        replacing.replace(node.custodian, name, who.agent)
+        replacing.replace(node.custodian, name, who.agent, give_up=given_up)
         node.watch.look_now(node.custodian.volume(name))
         keep_checkpoint(node.custodian, node.key)
 

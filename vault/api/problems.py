@@ -221,6 +221,8 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "verification-exists": Entry(409, "There is such an order already"),
     "volume-exists": Entry(409, "There is such a volume already"),
     "volume-alive": Entry(409, "The volume itself stands there"),
+    "volume-known": Entry(409, "The volume was begun already"),
+    "only-copies": Entry(409, "The old medium has the only copies"),
     "volume-needed": Entry(409, "The volume still holds copies that are needed"),
     "write-not-proved": Entry(500, "What was written does not read back"),
     # Tapes.

@@ -264,6 +264,19 @@ def in_states(
     return list(itertools.islice(heapq.merge(*parts, key=lambda copy: copy.id), limit))
 
 
+def number_alone(tx: Tx, volume_id: int) -> int:
+    """Return how many versions have a copy on the volume that may be right, and none elsewhere."""
+    believed = (CopyState.GOOD, CopyState.SUSPECT, CopyState.WRITTEN)
+    other = copies.alias()
+    elsewhere = sa.exists(
+        sa.select(1).where(
+            other.c.version_id == copies.c.version_id, other.c.volume_id != volume_id, other.c.state.in_(believed)
+        )
+    )
+    query = sa.select(sa.func.count()).where(copies.c.volume_id == volume_id, copies.c.state.in_(believed), ~elsewhere)
+    return tx.connection.execute(query).scalar_one()
+
+
 def unchecked(
     tx: Tx,
     *,

@@ -13,6 +13,7 @@ from vault.cli.app import app
 from vault.cli.exits import ExitCode, exit_code_of
 from vault.cli.usage import error_text, in_our_language
 from vault.errors import VaultError
+from vault.i18n import _
 
 
 def _usage(error: TyperException) -> int:
@@ -40,17 +41,24 @@ def _parsed(arguments: Sequence[str] | None) -> int:
     return ended if isinstance(ended, int) else ExitCode.OK
 
 
+def _interrupted() -> int:
+    typer.echo(_("vaultctl: interrupted; what vaultd is doing goes on (vaultctl tasks)."), err=True)
+    return ExitCode.INTERRUPTED
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``vaultctl`` with these arguments (those of the process where None) and return its exit code."""
     try:
-        return _parsed(arguments)
+        code = _parsed(arguments)
+        # The parser turns Ctrl-C into a code of its own accord.
+        return _interrupted() if code == ExitCode.INTERRUPTED else code
     except VaultError as error:
         from vault.cli.output import make_console, print_error
 
         print_error(error, make_console(sys.stderr))
         return exit_code_of(error)
     except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         # Whoever read has gone (head, less); there is nobody left to tell, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

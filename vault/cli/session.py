@@ -22,7 +22,7 @@ from vault.config import Settings, find_config, load_settings
 from vault.config.load import VARIABLE
 from vault.config.settings import ApiSettings
 from vault.durable import describe_os_error
-from vault.errors import ConfigError
+from vault.errors import ConfigError, Unreachable
 from vault.i18n import _
 
 _LARGEST_TOKEN = 4096
@@ -66,7 +66,17 @@ class Session:
 
     def client(self) -> Client:
         """A connection to the daemon, to be closed by the caller."""
-        return Client(self.endpoint(), explain=for_the_command_line)
+        try:
+            return Client(self.endpoint(), explain=for_the_command_line)
+        except Unreachable as error:
+            if self.url or self.socket is not None or os.path.lexists(self.config_file):
+                raise
+            raise Unreachable(
+                str(error),
+                remedy=_("There is no configuration {path}: on a new machine, begin with vaultctl init.").format(
+                    path=self.config_file
+                ),
+            ) from error
 
     @cached_property
     def speech(self) -> Speech:

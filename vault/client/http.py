@@ -349,9 +349,11 @@ class Client:
         """Say what is wanted of a volume from now on."""
         return self._post(f"/v1/volumes/{encoded(name)}/mode", wire.Volume, wire.ModeChange(mode=mode))
 
-    def replace_volume(self, name: str) -> wire.Volume:
-        """Have a new, empty medium take over the name of a dead one."""
-        return self.order(f"/v1/volumes/{encoded(name)}/replace", wire.Volume, None, patience=600)
+    def replace_volume(self, name: str, give_up: int = 0) -> wire.Volume:
+        """Have a new, empty medium take over the name of a dead one. Refused (``only-copies``) where more than
+        ``give_up`` versions have no other copy than the one on the old medium."""
+        order = wire.ReplaceOrder(give_up=give_up)
+        return self.order(f"/v1/volumes/{encoded(name)}/replace", wire.Volume, order, patience=600)
 
     def scan_volume(self, name: str, order: wire.ScanOrder) -> wire.Scan:
         """Begin to compare a volume with the catalogue. Raises Conflict while one goes on."""

@@ -7,7 +7,7 @@ nothing here writes.
 """
 
 from vault.config.fields import Address
-from vault.config.load import examine, find_config, load_settings, parse_settings
+from vault.config.load import examine, examine_text, find_config, load_settings, parse_settings
 from vault.config.machine import check_machine, check_state
 from vault.config.problem import Problem
 from vault.config.settings import (
@@ -46,6 +46,7 @@ __all__ = [
     "check_machine",
     "check_state",
     "examine",
+    "examine_text",
     "find_config",
     "load_settings",
     "parse_settings",

@@ -53,7 +53,7 @@ def load_settings(path: Path) -> Settings:
 
 def parse_settings(text: str, path: Path) -> Settings:
     """Like :func:`load_settings`, for text at hand. ``path`` is where it is said to come from."""
-    return _settled(*_examine_text(text, path.absolute()), path)
+    return _settled(*examine_text(text, path.absolute()), path)
 
 
 def examine(path: Path) -> tuple[Settings | None, list[Problem]]:
@@ -62,7 +62,7 @@ def examine(path: Path) -> tuple[Settings | None, list[Problem]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        remedy = f"write it, or name another with --config or {VARIABLE}"
+        remedy = f"make one with vaultctl init, or name another with --config or {VARIABLE}"
         return None, [Problem(path, 0, "", "", "there is no such file", remedy)]
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
@@ -70,7 +70,7 @@ def examine(path: Path) -> tuple[Settings | None, list[Problem]]:
     except OSError as error:
         what = f"it cannot be read ({error.strerror or error})"
         return None, [Problem(path, 0, "", "", what, "let the user that runs this read the file")]
-    return _examine_text(text, path)
+    return examine_text(text, path)
 
 
 def _settled(found: Settings | None, problems: list[Problem], path: Path) -> Settings:
@@ -81,7 +81,8 @@ def _settled(found: Settings | None, problems: list[Problem], path: Path) -> Set
     return found
 
 
-def _examine_text(text: str, path: Path) -> tuple[Settings | None, list[Problem]]:
+def examine_text(text: str, path: Path) -> tuple[Settings | None, list[Problem]]:
+    """Like :func:`examine`, for text at hand."""
     try:
         document: dict[str, object] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

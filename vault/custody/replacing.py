@@ -7,18 +7,16 @@ most endangered versions first.
 
 from __future__ import annotations
 
-import uuid
-
 import structlog
 
 from vault.catalog import copies, packages
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record
+from vault.custody.beginning import new_identity
 from vault.custody.context import Custodian
 from vault.errors import NotFound, Refused
 from vault.ledger import append
 from vault.model import CopyState, EventType, NewEvent, Outcome, Volume
-from vault.volumes.base import VolumeIdentity
 from vault.volumes.directory import DirectoryVolume
 
 log = structlog.get_logger(__name__)
@@ -27,10 +25,14 @@ _BATCH = 200
 _THERE = (CopyState.WRITTEN, CopyState.GOOD, CopyState.SUSPECT, CopyState.DAMAGED)
 
 
-def replace(custodian: Custodian, name: str, agent: str) -> int:
+def replace(custodian: Custodian, name: str, agent: str, *, give_up: int = 0) -> int:
     """Make the empty place of a volume into its successor; returns how many copies are owed again.
 
-    Raises NotFound, Refused (``volume-alive`` while the old one stands there, ``not-empty``), Unreachable.
+    ``give_up``: so many versions at most may have no other copy than the one on the old medium. The order names the
+    number, so that nobody gives up more than was looked at.
+
+    Raises NotFound, Refused (``volume-alive`` while the old one stands there, ``not-empty``, ``only-copies``),
+    Unreachable.
     """
     volume = custodian.volume(name)
     if not isinstance(volume, DirectoryVolume):
@@ -57,10 +59,17 @@ def replace(custodian: Custodian, name: str, agent: str) -> int:
             code="not-empty",
         )
     volume.refuse_unless_empty()
+    with custodian.catalogue.read() as tx:
+        alone = copies.number_alone(tx, row.id)
+    if alone > give_up:
+        raise Refused(
+            f"The old medium of {name!r} has the only copy of {alone} stored versions; nothing was changed.",
+            remedy="Can that medium still be read, if only in part? Mount it, and type: vaultctl volumes evacuate"
+            f" {name}. Only if it is lost for good: vaultctl volumes replace {name} --give-up {alone}",
+            code="only-copies",
+        )
     owed = _owe(custodian, row, agent)
-    identity = VolumeIdentity(
-        uuid.uuid4(), name, volume.domain, volume.site, custodian.settings.node.name, custodian.catalogue.clock()
-    )
+    identity = new_identity(volume, custodian.settings.node.name, custodian.catalogue.clock())
     with custodian.catalogue.write() as tx:
         # The number first: a medium that carries it and is not known would be a stranger for ever.
         catalog_volumes.succeed(tx, row.id, identity.uuid)

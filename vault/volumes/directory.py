@@ -131,6 +131,13 @@ class DirectoryVolume:
         try:
             data = tree.read_small(IDENTITY_FILE, IDENTITY_LIMIT)
         except FileNotFoundError as error:
+            if self._uuid is not None:
+                raise WrongVolume(
+                    f"{self.path} has no {IDENTITY_FILE}: it is not the volume {self.name!r} ({self._uuid}).",
+                    remedy="Mount that volume there. If it is lost for good, follow the guide: a disk died"
+                    " (docs/howto/a-disk-died.md)",
+                    code="not-initialised",
+                ) from error
             raise WrongVolume(
                 f"{self.path} has no {IDENTITY_FILE}: it is not the volume {self.name!r}, or it was never initialised.",
                 remedy=f"Mount the volume there, or for a new one type: vaultctl volumes init {self.name}",

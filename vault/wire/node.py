@@ -69,6 +69,16 @@ class ModeChange(Model):
     mode: VolumeMode
 
 
+class ReplaceOrder(Model):
+    """A new medium for a volume."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    give_up: int = Field(
+        default=0, ge=0, description="So many versions at most may have no other copy than the one on the old medium."
+    )
+
+
 class Task(Model):
     """A piece of work that the planner derived."""
 

@@ -122,6 +122,13 @@ def test_a_volume_is_begun_and_used_and_cannot_be_begun_twice(stored: Running, e
     assert (stored.root / "nas-c" / "vault-volume.json").exists()
     twice = everyone.post("/v1/volumes/nas-c/init")
     assert (twice.status_code, twice.json()["code"]) == (409, "already-initialised")
+    identity = stored.root / "nas-c" / "vault-volume.json"
+    identity.rename(stored.root / "identity")
+    again = everyone.post("/v1/volumes/nas-c/init")
+    assert (again.status_code, again.json()["code"]) == (409, "volume-known")
+    (stored.root / "identity").rename(identity)
+    alive = everyone.post("/v1/volumes/nas-c/replace", json={"give_up": 0})
+    assert (alive.status_code, alive.json()["code"]) == (409, "volume-alive")
     assert events(everyone, type="volume-added")[-1]["volume"] == "nas-c"
 
 

@@ -140,6 +140,7 @@ def test_cut_off_in_the_middle_it_is_gone_on_with(place, init, monkeypatch):
         (["--volume", "a={place}/a,mount=no", "--volume", "b={place}/b,mount=no"], 8, "one failure takes both"),
         (["--volume", "Ổ A={place}/a,mount=no"], 8, "it is no name"),
         (["--volume", "a={place}/a,mount=no", "--listen", "0.0.0.0:8420"], 8, "no TLS"),
+        (["--volume", "a={place}/a,mount=no", "--listen", "banana"], 8, "nothing was written:\napi.listen"),
         (["--volume", "a={place}/a,mount=no", "--token", "a b"], 2, "is no name for a token"),
         (["--volume", "a={place}/a,mount=no", "--user", "nobody-of-that-name"], 1, "There is no user"),
         ([], 2, "--volume"),

@@ -324,7 +324,7 @@ def test_on_a_new_node_the_doctor_says_what_comes_next(config, tmp_path, capsys)
     shutil.rmtree(tmp_path / "a")
     (tmp_path / "a").mkdir()
     mounted = [one for one in diagnosis(config, capsys) if one["area"] == "a" and one["level"] != "ok"]
-    assert [(one["level"], "Only if it is a new one" in one["remedy"]) for one in mounted] == [("bad", True)]
+    assert [(one["level"], "Only if it never was" in one["remedy"]) for one in mounted] == [("bad", True)]
     shutil.rmtree(tmp_path / "state")
     (tmp_path / "state").mkdir(mode=0o750)
     found = diagnosis(config, capsys)

@@ -9,7 +9,8 @@ import pytest
 
 from vault.cli.session import Session
 from vault.client import Endpoint
-from vault.errors import ConfigError, NotFound
+from vault.config.settings import ApiSettings
+from vault.errors import ConfigError, NotFound, Unreachable
 
 CONFIG = """
 [node]
@@ -62,6 +63,17 @@ def test_a_configuration_that_was_asked_for_must_work(config):
         Session(config=config.with_name("none.toml")).endpoint()
     # What is only for showing times does not stand in the way.
     assert str(Session(config=config).speech.zone) == "Asia/Ho_Chi_Minh"
+
+
+def test_on_a_machine_that_was_never_set_up_the_first_step_is_named(config, monkeypatch):
+    with pytest.raises(Unreachable) as configured:
+        Session(config=config).client()
+    assert "journalctl" in configured.value.remedy
+    monkeypatch.setattr("vault.config.load.DEFAULT_PATH", config.with_name("none.toml"))
+    monkeypatch.setattr(ApiSettings.model_fields["socket"], "default", config.with_name("none.sock"))
+    with pytest.raises(Unreachable) as fresh:
+        Session().client()
+    assert "vaultctl init" in fresh.value.remedy
 
 
 def test_the_token_comes_from_a_file_that_nobody_else_can_read(config, monkeypatch):

@@ -87,6 +87,15 @@ def replace(
     context: typer.Context,
     name: NameArgument,
     yes: Annotated[bool, typer.Option("--yes", help=_("Do not ask; needed where nobody can answer."))] = False,
+    give_up: Annotated[
+        int,
+        typer.Option(
+            "--give-up",
+            metavar="N",
+            min=0,
+            help=_("So many versions at most may have no other copy than the one on the old medium."),
+        ),
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Replace a volume's medium."""
@@ -103,7 +112,7 @@ def replace(
             question = _("Count every copy on the old medium of {name} as lost, and begin with the new one?")
             if not typer.confirm(question.format(name=name), err=True):
                 raise typer.Exit(ExitCode.REFUSED)
-        found = client.replace_volume(name)
+        found = client.replace_volume(name, give_up)
     _print(context, found, json=json)
 
 

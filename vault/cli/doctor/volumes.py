@@ -82,7 +82,9 @@ def _condition(configured: VolumeSettings, probe: Probe, *, fresh: bool) -> Find
         if fresh:
             remedy = _("The next step, once vaultd runs: {command}").format(command=init)
             return Finding(Level.NOTE, configured.name, _("It was not initialised yet."), remedy)
-        remedy = _("Mount the volume there. Only if it is a new one: {command}").format(command=init)
+        remedy = _(
+            "Mount the volume there. If it is lost for good: docs/howto/a-disk-died.md. Only if it never was: {command}"
+        ).format(command=init)
         return Finding(Level.BAD, configured.name, probe.reason, remedy)
     return Finding(Level.BAD, configured.name, probe.reason or str(probe.condition))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vault.cli.setup.answers import Answers, LibraryAnswer, VolumeAnswer
-from vault.config import Settings, check_machine, parse_settings
+from vault.config import Problem, Settings, check_machine, examine_text
 from vault.config.problem import toml_value
 from vault.durable import write_durably
 from vault.errors import ConfigError, Conflict
@@ -19,15 +19,24 @@ def compose(answers: Answers, path: Path) -> tuple[str, Settings]:
     """The text of a configuration, and the settings that it comes to. Raises ConfigError with what cannot work, on this
     machine or at all."""
     text = "\n".join(_lines(answers)) + "\n"
-    settings = parse_settings(text, path)
+    settings, wrong = examine_text(text, path)
+    if settings is None:
+        raise ConfigError(
+            _("This makes no configuration; nothing was written:") + _listed(wrong),
+            remedy=_("Correct the option, or the answer, and run vaultctl init again."),
+        )
     problems = check_machine(settings)
     if problems:
-        listed = "\n".join(f"{problem.key}: {problem.value}: {problem.what}; {problem.remedy}" for problem in problems)
         raise ConfigError(
-            _("These volumes cannot work on this machine; nothing was written:") + f"\n{listed}",
+            _("These volumes cannot work on this machine; nothing was written:") + _listed(problems),
             remedy=_("Correct that and run vaultctl init again; mount=no is for a folder of this machine's own disk."),
         )
     return text, settings
+
+
+def _listed(problems: list[Problem]) -> str:
+    """By key alone: the line is of a file that is not there."""
+    return "".join(f"\n{one.key}: {one.value}: {one.what}; {one.remedy}" for one in problems)
 
 
 def is_configured(path: Path) -> bool:

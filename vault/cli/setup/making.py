@@ -11,7 +11,6 @@ import logging
 import os
 import pwd
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +23,13 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue
 from vault.client import Client
 from vault.config import Settings, VolumeSettings
+from vault.custody.beginning import begin
 from vault.durable import describe_os_error
 from vault.errors import Conflict, Invalid, Refused, Unreachable
 from vault.i18n import _
 from vault.ledger import append
 from vault.model import EventType, Json, NewEvent, Outcome, Scope
 from vault.node import Node
-from vault.volumes.base import VolumeIdentity
 from vault.volumes.directory import DirectoryVolume
 from vault.volumes.identity import IDENTITY_FILE
 
@@ -200,15 +199,7 @@ def _stamp(node: Node, configured: VolumeSettings, say: Say) -> None:
     volume = node.volumes[configured.name]
     found = volume.probe()
     if found.identity is None:
-        identity = VolumeIdentity(
-            uuid=uuid.uuid4(),
-            name=volume.name,
-            domain=volume.domain,
-            site=volume.site,
-            node=node.settings.node.name,
-            created_at=node.catalogue.clock(),
-        )
-        volume.initialise(identity)
+        begin(node.catalogue, volume, node.settings.node.name)
         say(_("{path} is the volume {name} now.").format(path=configured.path, name=configured.name))
     else:
         say(_("{path} is a volume already: {name}.").format(path=configured.path, name=found.identity.name))
