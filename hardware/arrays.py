@@ -1,15 +1,18 @@
-"""The state of software arrays as the kernel tells it: md, btrfs, ZFS. Nothing is asked of a disk or of a program.
+"""The state of software arrays as the kernel tells it: md, btrfs, ZFS, LVM. Nothing is asked of a disk or of a program.
 
 Sources: Documentation/admin-guide/md.rst (``/sys/block/mdX/md``), Documentation/ABI/testing/sysfs-fs-btrfs, and
-OpenZFS' ``/proc/spl/kstat/zfs/POOL/state``. What is not there, or not in form, is not known, which is never well.
+OpenZFS' ``/proc/spl/kstat/zfs/POOL/state``. Of LVM the kernel shows everybody only that there is an array; how it is,
+and when pools were last scrubbed, is told to root alone (:mod:`hardware.array_tools`) and joined by :func:`combined`.
+What is not there, or not in form, is not known, which is never well.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,8 @@ _MD: Final = re.compile(r"md(?:[0-9]+|_[\w.-]+)\Z")
 _UUID: Final = re.compile(r"[0-9a-f-]{36}\Z")
 _POOL: Final = re.compile(r"[A-Za-z][\w.:-]{0,255}\Z")
 _PROGRESS: Final = re.compile(r"([0-9]{1,18}) / ([0-9]{1,18})")
+_PROFILE: Final = re.compile(r"(?:single|dup|raid[0-9]{1,2}(?:c[34])?)\Z")
+_LEG: Final = re.compile(r"_[rm]image_[0-9]{1,3}\Z")
 _MOST: Final = 1024
 
 
@@ -38,8 +43,10 @@ class ArrayState(enum.StrEnum):
 class Array:
     """One array. ``name`` is what :class:`hardware.stack.Stack` calls it; None is "not known".
 
-    ``missing`` are members that it lacks, ``mismatches`` places where md's last check found copies to differ,
-    ``errors`` what btrfs counted on its devices, ``done`` the part of a rebuild or check that is done (0 to 1).
+    ``missing`` are members that it lacks, ``mismatches`` places where the last check of md or LVM found copies to
+    differ, ``errors`` what btrfs or ZFS counted on its devices, ``done`` the part of a rebuild or check that is done
+    (0 to 1). ``checks_known`` says whether its checks (scrubs) are told of: then ``checked_at`` is when the last whole
+    one ended, and None that there was none. ``members`` are the device files of a pool's disks.
     """
 
     name: str
@@ -50,11 +57,44 @@ class Array:
     mismatches: int | None = None
     errors: int | None = None
     done: float | None = None
+    checked_at: datetime | None = None
+    checks_known: bool = False
+    members: tuple[str, ...] = ()
 
 
 def arrays(sysfs: Path = blocks.SYS, proc: Path = PROC) -> list[Array]:
     """Every array of this machine. Raises nothing."""
-    return [*_md(sysfs), *_btrfs(sysfs), *_zfs(proc)]
+    return [*_md(sysfs), *_btrfs(sysfs), *_zfs(proc), *_lvm(sysfs)]
+
+
+_GRAVITY: Final = (
+    ArrayState.UNKNOWN, ArrayState.WELL, ArrayState.CHECKING, ArrayState.REBUILDING, ArrayState.DEGRADED,
+    ArrayState.FAILED,
+)  # fmt: skip
+
+
+def combined(seen: Iterable[Array], told: Iterable[Array]) -> list[Array]:
+    """What the kernel shows to everybody, with what root's tools told of the same arrays a while ago: of two states the
+    worse holds, and any before none. An array that is only told of is no longer there."""
+    known = {(array.kind, array.name): array for array in told}
+    return [_joined(array, known.get((array.kind, array.name))) for array in seen]
+
+
+def _joined(seen: Array, told: Array | None) -> Array:
+    if told is None:
+        return seen
+    return replace(
+        seen,
+        level=seen.level or told.level,
+        state=max(seen.state, told.state, key=_GRAVITY.index),
+        missing=told.missing if seen.missing is None else seen.missing,
+        mismatches=told.mismatches if seen.mismatches is None else seen.mismatches,
+        errors=told.errors if seen.errors is None else seen.errors,
+        done=told.done if seen.done is None else seen.done,
+        checked_at=told.checked_at,
+        checks_known=told.checks_known,
+        members=told.members,
+    )
 
 
 def _md(sysfs: Path) -> Iterator[Array]:
@@ -99,7 +139,12 @@ def _btrfs(sysfs: Path) -> Iterator[Array]:
         counts = [_sum(device / "error_stats") for device in devices]
         errors = sum(count for count in counts if count is not None) if any(c is not None for c in counts) else None
         state = ArrayState.UNKNOWN if missing is None else ArrayState.DEGRADED if missing else ArrayState.WELL
-        yield Array(folder.name, "btrfs", "", state, missing, None, errors)
+        yield Array(folder.name, "btrfs", _profile(folder / "allocation/data"), state, missing, None, errors)
+
+
+def _profile(folder: Path) -> str:
+    """How btrfs lays out data (``raid1``, ``single``); both, where a conversion is not through."""
+    return " ".join(entry.name for entry in _entries(folder) if _PROFILE.match(entry.name))
 
 
 def _zfs(proc: Path) -> Iterator[Array]:
@@ -111,6 +156,16 @@ def _zfs(proc: Path) -> Iterator[Array]:
                 lost = said in ("FAULTED", "UNAVAIL", "SUSPENDED", "REMOVED", "OFFLINE")
                 state = ArrayState.FAILED if lost else ArrayState.UNKNOWN
             yield Array(folder.name, "zfs", "", state)
+
+
+def _lvm(sysfs: Path) -> Iterator[Array]:
+    """Logical volumes that are arrays: those that are made of images of themselves (lvmraid(7))."""
+    for folder in _entries(sysfs / "class/block"):
+        if folder.name.startswith("dm-") and _line(folder / "dm/uuid").startswith("LVM-"):
+            name = _line(folder / "dm/name")
+            below = [_line(slave / "dm/name") for slave in _entries(folder / "slaves")]
+            if any(leg.startswith(name) and _LEG.match(leg.removeprefix(name)) for leg in below):
+                yield Array(name, "lvm", "", ArrayState.UNKNOWN)
 
 
 def _sum(path: Path) -> int | None:

@@ -43,13 +43,15 @@ _ESTALE: Final = 116
 
 class ShareState(enum.StrEnum):
     """How a mounted file system is. ``STALE``: the server no longer knows what was mounted (exported anew, or another
-    one stands there). ``HUNG``: it does not answer."""
+    one stands there). ``HUNG``: it does not answer. ``WRONG_EXPORT``: it is not the one that belongs there, which only
+    somebody can say who knows what does."""
 
     WELL = "well"
     SLOW = "slow"
     READ_ONLY = "read-only"
     STALE = "stale"
     HUNG = "hung"
+    WRONG_EXPORT = "wrong-export"
     UNREACHABLE = "unreachable"
     UNKNOWN = "unknown"
 
@@ -57,7 +59,8 @@ class ShareState(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Share:
     """What a file system told of itself. Sizes in bytes, files (inodes) as numbers, ``took`` in seconds; None is "not
-    known", as the number of files is on file systems that make them as they need them."""
+    known", as the number of files is on file systems that make them as they need them. ``expected`` is the source that
+    belongs there, where another is mounted."""
 
     path: str
     mount: Mount | None
@@ -67,6 +70,7 @@ class Share:
     files: int | None = None
     free_files: int | None = None
     took: float | None = None
+    expected: str = ""
 
 
 class Prober:

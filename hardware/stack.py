@@ -66,8 +66,10 @@ class Stack:
 
     @property
     def marks(self) -> frozenset[str]:
-        """What tells the disks from all others on this machine: their identity, or their name where they have none."""
-        return frozenset(disk.key or f"device {disk.name}" for disk in self.disks)
+        """What tells the disks from all others on this machine: their identity, or their name where they have none. A
+        ZFS pool stands for its disks, which few may ask it for."""
+        pools = (f"pool {layer.name}" for layer in self.layers if layer.kind is Kind.ZFS)
+        return frozenset((*(disk.key or f"device {disk.name}" for disk in self.disks), *pools))
 
     @property
     def arrays(self) -> frozenset[str]:

@@ -1,4 +1,5 @@
 """The helper that may open disks: it asks each one, writes the report, and ends. Command: ``khoso-smart``.
+It also asks for what only root is told of arrays (:mod:`hardware.array_tools`).
 
 It runs as root from a timer (systemd/vault-smart.timer), reads no configuration, listens to nobody, and opens nothing
 but disks. Sleeping disks are not woken. Exit status: 0 the report is written, whatever it says; 1 it is not.
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from hardware import blocks
+from hardware import array_report, array_tools, blocks
 from hardware.errors import HardwareError
 from hardware.smart import report, second
 from hardware.smart.facts import Identity, Reading
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         smartctl = PatientSmartctl(program, options.patience)
         if options.self_test:
             return _self_tests(smartctl, options.self_test)
+        # First: it takes a moment, and a disk that hangs takes minutes.
+        array_report.write(options.output, array_tools.ask(), datetime.now(UTC))
         collect(smartctl, options.output)
     except OSError as error:
         return _failed(f"{error.strerror}: {error.filename or options.output}")

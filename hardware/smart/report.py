@@ -82,7 +82,12 @@ def write(folder: Path, entries: Iterable[Entry], taken_at: datetime) -> Path:
             for entry in entries
         ],
     }
-    temporary = folder / f".{NAME}.{os.getpid()}"
+    return put(folder, NAME, document)
+
+
+def put(folder: Path, name: str, document: Json) -> Path:
+    """Write a JSON document that the daemon may read and not write, whole or not at all. Raises OSError."""
+    temporary = folder / f".{name}.{os.getpid()}"
     data = json.dumps(document, ensure_ascii=True, separators=(",", ":")).encode()
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     try:
@@ -91,11 +96,11 @@ def write(folder: Path, entries: Iterable[Entry], taken_at: datetime) -> Path:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
-        temporary.replace(folder / NAME)
+        temporary.replace(folder / name)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    return folder / NAME
+    return folder / name
 
 
 def trimmed(document: Json) -> dict[str, object]:

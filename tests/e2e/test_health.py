@@ -8,6 +8,7 @@ import pytest
 from hardware.arrays import Array, ArrayState
 from hardware.blocks import Block
 from hardware.inventory import Change, Device, Event, Role
+from hardware.mounts import Mount
 from hardware.smart import report
 from hardware.smart.facts import Reading
 from hardware.smart.parse import identity
@@ -18,6 +19,7 @@ from tests.support.nodes import Bench, bag, eventually, tar_of
 from vault.catalog import disks, verifications, volumes
 from vault.clock import utcnow
 from vault.device_model import Health
+from vault.health import sources
 from vault.model import EventType
 
 SERIALS = {"a": "DISK-A", "b": "DISK-B", "c": "DISK-C"}
@@ -242,12 +244,12 @@ def test_an_array_that_lost_a_disk_lowers_the_volumes_on_it_until_it_is_rebuilt(
     health.watch._stack = lambda path: (
         dataclasses.replace(plain(path), layers=(layer,)) if path.endswith("/a") else plain(path)
     )
-    health.watch._look_at_arrays = lambda: [array]
+    health.watch._array_listener.look = lambda: [array]
     health.watch.look()
     assert (health.volume("a").health, health.volume("b").health) == (Health.FAILING, Health.HEALTHY)
     assert "md0" in health.volume("a").health_reason
     assert health.orders() == ["a"]
-    health.watch._look_at_arrays = lambda: [dataclasses.replace(array, state=ArrayState.WELL, missing=0)]
+    health.watch._array_listener.look = lambda: [dataclasses.replace(array, state=ArrayState.WELL, missing=0)]
     health.watch.look()
     assert health.volume("a").health is Health.HEALTHY
 
@@ -299,3 +301,42 @@ def test_another_firmware_below_a_volume_has_it_verified(tmp_path):
         assert told.detail["disks"] == {"was": {"DISK-A": "SN01"}, "is": {"DISK-A": "SN02"}}
         made.watch.look()
         assert len(bench.events(EventType.VERIFICATION_REQUESTED)) == 1, "once for each change"
+
+
+def test_another_export_in_the_place_of_a_volume_is_named(health, monkeypatch):
+    """Both sources are said, and it is an outage: nothing becomes damaged or missing."""
+    mounted = {name: f"nas:/{name}" for name in SERIALS}
+    probe = health.watch._prober.probe
+
+    def from_a_server(path):
+        source = mounted[path.rsplit("/", 1)[1]]
+        return dataclasses.replace(probe(path), mount=Mount(path, "nfs4", source))
+
+    monkeypatch.setattr(health.watch._prober, "probe", from_a_server)
+    bench = health.bench
+    bench.deposit("hồ sơ", b"one", filename="x")
+    bench.settle()
+    before = {key: copy.state for key, copy in bench.copies("hồ sơ").items()}
+
+    def looked(state):
+        health.watch.look()
+        return health.watch.shares["a"].state == state
+
+    eventually(lambda: looked("well") and sources_of(bench).get("a") == "nas:/a")
+    folder = bench.path("a")
+    folder.rename(folder.with_name("a.away"))
+    folder.mkdir()
+    mounted["a"] = "nas:/other"
+    eventually(lambda: looked("wrong-export"))
+    assert health.watch.shares["a"].expected == "nas:/a"
+    folder.rmdir()
+    folder.with_name("a.away").rename(folder)
+    eventually(lambda: looked("well"))
+    assert {key: copy.state for key, copy in bench.copies("hồ sơ").items()} == before
+    (moved,) = [event.detail for event in bench.events(EventType.VOLUME_CHANGED, volume="a") if "mount" in event.detail]
+    assert moved["mount"] == {"was": "nas:/a", "is": "nas:/other"}
+
+
+def sources_of(bench):
+    with bench.running.catalogue.read() as tx:
+        return sources.read(tx)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from hardware.array_tools import Problem
 from hardware.shares import ShareState
 from vault import wire
 from vault.api.parts import NodeParts
@@ -30,6 +31,14 @@ _STRUGGLES: Final = {
     ShareState.STALE: "is no longer known to its server (stale)",
     ShareState.HUNG: "does not answer (hung)",
     ShareState.UNREACHABLE: "cannot be reached",
+}
+
+
+_SCRUB: Final = {
+    "md": "echo check > /sys/block/{name}/md/sync_action",
+    "zfs": "zpool scrub {name}",
+    "btrfs": "btrfs scrub start and where it is mounted",
+    "lvm": "lvchange --syncaction check, and its group and name (lvs)",
 }
 
 
@@ -57,9 +66,17 @@ def of_room(node: NodeParts, tx: Tx, volumes: list[wire.Volume]) -> Iterator[wir
     reserves = {volume.name: volume.reserve for volume in node.settings.volumes}
     dates = filling.full_at(tx, reserves)
     for volume in volumes:
+        share = node.health.shares.get(volume.name)
+        if share is not None and share.state is ShareState.WRONG_EXPORT and volume.mode is not VolumeMode.RETIRED:
+            mounted = share.mount.source if share.mount else "?"
+            yield _alert("critical", "volume-wrong-export", volume.name,
+                         f"The wrong export is mounted for {volume.name}: {mounted}, and it was itself on"
+                         f" {share.expected}.",
+                         "Correct /etc/fstab and mount the right one; if it moved, copy all of it with its"
+                         " vault-volume.json.")  # fmt: skip
         if volume.mode is VolumeMode.RETIRED or volume.condition not in (Condition.ONLINE, Condition.READ_ONLY):
             continue
-        name, share = volume.name, node.health.shares.get(volume.name)
+        name = volume.name
         full = volume.free_bytes is not None and volume.free_bytes <= reserves.get(name, 0)
         no_files = share is not None and share.free_files == 0
         if (full or no_files) and volume.mode is VolumeMode.ACTIVE:
@@ -91,12 +108,24 @@ def _scrubs(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
                 else f"was checked on {one.checked_at:%d/%m/%Y}"
             )
             yield _alert("warning", "array-scrub-overdue", array.name, f"The array {array.name} {said}.",
-                         f"Check it: echo check > /sys/block/{array.name}/md/sync_action")  # fmt: skip
+                         "Check it: " + _SCRUB.get(array.kind, "{name}").format(name=array.name))  # fmt: skip
         if array.mismatches or array.errors:
             number = array.mismatches or array.errors
             yield _alert("warning", "array-errors", array.name,
                          f"The array {array.name} has counted {number} errors or places that differ.",
                          "Verify the volumes on it: vaultctl verify --volume NAME; then repair the array.")  # fmt: skip
+
+    for program, problem in sorted(node.health.array_problems.items()):
+        yield _alert("warning", "arrays-not-heard", program, _UNTOLD[problem].format(program=program),
+                     f"Type it as root and see: {_ASKED[program]}; then: systemctl start vault-smart")  # fmt: skip
+
+
+_UNTOLD: Final = {
+    Problem.ABSENT: "How some arrays are is not known: there is no {program}.",
+    Problem.HUNG: "How some arrays are is not known: {program} did not answer.",
+    Problem.FAILED: "How some arrays are is not known: {program} failed.",
+}
+_ASKED: Final = {"zpool": "zpool status", "dmsetup": "dmsetup status"}
 
 
 def _alert(severity: str, code: str, subject: str, message: str, remedy: str) -> wire.Alert:

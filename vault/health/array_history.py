@@ -1,7 +1,8 @@
-"""When each array was first seen and last checked through, which the kernel does not remember: it is looked on.
+"""When each array was first seen and last checked through: told by pools and file systems, looked on elsewhere.
 
-md tells that a check is under way and not when the last one was. The daemon looks once a minute, and a check takes
-hours, so its end is seen.
+md and LVM tell that a check is under way and not when the last one was. The daemon looks once a minute (LVM: as often
+as the helper does), and a check takes hours, so its end is seen. ZFS and btrfs keep the end of their last scrub
+themselves, until the next begins or nobody asks; here it is remembered.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from vault.clock import from_text, to_text
 from vault.model import Json
 
 _FACT: Final = "array-history"
-CHECKED: Final = frozenset({"md"})
-"""Kinds of arrays whose checks can be seen."""
+_LOOKED_ON: Final = frozenset({"md", "lvm"})
+"""Kinds of arrays whose checks can only be seen while they go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,16 @@ def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> 
     """The past with what is seen now. An array that is gone is forgotten; a check that ends in trouble is none."""
     found = {}
     for array in arrays:
-        if array.kind not in CHECKED:
-            continue
+        known = array.name in before
         past = before.get(array.name, Past(now))
-        ended = past.checking and array.state is ArrayState.WELL
         checking = array.state is ArrayState.CHECKING
-        found[array.name] = replace(past, checked_at=now if ended else past.checked_at, checking=checking)
+        if array.kind in _LOOKED_ON:
+            ended = past.checking and array.state is ArrayState.WELL
+            if array.state is ArrayState.UNKNOWN:
+                checking = past.checking
+            found[array.name] = replace(past, checked_at=now if ended else past.checked_at, checking=checking)
+        elif array.checks_known or known:
+            found[array.name] = replace(past, checked_at=array.checked_at or past.checked_at, checking=checking)
     return found
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from hardware.array_tools import Problem
 from hardware.arrays import Array
 from hardware.arrays import arrays as all_arrays
 from hardware.errors import HardwareError, NotFound
@@ -27,9 +28,10 @@ from vault.custody.earlier import doubted
 from vault.custody.orders import order_verification
 from vault.device_model import Disk, Health
 from vault.errors import VaultError
-from vault.health import array_history
-from vault.health.arrays import findings
+from vault.health import array_history, sources
+from vault.health.arrays import Listener, findings
 from vault.health.disks import Judged, explained, gone, judge_all, since, unheard
+from vault.health.sources import Sources
 from vault.health.volumes import Finding, Footing, footing
 from vault.ledger import append
 from vault.model import READABLE, EventType, Json, NewEvent, Outcome, Volume, VolumeMode
@@ -61,17 +63,18 @@ class HealthWatch:
         self,
         custodian: Custodian,
         *,
-        stack: Callable[[str], Stack] = stack_of,
+        stack: Callable[[str], Stack] | None = None,
         arrays: Callable[[], Sequence[Array]] = all_arrays,
         prober: Prober | None = None,
     ) -> None:
         self._custodian = custodian
         self._settings = custodian.settings.health
-        self._stack = stack
-        self._look_at_arrays = arrays
+        self._stack = stack or self._stack_of
+        self._array_listener = Listener(self._settings.report, self._settings.stale_after, arrays)
         self._arrays: Sequence[Array] = ()
         self._prober = prober or Prober()
         self._shares: Mapping[str, Share] = {}
+        self._sources = Sources()
         self._turn = threading.Lock()
         self._hearing = Hearing(None, fresh=False)
         self._footings: Mapping[str, Footing] = {}
@@ -91,6 +94,11 @@ class HealthWatch:
     def arrays(self) -> Sequence[Array]:
         """The arrays of this machine, as the last round saw them."""
         return self._arrays
+
+    @property
+    def array_problems(self) -> Mapping[str, Problem]:
+        """The programs that told the helper nothing of arrays, and why."""
+        return self._array_listener.problems
 
     @property
     def shares(self) -> Mapping[str, Share]:
@@ -185,16 +193,21 @@ class HealthWatch:
 
     # --- volumes
 
+    def _stack_of(self, path: str) -> Stack:
+        pools = {array.name: array.members for array in self._arrays if array.kind == "zfs"}
+        return stack_of(path, pool_members=lambda pool: pools.get(pool, ()))
+
     def _look_at_volumes(self) -> None:
         custodian = self._custodian
         with custodian.catalogue.read() as tx:
             known = catalog_disks.all(tx)
             rows = {row.name: row for row in catalog_volumes.all(tx)}
-        self._arrays = self._look_at_arrays()
+        self._arrays = self._array_listener.arrays(custodian.catalogue.clock())
         self._remember_checks()
         places = {volume.name: str(volume.path) for volume in custodian.settings.volumes}
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="share") as pool:
-            self._shares = dict(zip(places, pool.map(self._prober.probe, places.values()), strict=True))
+            shares = dict(zip(places, pool.map(self._prober.probe, places.values()), strict=True))
+        self._shares = self._compare_sources(shares, rows)
         found = {}
         for configured in custodian.settings.volumes:
             stack = self._stack(str(configured.path))
@@ -209,6 +222,28 @@ class HealthWatch:
                 self._change(row, now)
             if self._hearing.fresh:
                 self._compare_disks(row, now)
+
+    def _compare_sources(self, shares: Mapping[str, Share], rows: Mapping[str, Volume]) -> Mapping[str, Share]:
+        """Of a share that comes from elsewhere than before: whether that is a move, or the wrong one."""
+        catalogue = self._custodian.catalogue
+        with catalogue.read() as tx:
+            known = sources.read(tx)
+        seen, kept, moves = self._sources.compare(known, shares, rows, catalogue.clock())
+        if kept != known:
+            with catalogue.write() as tx:
+                sources.write(tx, kept)
+                for move in moves:
+                    detail: dict[str, Json] = {"mount": {"was": move.was, "is": move.now}}
+                    append(
+                        tx,
+                        NewEvent(
+                            EventType.VOLUME_CHANGED, Outcome.WARNING, self._custodian.agent, volume=move.volume,
+                            detail=detail,
+                        ),
+                    )  # fmt: skip
+        for move in moves:
+            log.warning("volume-mounted-from-elsewhere", volume=move.volume, was=move.was, now=move.now)
+        return seen
 
     def _own_doubts(self, volume: str) -> list[Finding]:
         """What the volume's own readings say against it, whatever its disks say of themselves."""

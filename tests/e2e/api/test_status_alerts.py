@@ -7,7 +7,9 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from hardware.array_tools import Problem
 from hardware.arrays import Array, ArrayState
+from hardware.mounts import Mount
 from hardware.shares import Share, ShareState
 from tests.support.serving import Running, eventually, served
 from vault.catalog import facts, tokens
@@ -23,6 +25,8 @@ OURS = {
     "token-expiring": "warning",
     "array-scrub-overdue": "warning",
     "array-errors": "warning",
+    "arrays-not-heard": "warning",
+    "volume-wrong-export": "critical",
 }
 
 
@@ -40,10 +44,12 @@ def trouble(running: Running) -> Running:
         facts.put(tx, "volume-growth", {"nas-b": {days[0]: 10**9, days[1]: 5 * 10**8}})
         old = {"first_seen": to_text(tx.now - timedelta(days=99)), "checked_at": None, "checking": False}
         facts.put(tx, "array-history", {"md0": old})
-    node.health._look_at_arrays = lambda: [Array("md0", "md", "raid1", ArrayState.WELL, 0, 128)]
+    node.health._array_listener.look = lambda: [Array("md0", "md", "raid1", ArrayState.WELL, 0, 128)]
     node.health.look()
     slow = Share("/srv/a", None, ShareState.SLOW, 10**12, 10**11, 1000, 0, 3.0)
-    node.health._shares = {**node.health.shares, "nas-a": slow}
+    wrong = Share("/srv/b", Mount("/srv/b", "nfs4", "nas:/khac"), ShareState.WRONG_EXPORT, expected="nas:/kho")
+    node.health._shares = {**node.health.shares, "nas-a": slow, "nas-b": wrong}
+    node.health._array_listener.problems = {"zpool": Problem.HUNG}
     return running
 
 
@@ -58,6 +64,7 @@ def test_what_is_amiss_is_said_the_worst_first_and_with_what_to_do(trouble: Runn
     assert found["volume-full"]["subject"] == "nas-a"
     assert "no more files" in found["volume-full"]["message"]
     assert found["volume-filling"]["subject"] == "nas-b"
+    assert "nas:/khac, and it was itself on nas:/kho" in found["volume-wrong-export"]["message"]
 
 
 def test_a_node_that_is_well_says_none_of_that(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -205,7 +205,7 @@ def test_arrays(live):
     well = {"array_state": "clean", "degraded": 0, "raid_disks": 2, "sync_action": "idle", "mismatch_cnt": 0}
     machine.array("md0", ["sda"], **(well | {"degraded": 1}))
     machine.array("md1", ["sda"], **(well | {"mismatch_cnt": 128}))
-    live.watch._look_at_arrays = lambda: arrays(machine.root, live.folder / "proc")
+    live.watch._array_listener.look = lambda: arrays(machine.root, live.folder / "proc")
     firing = live.fires("VaultArrayDegraded", "VaultArrayErrors")
     assert [labels["array"] for labels in firing["VaultArrayDegraded"]] == ["md0"]
     machine.write("md0", md__degraded=0)

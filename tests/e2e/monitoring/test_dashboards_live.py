@@ -37,7 +37,7 @@ def prometheus(tmp_path_factory):
     try:
         watch = bench.running.health
         watch._stack = stack
-        watch._look_at_arrays = lambda: [Array("md0", "md", "raid1", ArrayState.CHECKING, 0, 0, 0, 0.5)]
+        watch._array_listener.look = lambda: [Array("md0", "md", "raid1", ArrayState.CHECKING, 0, 0, 0, 0.5)]
         documents = [ata(serial_number="a", wwn={}), nvme() | {"serial_number": "b"}]
         entries = [
             report.Entry("/dev/sdx", "sat", identity(d["serial_number"], "", "M"), Reading.READ, d, Second())

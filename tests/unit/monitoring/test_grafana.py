@@ -1,6 +1,7 @@
 """The dashboards: written from their source, in Grafana's own format, and joined with alerts and runbook."""
 
 import json
+import os
 import re
 import subprocess
 
@@ -16,6 +17,7 @@ PANELS = {(board.uid, panel.id): panel for board in BOARDS for panel in board.pa
 OTHERS_METRICS = {
     "up", "ALERTS", "process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total",
 }  # fmt: skip
+NODE_PATH = os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(REPO / ".venv/node/node_modules")]))
 VIETNAMESE = re.compile(r"[ăâđêôơưạảấầẩẫậắằặếềểễệịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹàáãèéìíòóùúý]", re.IGNORECASE)
 
 
@@ -116,19 +118,20 @@ export { stat, table, bars, lines, boards, panels };
 
 @pytest.mark.slow
 def test_the_dashboards_have_grafanas_own_types(tmp_path):
-    """``npm install --prefix DIR @grafana/schema typescript`` and ``NODE_PATH=DIR/node_modules``."""
+    """With the packages that scripts/node-packages installs, or others where ``NODE_PATH`` says."""
     node = require("node", "nodejs")
     looked = subprocess.run(
         [node, "-p", "['@grafana/schema', 'typescript'].map(n => require.resolve(n + '/package.json')).join('\\n')"],
         cwd="/", capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "NODE_PATH": NODE_PATH},
     )  # fmt: skip
     if looked.returncode:
-        pytest.skip("@grafana/schema and typescript are not installed where NODE_PATH says")
+        pytest.skip("@grafana/schema and typescript are not installed (scripts/node-packages)")
     schema, compiler = (path.rsplit("/", 1)[0] for path in looked.stdout.split())
     (tmp_path / "node_modules").symlink_to(schema.removesuffix("/@grafana/schema"))
     boards = [json.loads(text(board)) for board in BOARDS]
     panels = [panel for board in boards for panel in board.pop("panels")]
-    source = CHECK.replace("FOLDER", "@grafana/schema/dist/esm/raw/composable")
+    source = CHECK.replace("FOLDER", "./node_modules/@grafana/schema/dist/esm/raw/composable")
     for kind in ("stat", "table", "bargauge", "timeseries"):
         options = [panel["options"] for panel in panels if panel["type"] == kind][:1]
         source = source.replace(f"= {kind.upper()};", f"= {json.dumps(options)};")

@@ -1,7 +1,11 @@
-"""The disks, from the helper's own report: also with the daemon dead. What changed over days only the daemon knows."""
+"""Disks and arrays, from the kernel and the helper's own reports: also with the daemon dead. What changed over days
+only the daemon knows."""
 
 from __future__ import annotations
 
+from hardware.array_tools import Problem
+from hardware.arrays import Array, ArrayState
+from hardware.arrays import arrays as all_arrays
 from hardware.errors import HardwareError, NotFound
 from hardware.smart import report
 from hardware.smart.facts import DiskFacts, Reading
@@ -12,6 +16,7 @@ from vault.cli.doctor.finding import Finding, Level
 from vault.cli.render.reasons import sentence
 from vault.clock import utcnow
 from vault.config import HealthSettings
+from vault.health.arrays import Listener
 from vault.i18n import _, n_
 
 
@@ -36,6 +41,46 @@ def disks(settings: HealthSettings) -> list[Finding]:
         what = n_("{n} disk was asked; nothing is amiss.", "{n} disks were asked; nothing is amiss.", count)
         findings.append(Finding(Level.OK, area, what.format(n=count)))
     return findings
+
+
+def arrays(settings: HealthSettings) -> list[Finding]:
+    """How the arrays are; nothing where there is none."""
+    listener = Listener(settings.report, settings.stale_after, all_arrays)
+    seen = listener.arrays(utcnow())
+    found = [_array(array) for array in seen]
+    for program, problem in sorted(listener.problems.items()):
+        what = {
+            Problem.ABSENT: _("There is no {program}, which tells how arrays are."),
+            Problem.HUNG: _("{program}, which tells how arrays are, did not answer."),
+            Problem.FAILED: _("{program}, which tells how arrays are, failed."),
+        }[problem]
+        remedy = _("Type {program} status as root, and see what it says.")
+        found.append(Finding(Level.NOTE, _("arrays"), what.format(program=program), remedy.format(program=program)))
+    return found
+
+
+def _array(array: Array) -> Finding:
+    area = _("array {name}").format(name=array.name)
+    kind = f"{array.kind} {array.level}".strip()
+    missing = f" ({array.missing})" if array.missing else ""
+    if array.state is ArrayState.FAILED:
+        remedy = _("Bring its disks back before anything else: cables, power, the kernel log (dmesg).")
+        return Finding(Level.BAD, area, _("{kind}: it has failed.").format(kind=kind), remedy)
+    if array.state is ArrayState.DEGRADED:
+        what = _("{kind}: it lacks members{number}; the next disk that fails takes everything.")
+        remedy = _("Replace the disk that it lacks, by its serial number (vaultctl disks), and let it rebuild.")
+        return Finding(Level.BAD, area, what.format(kind=kind, number=missing), remedy)
+    if array.state is ArrayState.REBUILDING:
+        what = _("{kind}: it is being rebuilt and has no full redundancy yet.")
+        return Finding(Level.NOTE, area, what.format(kind=kind), _("Wait; touch no other disk of it."))
+    if array.state is ArrayState.UNKNOWN:
+        remedy = _("Only root is told: start the helper, systemctl enable --now vault-smart.timer")
+        return Finding(Level.NOTE, area, _("{kind}: how it is is not known.").format(kind=kind), remedy)
+    if array.errors or array.mismatches:
+        what = _("{kind}: it has counted {n} errors or places that differ.")
+        remedy = _("Verify the volumes on it: vaultctl verify --volume NAME; then repair the array.")
+        return Finding(Level.BAD, area, what.format(kind=kind, n=array.errors or array.mismatches), remedy)
+    return Finding(Level.OK, area, _("{kind}: it is well.").format(kind=kind))
 
 
 def _finding(judgement: Judgement, facts: DiskFacts) -> Finding | None:

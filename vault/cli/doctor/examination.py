@@ -35,6 +35,7 @@ def examine(config: Path, endpoint: Callable[[], Endpoint], *, daemon: bool = Tr
     if settings is not None:
         yield from _volumes(settings, fresh=newest is None)
         yield from devices.disks(settings.health)
+        yield from devices.arrays(settings.health)
         yield from service.service(settings)
         yield from tapes.libraries(settings)
     if not daemon:
