@@ -94,6 +94,18 @@ def test_a_bit_that_flips_on_the_way_once_makes_a_doubt_and_no_damage(bench):
     assert not bench.evidence()
 
 
+def test_what_a_sick_volume_keeps_in_staging_is_cleared_when_it_is_well(bench):
+    """It was on-line all the while: nothing else would clear it before the next start."""
+    with sick(bench.path("a")) as ill:
+        custodian = bench.running.custodian
+        with custodian.staging(custodian.volume("a"), "test", "x", 1):
+            ill.fails("list", errno.EIO)
+        assert bench.staged().keys() == {"a"}
+        ill.heal()
+        bench.assert_nothing_left()
+    assert [e.detail["is"] for e in bench.events(EventType.VOLUME_CHANGED, volume="a")] == ["online"]
+
+
 def test_a_volume_that_lies_is_believed_nowhere(bench):
     """All that is read from it is wrong, in another place each time: it can be repaired no more, another takes over."""
     bench.deposit("hồ sơ", BODY, filename="x")

@@ -356,7 +356,7 @@ class Bench:
         self.assert_kept()
 
     def assert_nothing_left(self) -> None:
-        eventually(lambda: not self.staged(), 10, self.staged)
+        eventually(lambda: not self.staged(), what=self.staged)
 
     def assert_ledger(self) -> None:
         report = verify(self.running.catalogue)

@@ -40,12 +40,18 @@ def settle_copies(custodian: Custodian, volume: Volume) -> int:
 
 
 def clear_staging(custodian: Custodian, volume: Volume) -> int:
-    """Throw away what lies in staging and is not being worked on: of a former process, or cut off by an outage."""
+    """Throw away what lies in staging and is not being worked on: of a former process, or cut off by an outage.
+
+    Raises Unreachable, WrongVolume. What will not go is noted, to be tried again.
+    """
     cleared = 0
     for token in volume.staged():
-        if token not in custodian.stagings:
-            volume.reopen(token, 1).discard()
+        if token in custodian.stagings:
+            continue
+        if volume.reopen(token, 1).discard():
             cleared += 1
+        else:
+            custodian.stagings.litter(volume.name)
     if cleared:
         log.info("staging-cleared", volume=volume.name, count=cleared)
     return cleared

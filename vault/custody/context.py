@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import secrets
 import threading
@@ -75,6 +74,19 @@ class LiveStagings:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._tokens: set[str] = set()
+        self._littered: set[str] = set()
+
+    def litter(self, volume: str) -> None:
+        """Note that something is left over on the volume, which would not be thrown away."""
+        with self._guard:
+            self._littered.add(volume)
+
+    def take_litter(self, volume: str) -> bool:
+        """Whether something was noted of the volume; whoever asks clears it away, or notes it again."""
+        with self._guard:
+            noted = volume in self._littered
+            self._littered.discard(volume)
+            return noted
 
     @contextmanager
     def hold(self, token: str) -> Iterator[None]:
@@ -136,7 +148,8 @@ class Custodian:
     def staging(self, volume: Volume, purpose: str, name: object, number: int) -> Iterator[Staging]:
         """A staging for a part ``vN``, for the block; what is left of it at the end is thrown away.
 
-        Raises Full, Unreachable. Where an outage keeps it from being thrown away, that happens when the volume is back.
+        Raises Full, Unreachable. Where an outage or a sick medium keeps it from being thrown away, the watch does that
+        when the volume answers again.
         """
         token = self.token(purpose, name)
         with self.stagings.hold(token):
@@ -144,13 +157,13 @@ class Custodian:
                 staging = volume.stage(token, number)
             except VaultError:
                 # It may have come half-way: a full volume takes the first folder and not the second.
-                with contextlib.suppress(VaultError):
-                    volume.reopen(token, number).discard()
+                self.stagings.litter(volume.name)
                 raise
             try:
                 yield staging
             finally:
-                staging.discard()
+                if not staging.discard():
+                    self.stagings.litter(volume.name)
 
     @cached_property
     def pacing(self) -> Pacing:

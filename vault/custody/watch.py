@@ -17,6 +17,7 @@ import structlog
 from hardware.mounts import mount_of, server_of
 from hardware.stack import stack_of
 from vault.catalog import volumes as catalog_volumes
+from vault.custody.arrival import clear_staging
 from vault.custody.checkpoints import FOLDER as CHECKPOINTS
 from vault.custody.context import Custodian
 from vault.custody.earlier import verify_sample
@@ -169,6 +170,8 @@ class Watch:
                 self._arrived.discard(volume.name)
             else:
                 self._arrived.add(volume.name)
+        if arrived and probe.condition is Condition.ONLINE:
+            self._tidy(volume)
         if probe.condition not in READABLE or arrived or not self._known(volume, probe):
             return probe
         if probe.condition is Condition.READ_ONLY:
@@ -188,6 +191,17 @@ class Watch:
                 self._arrived.discard(volume.name)
             raise
         return probe
+
+    def _tidy(self, volume: Volume) -> None:
+        """Throw away what a sick medium kept, on one that never left: its room would be missed until the next start."""
+        stagings = self._custodian.stagings
+        if not stagings.take_litter(volume.name):
+            return
+        try:
+            clear_staging(self._custodian, volume)
+        except VaultError as error:
+            stagings.litter(volume.name)
+            log.warning("staging-not-cleared", volume=volume.name, code=error.code, reason=str(error))
 
     def _known(self, volume: Volume, probe: Probe) -> bool:
         """Whether the catalogue knows the volume; a new one that was made for this node by this name is made known."""

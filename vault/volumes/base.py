@@ -221,8 +221,9 @@ class Staging(Protocol):
     ) -> CheckReport:
         """Read the sealed part back from the medium, as :meth:`Volume.check` does in its place."""
 
-    def discard(self) -> None:
-        """Remove everything. Never raises for an outage: what remains is removed when the volume is back."""
+    def discard(self) -> bool:
+        """Remove everything; returns whether nothing of it is left. Never raises for an outage: what remains is removed
+        when the volume is back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,16 +280,17 @@ class DirectoryStaging:
         """See the protocol."""
         return directory_check.check_part(self._tree, self._place, part, progress, cancelled)
 
-    def discard(self) -> None:
+    def discard(self) -> bool:
         """See the protocol."""
         for sink in self._sinks:
             sink.abandon()
         if self._tree.fd < 0:
-            return
+            return True
         try:
             self._tree.remove(self._place)
         except OSError:
             # The volume is gone or will not; what remains in staging counts for nothing and is cleared later.
-            return
+            return False
         finally:
             self._tree.close()
+        return True

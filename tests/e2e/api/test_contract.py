@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.serving import Running, eventually, served
@@ -49,6 +50,8 @@ def known(running: Running) -> dict[str, str]:
 def test_every_answer_is_one_of_the_contract(tmp_path: Path) -> None:
     intake = "max_concurrent = 50\nmax_concurrent_per_token = 50\nmax_uploads_per_token = 10000\nmax_uploads = 10000"
     with served(tmp_path, api='wait = "1s"\nwait_max = "2s"', intake=intake) as running:
+        # The first asking builds it; the program below waits ten seconds for it and no longer.
+        assert httpx.get(f"{running.base}/openapi.json", timeout=120).status_code == 200
         environment = {
             **os.environ,
             "KHOSO_KNOWN": json.dumps(known(running)),

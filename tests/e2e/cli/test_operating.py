@@ -281,7 +281,7 @@ def test_damage_on_a_volume_is_not_handed_out(vaultctl, stopped, deposited, tmp_
     victim = stored_file(stopped.root / "b")
     right = victim.read_bytes()
     victim.chmod(0o600)
-    victim.write_bytes(right[:-1] + b"!")
+    victim.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
     try:
         said = vaultctl("get", deposited, "--from-volume", "b", "-o", tmp_path / "out", code=5)
         assert "is damaged on the volume 'b'" in said.err

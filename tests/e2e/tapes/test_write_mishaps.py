@@ -95,6 +95,7 @@ def test_a_formatting_that_did_not_come_to_its_end_is_not_taken_for_somebody_els
 def test_a_cartridge_that_was_outside_after_its_formatting_was_cut_off_is_not_taken_for_blank(tmp_path):
     with TapeBench(tmp_path) as bench:
         desk = bench.running.tape_desk
+        eventually(lambda: [one for one in desk.all() if one.cartridge.barcode == "VLT001L8"])
         with bench.running.catalogue.write() as tx:
             record.formatting(tx, "VLT001L8", begun=True)
         desk.checkout("VLT001L8", "giá 1", "user:test")
