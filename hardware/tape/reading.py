@@ -6,14 +6,18 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
+from hardware.ahead import ReadAhead
 from hardware.errors import Refused
 from hardware.ltfs.medium import TapeMedium
 from hardware.ltfs.model import FileEntry, IndexHeader, Location
 from hardware.ltfs.volume import Volume
 
 K = TypeVar("K")
+
+_AHEAD_FROM: Final = 4 * 1024 * 1024
+"""What is shorter is read as it is used: a thread would cost more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class TapeReader:
         self._medium = medium
         self._volume = volume
         self._ended = ended
+        self._ahead: ReadAhead | None = None
 
     @classmethod
     def open(
@@ -75,9 +80,13 @@ class TapeReader:
     def read(self, entry: FileEntry, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes of a file or of a range of it; see :meth:`Volume.read`.
 
-        A block that two ranges share is read once; a whole file is always read from tape.
+        With a ``length`` it is known how far will be read, and what comes next is read while what came before is used;
+        that ends where something else is asked of this reader. Without, nothing is read that was not asked for. A block
+        that two ranges share is read once; a whole file is always read from tape.
         """
-        return self._volume.read(entry, offset, length, reuse=length is not None)
+        self._rest()
+        pieces = self._volume.read(entry, offset, length, reuse=length is not None)
+        return pieces if length is None else self._ahead_of(pieces, min(length, entry.length - offset))
 
     def in_tape_order(self, wanted: Iterable[Wanted[K]]) -> Iterator[tuple[Wanted[K], Iterator[bytes]]]:
         """What was wanted, with its bytes, in the order in which the tape comes by it: forwards only, and once.
@@ -86,7 +95,10 @@ class TapeReader:
         """
         size = self._volume.label.blocksize
         for item in sorted(wanted, key=lambda item: where(item.entry, item.offset, size)):
-            yield item, self._volume.read(item.entry, item.offset, item.length, reuse=True)
+            self._rest()
+            pieces = self._volume.read(item.entry, item.offset, item.length, reuse=True)
+            rest = item.entry.length - item.offset
+            yield item, self._ahead_of(pieces, rest if item.length is None else min(item.length, rest))
 
     def capture_index(self, write: Callable[[bytes], object]) -> IndexHeader:
         """Hand the last index, as it stands on tape, to ``write``, to be kept elsewhere; says what it is."""
@@ -97,12 +109,14 @@ class TapeReader:
     def digest(self, entry: FileEntry, algorithm: str = "sha512") -> str:
         """The digest of a whole file, read from tape."""
         found = hashlib.new(algorithm, usedforsecurity=False)
-        for piece in self.read(entry):
+        self._rest()
+        for piece in self._ahead_of(self._volume.read(entry), entry.length):
             found.update(piece)
         return found.hexdigest()
 
     def close(self) -> None:
         """Let go of volume and medium."""
+        self._rest()
         self._volume.close()
         self._medium.close()
         if self._ended is not None:
@@ -114,6 +128,18 @@ class TapeReader:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+    def _ahead_of(self, pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+        if length < _AHEAD_FROM:
+            return pieces
+        self._ahead = ReadAhead(pieces)
+        return self._ahead
+
+    def _rest(self) -> None:
+        """Nobody but the caller uses the medium from now on."""
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            ahead.close()
 
 
 def where(entry: FileEntry, offset: int, blocksize: int) -> tuple[Location, int]:

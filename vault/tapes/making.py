@@ -200,6 +200,8 @@ class Pieces:
             if self._doing.cancelled():
                 raise Interrupted("Reading the tape was stopped.")
             self._doing.progress(len(piece))
+            if len(piece) <= size:
+                return piece
             self._held = memoryview(piece)
         taken, self._held = self._held[:size], self._held[size:]
         return bytes(taken)

@@ -105,7 +105,7 @@ def fetch(
     digest = hashlib.sha512(usedforsecurity=False)
 
     def pieces() -> Iterator[bytes]:
-        for piece in reader.read(entry):
+        for piece in reader.read(entry, 0, entry.length):
             if doing.cancelled():
                 raise Interrupted("Reading the tape was stopped.")
             digest.update(piece)
