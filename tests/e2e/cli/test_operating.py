@@ -261,6 +261,30 @@ def test_a_volume_that_goes_away_is_seen(vaultctl, node, monkeypatch):
     eventually(lambda: vaultctl("volumes", "show", "b", "--json").json["condition"] == "online")
 
 
+def test_some_are_verified_by_fonds_or_as_a_sample(vaultctl, deposited):
+    by_fonds = vaultctl("verify", "--fonds", "2025-1", "--wait", "--json").json
+    assert (by_fonds["state"], by_fonds["good"]) == ("done", 2), "the two copies of the one package of that fonds"
+    sample = vaultctl("verify", "--volume", "b", "--sample", "1", "--wait", "--json").json
+    assert (sample["state"], sample["good"]) == ("done", 1)
+    nobody = vaultctl("verify", "--fonds", "no such fonds", "--wait", code=3)
+    assert "no such fonds" in nobody.err
+
+
+def test_a_dead_volume_is_replaced_when_that_was_said(vaultctl, node, deposited):
+    (node.root / "b").rename(node.root / "dead")
+    (node.root / "b").mkdir()
+    was = vaultctl("volumes", "show", "b", "--json").json["uuid"]
+    begun = vaultctl("volumes", "init", "b", code=1)
+    assert "vaultctl volumes replace b" in begun.err
+    unasked = vaultctl("volumes", "replace", "b", code=1)
+    assert "--yes" in unasked.err
+    assert list((node.root / "b").iterdir()) == []
+    assert vaultctl("volumes", "replace", "b", "--yes", "--json").json["uuid"] != was
+    eventually(lambda: vaultctl("status", "--json").json["policy_held"])
+    assert stored_file(node.root / "b").read_bytes() == stored_file(node.root / "a").read_bytes()
+    assert vaultctl("verify", "--identifier", deposited, "--wait", "--json").json["good"] == 2
+
+
 def test_waiting_outlives_a_restart_of_the_daemon(vaultctl, node, deposited):
     order = vaultctl("verify", "--all", "--json").json
     node.kill()
