@@ -148,6 +148,10 @@ def _add_disk(sink: Samples, disk: Disk, *, is_fresh: bool) -> None:
             sink.add(metric, readings[name] * factor, disk.key)
     for limit in ("warning", "critical"):
         sink.add(metrics.DISK_TEMPERATURE_LIMIT, readings.get(f"temperature_{limit}_celsius"), disk.key, limit)
+    sink.add(metrics.DISK_TEST_FAILED, readings.get("self_test_failed"), disk.key)
+    for test in ("short", "long"):
+        hours = readings.get(f"{test}_test_hours_ago")
+        sink.add(metrics.DISK_TEST_AGE, None if hours is None else hours * _HOUR, disk.key, test)
     for name in _COUNTERS:
         if name in readings:
             sink.add(metrics.DISK_ERRORS, readings[name], disk.key, name)

@@ -176,6 +176,13 @@ DISK_ERRORS: Final = _gauge(
     "disk_errors", "What the disk counts that should stay at 0; pending sectors may fall.", "serial", "counter"
 )
 
+DISK_TEST_FAILED: Final = _gauge(
+    "disk_self_test_failed", "Whether the disk's last self-test found something: 1 yes, 0 no.", "serial"
+)
+DISK_TEST_AGE: Final = _gauge(
+    "disk_self_test_age_seconds", "How long the disk has been running since it last tested itself.", "serial", "test"
+)
+
 FIXITY_FILES: Final = _counter("fixity_files", "Files read back, by outcome of the check.", "volume", "outcome")
 FIXITY_BYTES: Final = _counter("fixity_bytes", "Bytes read back, by outcome of the check.", "volume", "outcome")
 FIXITY_OLDEST: Final = _gauge(

@@ -1,8 +1,9 @@
 """The helper that may open disks: it asks each one, writes the report, and ends. Command: ``khoso-smart``.
 It also asks for what only root is told of arrays (:mod:`hardware.array_tools`).
 
-It runs as root from a timer (systemd/vault-smart.timer), reads no configuration, listens to nobody, and opens nothing
-but disks. Sleeping disks are not woken. Exit status: 0 the report is written, whatever it says; 1 it is not.
+It runs as root from a timer (systemd/vault-smart.timer), listens to nobody, and opens nothing but disks; of the node's
+configuration it reads how often disks are to test themselves, and has the one do so that is due. Sleeping disks are not
+woken. Exit status: 0 the report is written, whatever it says; 1 it is not.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Final
 
 from hardware import array_report, array_tools, blocks
-from hardware.errors import HardwareError
-from hardware.smart import report, second
-from hardware.smart.facts import Identity, Reading
+from hardware.errors import HardwareError, NotFound
+from hardware.smart import report, schedule, second
+from hardware.smart.facts import DiskFacts, Identity, Reading
 from hardware.smart.jsontools import EMPTY
 from hardware.smart.run import PATIENCE, Answer, PatientSmartctl, Place
+from hardware.smart.schedule import Due, Schedule
 
 AT_ONCE: Final = 8
 MOST_OF_ONE: Final = 256 << 10
@@ -39,18 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--smartctl", default="", help="the program (default: found in the usual folders)")
     parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds for one disk (default: %(default)s)")
-    parser.add_argument("--self-test", choices=("short", "long"), help="start this self-test on every disk, and end")
+    parser.add_argument(
+        "--config", type=Path, help="the node's configuration, for how often disks test themselves (default: never)"
+    )
     options = parser.parse_args(arguments)
     program = options.smartctl or shutil.which("smartctl", path=_SEARCHED)
     if not program:
         return _failed("There is no smartctl. Install it: apt install smartmontools")
     try:
         smartctl = PatientSmartctl(program, options.patience)
-        if options.self_test:
-            return _self_tests(smartctl, options.self_test)
         # First: it takes a moment, and a disk that hangs takes minutes.
         array_report.write(options.output, array_tools.ask(), datetime.now(UTC))
         collect(smartctl, options.output)
+        if options.config is not None:
+            test_one(smartctl, options.output, schedule.from_config(options.config))
+    except NotFound as error:  # there is no node yet: nobody said that disks are to test themselves
+        print(f"khoso-smart: {error.message} No disk tests itself.")  # noqa: T201 - for the journal
+    except HardwareError as error:  # the report is written all the same
+        return _failed(str(error))
     except OSError as error:
         return _failed(f"{error.strerror}: {error.filename or options.output}")
     return 0
@@ -124,12 +132,27 @@ def _is_smartctl(process: int) -> bool:
         return False
 
 
-def _self_tests(smartctl: PatientSmartctl, kind: str) -> int:
-    for place in find_places(smartctl):
-        ended = smartctl.start_self_test(place, kind)
-        outcome = "did not answer" if ended.status is None else f"smartctl ended with {ended.status}"
-        print(f"{place.device} {place.kind}: {kind} self-test: {outcome}")  # noqa: T201 - for the journal
-    return 0
+def test_one(smartctl: PatientSmartctl, folder: Path, wanted: Schedule) -> Due | None:
+    """Begin the one self-test that is due by the report just written; what was begun. Raises OSError."""
+    found = report.read(folder / report.NAME)
+    tried = schedule.read_tried(folder)
+    disks = [(place, facts) for facts in found.disks if (place := _place(facts)) is not None]
+    one = schedule.due(disks, wanted, tried, found.taken_at)
+    if one is None:
+        return None
+    # Noted first: a disk that hangs on it, or refuses, is left alone until tomorrow.
+    kept = {key: moment for key, moment in tried.items() if found.taken_at - moment < schedule.AGAIN}
+    schedule.write_tried(folder, kept | {one.key: found.taken_at})
+    ended = smartctl.start_self_test(one.place, one.kind.value)
+    outcome = "it did not answer" if ended.status is None else f"smartctl ended with {ended.status}"
+    print(f"{one.place.device} {one.place.kind} ({one.key}): {one.kind} self-test: {outcome}")  # noqa: T201 - journal
+    return one
+
+
+def _place(facts: DiskFacts) -> Place | None:
+    """Where a disk of the report is asked; behind a controller the report gives the type with the device."""
+    device, _, kind = facts.device.partition(" ")
+    return Place(device, kind) if device.startswith("/dev/") else None
 
 
 def _failed(message: str) -> int:

@@ -136,6 +136,16 @@ class TestOutcome(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+class TestKind(enum.StrEnum):
+    """How much a self-test looks at: ``SHORT`` takes two minutes, ``LONG`` reads the whole medium."""
+
+    __test__ = False  # not a test of ours
+
+    SHORT = "short"
+    LONG = "long"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class SelfTest:
     """An entry of the self-test log, with the power-on hours at which it was made."""
@@ -143,6 +153,7 @@ class SelfTest:
     outcome: TestOutcome
     text: str
     hours: int | None
+    kind: TestKind = TestKind.OTHER
 
 
 @dataclass(frozen=True, slots=True)

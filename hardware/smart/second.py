@@ -32,7 +32,8 @@ class Second:
     temperature: int | None = None
     warning: int | None = None
     critical: int | None = None
-    tests: tuple[tuple[str, str], ...] = ()
+    tests: tuple[tuple[str, str, str], ...] = ()
+    """Of each self-test what became of it, its hours, and its kind."""
 
     def to_json(self) -> Mapping[str, object]:
         """For the report; what is not known is left out."""
@@ -40,7 +41,7 @@ class Second:
         for name in ("temperature", "warning", "critical"):
             if (value := getattr(self, name)) is not None:
                 found[name] = value
-        found["tests"] = [{"status": status, "hours": hours} for status, hours in self.tests]
+        found["tests"] = [{"status": status, "hours": hours, "kind": kind} for status, hours, kind in self.tests]
         return found
 
 
@@ -52,7 +53,10 @@ def from_json(document: Json) -> Second:
         number(document, "temperature", 1, 150),
         number(document, "warning", 1, 150),
         number(document, "critical", 1, 150),
-        tuple((text(test, "status"), text(test, "hours", 12)) for test in items(document, "tests", _MOST_TESTS)),
+        tuple(
+            (text(test, "status"), text(test, "hours", 12), text(test, "kind", 32))
+            for test in items(document, "tests", _MOST_TESTS)
+        ),
     )
 
 
@@ -80,7 +84,10 @@ def read(lines: Sequence[str], device: str, kind: str) -> Second:
             warnings.simplefilter("ignore")
             seen = Device(device, interface=kind or None, smartctl=_Replay(lines))
         temperature = seen.temperature if isinstance(seen.temperature, int) and seen.temperature > 0 else None
-        tests = tuple((clean(str(test.status)), clean(str(test.hours), 12)) for test in seen.tests[:_MOST_TESTS])
+        tests = tuple(
+            (clean(str(test.status)), clean(str(test.hours), 12), clean(str(test.type), 32))
+            for test in seen.tests[:_MOST_TESTS]
+        )
         return Second(
             clean(str(seen.assessment or ""), 16),
             clean(str(seen.serial or ""), 64),
@@ -110,4 +117,4 @@ def complete(facts: DiskFacts, second: Second) -> DiskFacts:
 
 
 def _tests(second: Second) -> tuple[SelfTest, ...]:
-    return tuple(from_words(status, hours) for status, hours in second.tests)
+    return tuple(from_words(status, hours, kind) for status, hours, kind in second.tests)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hardware.smart.facts import SelfTest, TestOutcome
+from hardware.smart.facts import SelfTest, TestKind, TestOutcome
 from hardware.smart.jsontools import Json, clean, inner, items, number, text
 
 _RUNNING: Final = 15
@@ -20,14 +20,20 @@ _ATA_FAILED: Final = frozenset({3, 4, 5, 6, 7, 8})
 _SCSI_FAILED: Final = frozenset({3, 4, 5, 6, 7})
 _NVME_FAILED: Final = frozenset({5, 6, 7})
 
+# Which test it was: ATA ACS-3 subcommands (captive ones are 128 more), SPC-4 self-test codes, NVM Express codes.
+_ATA_KIND: Final = {1: TestKind.SHORT, 2: TestKind.LONG, 129: TestKind.SHORT, 130: TestKind.LONG}
+_SCSI_KIND: Final = {1: TestKind.SHORT, 2: TestKind.LONG, 5: TestKind.SHORT, 6: TestKind.LONG}
+_NVME_KIND: Final = {1: TestKind.SHORT, 2: TestKind.LONG}
+
 
 def from_json(document: Json) -> tuple[SelfTest, ...]:
     """All entries, the newest first; a running one before them."""
     return (*_running(document), *_ata(document), *_scsi(document), *_nvme(document))
 
 
-def from_words(status: str, hours: str) -> SelfTest:
-    """An entry as smartctl prints it: ``Completed: read failure``, ``Failed in segment -->``, ``Aborted by host``."""
+def from_words(status: str, hours: str, kind: str = "") -> SelfTest:
+    """An entry as smartctl prints it: ``Completed: read failure``, ``Failed in segment -->``, ``Aborted by host``; of
+    the kind ``Short offline``, ``Background long``, ``Extended``."""
     words = clean(status).lower()
     if "progress" in words or words == "running":
         outcome = TestOutcome.RUNNING
@@ -40,7 +46,14 @@ def from_words(status: str, hours: str) -> SelfTest:
     else:
         outcome = TestOutcome.UNKNOWN
     digits = hours.strip()
-    return SelfTest(outcome, clean(status), int(digits) if digits.isdecimal() and len(digits) < 10 else None)
+    known = int(digits) if digits.isdecimal() and len(digits) < 10 else None
+    return SelfTest(outcome, clean(status), known, _kind_from(kind.lower()))
+
+
+def _kind_from(words: str) -> TestKind:
+    if "short" in words:
+        return TestKind.SHORT
+    return TestKind.LONG if "long" in words or "extended" in words else TestKind.OTHER
 
 
 def _running(document: Json) -> tuple[SelfTest, ...]:
@@ -61,7 +74,8 @@ def _ata(document: Json) -> list[SelfTest]:
         status = inner(entry, "status")
         value = number(status, "value", 0, 255)
         outcome = _outcome(None if value is None else value >> 4, _ATA_FAILED, aborted=frozenset({1, 2}))
-        found.append(SelfTest(outcome, text(status, "string"), number(entry, "lifetime_hours", most=1 << 32)))
+        hours, kind = number(entry, "lifetime_hours", most=1 << 32), number(inner(entry, "type"), "value", 0, 255)
+        found.append(SelfTest(outcome, text(status, "string"), hours, _ATA_KIND.get(kind or 0, TestKind.OTHER)))
     return found
 
 
@@ -73,7 +87,8 @@ def _scsi(document: Json) -> list[SelfTest]:
             result = inner(entry, "result")
             outcome = _outcome(number(result, "value", 0, 15), _SCSI_FAILED, aborted=frozenset({1, 2}))
             hours = number(inner(entry, "power_on_time"), "hours", most=1 << 32)
-            found.append(SelfTest(outcome, text(result, "string"), hours))
+            kind = number(inner(entry, "code"), "value", 0, 15)
+            found.append(SelfTest(outcome, text(result, "string"), hours, _SCSI_KIND.get(kind or 0, TestKind.OTHER)))
     return found
 
 
@@ -82,7 +97,11 @@ def _nvme(document: Json) -> list[SelfTest]:
     for entry in items(inner(document, "nvme_self_test_log"), "table"):
         result = inner(entry, "self_test_result")
         outcome = _outcome(number(result, "value", 0, 15), _NVME_FAILED, aborted=frozenset({1, 2, 3, 4, 8, 9}))
-        found.append(SelfTest(outcome, text(result, "string"), number(entry, "power_on_hours", most=1 << 32)))
+        hours, kind = (
+            number(entry, "power_on_hours", most=1 << 32),
+            number(inner(entry, "self_test_code"), "value", 0, 15),
+        )
+        found.append(SelfTest(outcome, text(result, "string"), hours, _NVME_KIND.get(kind or 0, TestKind.OTHER)))
     return found
 
 

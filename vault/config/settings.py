@@ -176,12 +176,15 @@ class RoutineSettings(Section):
 
 class HealthSettings(Section):
     """``[health]``: what is heard of the disks. ``report`` is what the helper writes; older than
-    ``stale_after`` it says nothing of now. ``history`` is how long a disk's days are kept."""
+    ``stale_after`` it says nothing of now. ``history`` is how long a disk's days are kept. ``short_test`` and
+    ``long_test`` are read by the helper: how often, in hours that it runs, a disk tests itself; nothing is never."""
 
     report: AbsolutePath = Path("/run/vault-smart/disks.json")
     interval: Duration = timedelta(minutes=1)
     stale_after: Duration = timedelta(hours=1)
     history: Duration = timedelta(days=400)
+    short_test: Annotated[timedelta, BeforeValidator(to_duration)] = timedelta(days=7)
+    long_test: Annotated[timedelta, BeforeValidator(to_duration)] = timedelta(days=90)
 
 
 class CallbackSettings(Section):

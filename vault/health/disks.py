@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from hardware.smart.facts import Counter, DiskFacts, Reading
+from hardware.smart import schedule
+from hardware.smart.facts import Counter, DiskFacts, Reading, TestKind, TestOutcome
 from hardware.smart.growth import WINDOW, Day, judge_growth
 from hardware.smart.reasons import Code, Judgement, Reason, Verdict
 from hardware.smart.verdict import judge
@@ -125,9 +126,18 @@ def _readings(facts: DiskFacts) -> dict[str, int]:
         "capacity_bytes": facts.capacity_bytes,
         _SPARE: facts.nvme.spare_percent if facts.nvme else None,
         "spare_threshold_percent": facts.nvme.spare_threshold_percent if facts.nvme else None,
+        "short_test_hours_ago": schedule.since(facts, TestKind.SHORT),
+        "long_test_hours_ago": schedule.since(facts, TestKind.LONG),
+        "self_test_failed": _last_test_failed(facts),
     }
     counted = {counter.value: number for counter, number in facts.counters.items()}
     return counted | {name: number for name, number in measured.items() if number is not None}
+
+
+def _last_test_failed(facts: DiskFacts) -> int | None:
+    """Whether the last self-test that ended found something; None where its log has none."""
+    ended = (TestOutcome.PASSED, TestOutcome.FAILED)
+    return next((int(test.outcome is TestOutcome.FAILED) for test in facts.self_tests if test.outcome in ended), None)
 
 
 def _only_counters(readings: Mapping[str, int]) -> dict[str, int]:

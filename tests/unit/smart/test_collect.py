@@ -285,3 +285,37 @@ def test_the_real_smartctl_understands_the_question(tmp_path):
     assert b"INVALID ARGUMENT" not in ended.output
     assert collect.main(["--output", str(tmp_path)]) == 0
     report.read(tmp_path / report.NAME)
+
+
+def test_the_helper_begins_one_self_test_and_only_one(machine, tmp_path):
+    entry = {"type": {"value": 2}, "status": {"value": 0, "string": "Completed without error"}, "lifetime_hours": 100}
+    log = {"standard": {"table": [entry]}}
+    machine.disk("sda", ata(serial_number="A", wwn={}, ata_smart_self_test_log=log))
+    machine.disk("sdb", ata(serial_number="B", wwn={}))
+    machine.disk("sdc", ata(serial_number="C", wwn={}))
+    machine.collect()
+    smartctl = run.PatientSmartctl(str(machine.program), 20.0)
+
+    def round_of_tests():
+        return collect.test_one(smartctl, machine.folder, collect.Schedule())
+
+    assert (round_of_tests().key, round_of_tests().key) == ("B", "C")
+    assert round_of_tests().key == "A", "the others were tried today"
+    assert round_of_tests() is None
+    started = [line for line in machine.asked if "-t " in line]
+    assert started == [f"-n standby -t long /dev/sd{letter}" for letter in "bca"]
+
+
+def test_the_command_reads_the_schedule_and_writes_the_report_whatever_it_says(machine, tmp_path, capsys):
+    config = tmp_path / "vault.toml"
+    command = ["--output", str(machine.folder), "--smartctl", str(machine.program), "--config", str(config)]
+    machine.says("scan", {"smartctl": {"exit_status": 0}, "devices": []})
+    assert collect.main(command) == 0
+    assert "No disk tests itself" in capsys.readouterr().out
+    assert (machine.folder / report.NAME).exists()
+    assert (machine.folder / "arrays.json").exists()
+    (machine.folder / report.NAME).unlink()
+    config.write_text("[health")
+    assert collect.main(command) == 1
+    assert "vaultd --check" in capsys.readouterr().err
+    assert (machine.folder / report.NAME).exists()
