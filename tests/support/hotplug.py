@@ -1,20 +1,31 @@
 """Plugs devices in and out before an Inventory, and prints what it told: a line of JSON for each burst.
 
-Runs under Debian's Python inside ``umockdev-wrapper``. Argument: the name of a scenario below.
+Runs under Debian's Python inside ``umockdev-wrapper``. Arguments: the name of a scenario below, and a folder for it.
 """
 
+import collections
 import json
 import queue
 import sys
 import threading
+import types
 
 import gi
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
 
 gi.require_version("UMockdev", "1.0")
 from gi.repository import UMockdev  # noqa: E402
 
 from hardware import inventory  # noqa: E402
 from hardware.inventory import Inventory  # noqa: E402
+from monitoring.collector import Collector, Exporter  # noqa: E402
+from monitoring.devices import Heard  # noqa: E402
+from vault.catalog import Catalogue  # noqa: E402
+from vault.health.devices import DeviceWatch  # noqa: E402
+from vault.ledger import events  # noqa: E402
+from vault.model import EventType  # noqa: E402
+from vault.telemetry import Telemetry  # noqa: E402
 
 
 class Machine:
@@ -57,16 +68,18 @@ class Machine:
         self.places[f"nst{number}"] = [place, parent]
         self.testbed.uevent(place, "add")
 
-    def changer(self, number, serial):
+    def changer(self, number, serial, *, tell=True):
         parent = self.scsi(f"2:0:{number}:0", 8, "IBM", "3573-TL")
         properties = ["DEVNAME", f"/dev/sch{number}", "ID_SERIAL_SHORT", serial]
         place = self.testbed.add_device("scsi_changer", f"sch{number}", parent, [], properties)
         self.places[f"sch{number}"] = [place, parent]
-        self.testbed.uevent(place, "add")
+        if tell:
+            self.testbed.uevent(place, "add")
 
-    def remove(self, name):
+    def remove(self, name, *, tell=True):
         place, parent = self.places.pop(name)
-        self.testbed.uevent(place, "remove")
+        if tell:
+            self.testbed.uevent(place, "remove")
         self.testbed.remove_device(place)
         self.testbed.remove_device(parent)
 
@@ -154,6 +167,79 @@ def overflow(machine):
     yield machine.inventory.overflows
 
 
+def kept(machine):
+    """Storms of disks, tape drives and changers, and events that are lost; what of it is in the ledger, the metrics and
+    the log of a node, and what happened in truth."""
+    rung = queue.Queue()
+    catalogue = Catalogue.open(f"sqlite:///{sys.argv[2]}/catalog.db")
+    catalogue.migrate()
+    node = types.SimpleNamespace(catalogue=catalogue, agent="node:test")
+    watch = DeviceWatch(node, lambda: rung.put(None), inventory=lambda listener: Inventory(listener, look_seconds=600))
+    machine.inventory = watch._inventory
+    truth = collections.Counter()
+
+    def happens(role, change, act, *arguments, **options):
+        act(*arguments, **options)
+        truth[role, change] += 1
+
+    def settled():
+        while watch.counted != truth:
+            rung.get(timeout=60)
+
+    with structlog.testing.capture_logs() as logs:
+        watch.start()
+        for turn in range(4):
+            for number in range(turn * 3, turn * 3 + 3):
+                happens("disk", "added", machine.disk, name_of(number), f"S-{number}", number)
+            happens("tape-drive", "added", machine.tape, turn, f"T-{turn}")
+            happens("changer", "added", machine.changer, turn, f"C-{turn}")
+            settled()
+            happens("disk", "removed", machine.remove, name_of(turn * 3))
+            happens("tape-drive", "removed", machine.remove, f"nst{turn}")
+            if turn % 2:
+                happens("changer", "removed", machine.remove, f"sch{turn}")
+            settled()
+        real, lost, done = machine.inventory._wait, threading.Event(), threading.Event()
+
+        def wait(monitor, seconds):
+            if lost.is_set():
+                return real(monitor, seconds)
+            lost.set()
+            happens("disk", "removed", machine.remove, name_of(1), tell=False)
+            happens("changer", "removed", machine.remove, "sch0", tell=False)
+            happens("changer", "added", machine.changer, 9, "C-9", tell=False)
+            happens("disk", "added", machine.disk, "sdzz", "S-99", 99, tell=False)
+            done.set()
+            raise OSError("lost")
+
+        machine.inventory._wait = wait
+        machine.testbed.uevent(machine.places[name_of(2)][0], "change")
+        assert done.wait(60)
+        settled()
+    with catalogue.read() as tx:
+        told = [event.detail for event in events(tx, limit=1000) if event.type == EventType.DEVICE_CHANGED]
+    heard = Heard(None, fresh=False, volumes={}, present=watch.present, events=watch.counted, overflows=watch.overflows)
+    text = Exporter(Collector(catalogue, Telemetry([]), devices=lambda: heard)).render("")[0].decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    yield listed(truth)
+    yield listed(collections.Counter((row["device"], row["change"]) for row in told))
+    yield listed(collections.Counter((row["role"], row["change"]) for row in logs if row["event"] == "device"))
+    yield listed({(s.labels["role"], s.labels["change"]): int(s.value) for s in samples
+                  if s.name == "vault_device_events_total"})  # fmt: skip
+    yield {s.labels["role"]: int(s.value) for s in samples if s.name == "vault_devices"}
+    yield [int(s.value) for s in samples if s.name == "vault_device_overflows_total"]
+    yield sorted(row["key"] for row in told if row["change"] == "added")
+    catalogue.close()
+
+
+def name_of(number):
+    return f"sd{chr(ord('a') + number // 10)}{chr(ord('a') + number % 10)}"
+
+
+def listed(counted):
+    return sorted([*key, number] for key, number in counted.items())
+
+
 def no_udevd(machine):
     inventory._UDEVD = inventory.Path("/nowhere/control")
     machine.inventory.start()
@@ -163,7 +249,9 @@ def no_udevd(machine):
 
 def main():
     machine = Machine()
-    scenario = {name: globals()[name] for name in ("hotplug", "moved", "storm", "overflow", "no_udevd")}[sys.argv[1]]
+    scenario = {name: globals()[name] for name in ("hotplug", "moved", "storm", "overflow", "kept", "no_udevd")}[
+        sys.argv[1]
+    ]
     for told in scenario(machine):
         print(json.dumps(told), flush=True)
     machine.inventory.stop()

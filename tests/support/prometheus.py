@@ -81,11 +81,17 @@ class WatchedBench(Bench):
 
         def serve() -> None:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                self._loop = runner.get_loop()
                 runner.run(server.serve())
 
         self._server, self._thread = server, threading.Thread(target=serve, name="door")
         self._thread.start()
         assert begun.wait(10)
+
+    def renew_certificate(self) -> None:
+        """As SIGHUP does."""
+        assert self._server is not None
+        self._loop.call_soon_threadsafe(self._server.ask_to_renew)
 
     def shut_door(self) -> None:
         server, self._server = self._server, None
@@ -203,15 +209,23 @@ class Prometheus(_Program):
     """A Prometheus that scrapes ``targets`` each second, with our rules in a hurry."""
 
     def __init__(
-        self, folder: Path, targets: Iterable[str], alertmanager: Alertmanager | None = None, *, rules: bool = True
+        self,
+        folder: Path,
+        targets: Iterable[str],
+        alertmanager: Alertmanager | None = None,
+        *,
+        rules: bool = True,
+        authority: Path | None = None,
     ) -> None:
+        """``authority`` signed the certificates of the targets, which then are asked over TLS."""
         folder.mkdir()
         for path in ALERTS.glob("*.rules.yml") if rules else ():
             (folder / path.name).write_text(hurried(path.read_text()))
+        tls = {} if authority is None else {"scheme": "https", "tls_config": {"ca_file": str(authority)}}
         config: dict[str, object] = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"},
             "rule_files": ["*.rules.yml"],
-            "scrape_configs": [{"job_name": "khoso", "static_configs": [{"targets": list(targets)}]}],
+            "scrape_configs": [{"job_name": "khoso", "static_configs": [{"targets": list(targets)}]} | tls],
         }
         if alertmanager is not None:
             address = alertmanager.base.removeprefix("http://")

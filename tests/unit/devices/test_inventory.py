@@ -15,7 +15,7 @@ PYTHON = "/usr/bin/python3"
 NOTHING = frozenset()
 
 
-def played(scenario):
+def played(scenario, *folder):
     """What the inventory told in a scenario of ``tests/support/hotplug.py``."""
     wrapper = require("umockdev-wrapper", "umockdev")
     probe = "import gi; gi.require_version('UMockdev', '1.0')"
@@ -27,7 +27,7 @@ def played(scenario):
     environ = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": f"{REPO}:{packages}",
                "PYTHONDONTWRITEBYTECODE": "1"}  # fmt: skip
     ended = subprocess.run(
-        [wrapper, PYTHON, str(REPO / "tests/support/hotplug.py"), scenario],
+        [wrapper, PYTHON, str(REPO / "tests/support/hotplug.py"), scenario, *map(str, folder)],
         env=environ, capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -62,6 +62,17 @@ def test_lost_events_lead_to_a_fresh_enumeration():
     told, overflows = played("overflow")
     assert told == [["added", "disk", "S-B", "/dev/sdb"]]
     assert overflows == 1
+
+
+def test_a_storm_is_in_the_ledger_the_metrics_and_the_log_whatever_the_monitor_lost(tmp_path):
+    truth, ledger, log, metrics, there, overflows, added = played("kept", tmp_path)
+    assert ["tape-drive", "removed", 4] in truth
+    assert ledger == truth
+    assert log == truth
+    assert metrics == truth
+    assert there == {"disk": 8, "changer": 2}
+    assert overflows == [1]
+    assert {"S-99", "C-9", "T-0"} <= set(added)
 
 
 def test_without_udevd_the_kernels_own_events_do():
