@@ -1,6 +1,9 @@
 """What a disk says of itself reaches the volume that stands on it, and what follows for its copies."""
 
 import dataclasses
+import sys
+import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -9,6 +12,7 @@ from hardware.arrays import Array, ArrayState
 from hardware.blocks import Block
 from hardware.inventory import Change, Device, Event, Role
 from hardware.mounts import Mount
+from hardware.shares import Prober
 from hardware.smart import report
 from hardware.smart.facts import Reading
 from hardware.smart.parse import identity
@@ -16,9 +20,11 @@ from hardware.smart.second import Second
 from hardware.stack import Kind, Layer, Stack
 from tests.support.drives import ata, attribute
 from tests.support.nodes import Bench, bag, eventually, tar_of
+from vault import daemon
+from vault.api.door import Door
 from vault.catalog import disks, verifications, volumes
 from vault.clock import utcnow
-from vault.device_model import Health
+from vault.device_model import DiskDay, Health
 from vault.health import sources
 from vault.model import EventType
 
@@ -156,8 +162,6 @@ def test_growth_is_seen_over_days_and_history_is_bounded(health):
     for days, value in ((500, 1), (10, 4), (6, 5), (3, 6)):
         health.now = utcnow() - timedelta(days=days)
         with health.bench.running.catalogue.write() as tx:
-            from vault.device_model import DiskDay
-
             day = DiskDay("DISK-A", health.now.date(), Health.WATCH, {"reallocated_sectors": value})
             disks.put_day(tx, day)
     health.now = utcnow() - timedelta(minutes=10)
@@ -340,3 +344,62 @@ def test_another_export_in_the_place_of_a_volume_is_named(health, monkeypatch):
 def sources_of(bench):
     with bench.running.catalogue.read() as tx:
         return sources.read(tx)
+
+
+def test_disks_that_swap_their_names_keep_their_histories(health):
+    """After a reboot sda is another disk: the errors of one are not taken for growth of the other."""
+
+    def reported(at, **devices):
+        health.now = at
+        documents = {"DISK-A": attribute(5, raw=40), "DISK-B": attribute(5, raw=2)}
+        entries = [
+            report.Entry(f"/dev/{device}", "sat", identity(serial, "", "M"), Reading.READ,
+                         drive(serial, documents[serial]), Second())
+            for device, serial in devices.items()
+        ]  # fmt: skip
+        report.write(health.report.parent, entries, at)
+        health.watch.look()
+        return {serial: health.disk(serial).device for serial in devices.values()}
+
+    now = utcnow()
+    for serial, value in (("DISK-A", 40), ("DISK-B", 2)):
+        with health.bench.running.catalogue.write() as tx:
+            day = DiskDay(serial, (now - timedelta(days=3)).date(), Health.WATCH, {"reallocated_sectors": value})
+            disks.put_day(tx, day)
+    before = reported(now - timedelta(minutes=20), sda="DISK-A", sdb="DISK-B")
+    assert before == {"DISK-A": "/dev/sda", "DISK-B": "/dev/sdb"}
+    verdicts = {serial: health.disk(serial).health for serial in before}
+    after = reported(now - timedelta(minutes=10), sda="DISK-B", sdb="DISK-A")
+    assert after == {"DISK-A": "/dev/sdb", "DISK-B": "/dev/sda"}
+    assert {serial: health.disk(serial).health for serial in after} == verdicts
+    assert "counter-grew" not in {row["code"] for serial in after for row in health.disk(serial).reasons}
+    with health.bench.running.catalogue.read() as tx:
+        kept = disks.history(tx, (now - timedelta(days=9)).date())
+    assert {serial: {day.readings["reallocated_sectors"] for day in days} for serial, days in kept.items()} == {
+        "DISK-A": {40}, "DISK-B": {2},
+    }  # fmt: skip
+
+
+def test_a_file_system_that_hangs_stalls_neither_a_scrape_nor_the_shutdown(tmp_path):
+    with Devices(tmp_path) as made:
+        released, asked = tmp_path / "released", tmp_path / "asked"
+        waits = (
+            "import os, sys, time\n"
+            f"open({str(asked)!r}, 'a').close()\n"
+            f"while not os.path.exists({str(released)!r}): time.sleep(0.05)\n"
+        )
+        made.watch._prober = Prober(50, (sys.executable, "-I", "-S", "-c", waits))
+        looking = threading.Thread(target=made.watch.look_soon)
+        looking.start()
+        try:
+            eventually(asked.exists)
+            metrics = daemon._parts(made.bench.running, Door(None)).metrics
+            began = time.monotonic()
+            assert b"vault_collector_up 1.0" in metrics("")[0]
+            made.bench.stop()
+            assert time.monotonic() - began < 20
+            assert looking.is_alive(), "it hung all the while"
+        finally:
+            released.touch()
+            looking.join(30)
+        assert not looking.is_alive()
