@@ -227,17 +227,6 @@ def test_disks_are_told_by_who_they_are(catalogue, hands):
     assert seen.get("vault_volume_health", volume="nas-a", health="unknown") == 1
 
 
-def test_how_a_disk_tested_itself_is_told_and_what_never_was_is_absent(catalogue, hands):
-    with catalogue.write() as tx:
-        tested = {**READINGS, "short_test_hours_ago": 2, "self_test_failed": 0}
-        put_disk(tx, "TESTED", hands(), readings=tested)
-        put_disk(tx, "NEVER", hands())
-    seen = Scraper(catalogue).scrape()
-    assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", test="short") == 7200
-    assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", test="long") is None
-    assert seen.of("vault_disk_self_test_failed") == {(("serial", "TESTED"),): 0}
-
-
 def test_what_a_disk_said_long_ago_or_elsewhere_is_absent(catalogue, hands):
     with catalogue.write() as tx:
         put_disk(tx, "OLD", hands() - timedelta(hours=2))

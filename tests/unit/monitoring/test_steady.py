@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from monitoring.collector import Collector, Exporter
 from tests.support.holdings import add_volume, tell
 from tests.support.scraping import Scraper
-from tests.unit.monitoring.test_collector import heard, put_disk
+from tests.unit.monitoring.test_collector import READINGS, heard, put_disk
 from vault.catalog import cartridges, disks
 from vault.device_model import DiskDay, Health
 from vault.model import EventType
@@ -80,3 +80,14 @@ def test_days_of_history_do_not_make_the_disks_anew(filled, hands):
         disks.put_day(tx, DiskDay("DISK-A", hands().date(), Health.WATCH, {}))
     Exporter(collector).render("")
     assert collector.steady[0] is before[0]
+
+
+def test_how_a_disk_tested_itself_is_told_and_what_never_was_is_absent(catalogue, hands):
+    with catalogue.write() as tx:
+        tested = {**READINGS, "short_test_hours_ago": 2, "self_test_failed": 0}
+        put_disk(tx, "TESTED", hands(), readings=tested)
+        put_disk(tx, "NEVER", hands())
+    seen = Scraper(catalogue).scrape()
+    assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", test="short") == 7200
+    assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", test="long") is None
+    assert seen.of("vault_disk_self_test_failed") == {(("serial", "TESTED"),): 0}
