@@ -180,7 +180,7 @@ DISK_TEST_FAILED: Final = _gauge(
     "disk_self_test_failed", "Whether the disk's last self-test found something: 1 yes, 0 no.", "serial"
 )
 DISK_TEST_AGE: Final = _gauge(
-    "disk_self_test_age_seconds", "How long the disk has been running since it last tested itself.", "serial", "test"
+    "disk_self_test_age_seconds", "How long the disk has been running since it last tested itself.", "serial", "kind"
 )
 
 FIXITY_FILES: Final = _counter("fixity_files", "Files read back, by outcome of the check.", "volume", "outcome")

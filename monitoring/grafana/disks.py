@@ -106,7 +106,7 @@ BOARD: Final = Board(
              steps=((None, RED), (30 * DAY, YELLOW), (180 * DAY, GREEN)), runbook="a-volume-fills-up",
              may_be_empty="nothing fills up, or less than a day is known"),
         bars(26, "Chạy máy từ lần tự kiểm tra gần nhất", "How long each disk has been running since it tested itself.",
-             of("vault_disk_self_test_age_seconds", serial=_S), "{{serial}} {{test}}", unit="s", most=None,
+             of("vault_disk_self_test_age_seconds", serial=_S), "{{serial}} {{kind}}", unit="s", most=None,
              steps=((None, GREEN), (120 * DAY, YELLOW), (400 * DAY, RED)), may_be_empty="no disk has tested itself"),
         stat(27, "Tự kiểm tra không đạt", "Disks whose last self-test found something.",
              f"count({of('vault_disk_self_test_failed')} == 1) or vector(0)", steps=ANY_IS_BAD,

@@ -88,6 +88,6 @@ def test_how_a_disk_tested_itself_is_told_and_what_never_was_is_absent(catalogue
         put_disk(tx, "TESTED", hands(), readings=tested)
         put_disk(tx, "NEVER", hands())
     seen = Scraper(catalogue).scrape()
-    assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", test="short") == 7200
-    assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", test="long") is None
+    assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", kind="short") == 7200
+    assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", kind="long") is None
     assert seen.of("vault_disk_self_test_failed") == {(("serial", "TESTED"),): 0}

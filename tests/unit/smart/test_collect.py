@@ -64,7 +64,7 @@ def machine(tmp_path):
             self.answers.mkdir()
             (self.sysfs / "class/block").mkdir(parents=True)
             self.program.write_text(f"""#!/bin/sh
-echo "$@" >> {tmp_path}/asked
+printf '%s\\n' "$*" >> {tmp_path}/asked
 for last; do :; done
 case "$1" in --scan) last=scan;; esac
 name=$(basename "$last")
