@@ -140,6 +140,8 @@ def test_the_helper_and_the_daemon_read_the_same(tmp_path):
 
 
 BASE = """\
+[node]
+name = "n"
 [[volume]]
 name = "a"
 kind = "directory"
