@@ -15,7 +15,7 @@ from vault.catalog.engine import Tx
 from vault.clock import to_text
 from vault.custody.context import Custodian
 from vault.custody.orders import scope_of
-from vault.custody.room import BATCH, LAST, Rank, Sight, priority
+from vault.custody.room import BATCH, LAST, Rank, Sight, priority, replicate_key
 from vault.ledger import append
 from vault.model import (
     READABLE,
@@ -56,18 +56,36 @@ class Checks:
         """Proofs of what was just written, and checks that are due.
 
         What was just written is proved before anything that is due again, however much of that there is: a depositor
-        waits for it. Copying and repairing prove what they wrote themselves.
+        waits for it. Copying and repairing prove what they wrote themselves, and copying what it reads from as well.
         """
         with self._custodian.catalogue.read() as tx:
             busy = {(t.identifier, t.version) for t in tasks.listing(tx, (TaskState.RUNNING,), limit=BATCH)
                     if t.kind is not TaskKind.VERIFY and volume.name in t.volumes}  # fmt: skip
-            wanted = []
-            for copy in copies.unproved(tx, volume.id, BATCH):
-                version = packages.need_version(tx, copy.version_id)
-                if (version.identifier, version.number) not in busy:
-                    wanted.append(_check(version, copy, volume, Rank.PROVE))
+            unproved = [
+                (copy, packages.need_version(tx, copy.version_id)) for copy in copies.unproved(tx, volume.id, BATCH)
+            ]
+            copied = self._copied_soon(tx, [version for _, version in unproved])
+            wanted = [
+                _check(version, copy, volume, Rank.PROVE)
+                for copy, version in unproved
+                if (version.identifier, version.number) not in busy and version.id not in copied
+            ]
             wanted += self._scheduled(tx, sight, volume)
         return sight.derive_all(self._custodian, wanted)
+
+    def _copied_soon(self, tx: Tx, versions: list[Version]) -> set[int]:
+        """Those of the versions that are being copied, or about to be, at the first attempt: the one reading of the
+        source proves it too. Not those whose depositor gets a receipt for this one copy."""
+        keys = {
+            replicate_key(version): version.id
+            for version in versions
+            if self._custodian.policy(version.policy).receipt_after > 1
+        }
+        return {
+            keys[task.key]
+            for task in tasks.open_by_keys(tx, keys)
+            if task.attempts == 0 or (task.attempts == 1 and task.state is TaskState.RUNNING)
+        }
 
     def _scheduled(self, tx: Tx, sight: Sight, volume: Volume) -> list[NewTask]:
         """Checks that nobody waits for: doubts whose time has come, at any hour; of good copies only in their hours,

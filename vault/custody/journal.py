@@ -88,6 +88,25 @@ class Journal:
                 facts.put(tx, self._key, None)
 
 
+class AlreadyRead:
+    """The :class:`~vault.volumes.base.CheckJournal` of a check whose first ``files`` content files, in the order of
+    their paths, were read from the medium just now, by copying from it, with every digest right."""
+
+    def __init__(self, files: int, read: int) -> None:
+        self._state = CheckState(done=files, files=files, read=read)
+
+    def resume(self) -> CheckState:
+        """See the protocol."""
+        return self._state
+
+    def wants(self) -> bool:
+        """Never: what is left is short."""
+        return False
+
+    def keep(self, _state: CheckState) -> None:
+        """Nothing is kept."""
+
+
 def _text(moment: datetime | None) -> str:
     return "" if moment is None else to_text(moment)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from vault.catalog import copies, packages
+from vault.catalog import copies, packages, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.custody import record, verify
 from vault.custody.context import SOURCE_STATES, Custodian, part_of
 from vault.custody.evidence import keep_evidence
+from vault.custody.journal import AlreadyRead
 from vault.custody.recalls import RecallCacheSource
 from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
@@ -56,13 +57,13 @@ def run(work: Work) -> Result:
                     continue
         with custodian.catalogue.write() as tx:
             fresh.append(_Placing(record.writing(tx, placing.copy), placing.volume))
-    failures = _copy(work, version, fresh, sources) if fresh else []
+    failures, result = _copy(work, version, fresh, sources) if fresh else ([], None)
     for placing in placings:
         if placing.volume.name not in {name for name, _ in failures}:
             with custodian.catalogue.read() as tx:
                 copy = copies.need(tx, placing.copy.id)
             verify.prove(custodian, version, copy, work.progress.add, work.cancelled)
-    _prove_source(work, version, sources)
+    _prove_source(work, version, of_version, sources, result)
     for name, error in failures:
         if isinstance(error, Unreachable):
             custodian.look(name)
@@ -122,10 +123,11 @@ def good_sources(custodian: Custodian, of_version: list[Copy], condition: dict[s
 
 def _copy(
     work: Work, version: Version, placings: list[_Placing], sources: list[Source]
-) -> list[tuple[str, VaultError]]:
-    """Stage, transfer, put in place; returns the volumes on which it failed, with the reason."""
+) -> tuple[list[tuple[str, VaultError]], Transfer | None]:
+    """Stage, transfer, put in place; returns the volumes on which it failed, with the reason, and what was read."""
     custodian, part = work.custodian, part_of(version)
     failures: list[tuple[str, VaultError]] = []
+    result: Transfer | None = None
     targets: list[tuple[_Placing, Target]] = []
     with contextlib.ExitStack() as stagings:
         for placing in placings:
@@ -145,7 +147,7 @@ def _copy(
                     failures.append((placing.volume.name, target.failure))
             if result.lost:
                 failures += [(p.volume.name, no_source_has(version, result)) for p, t in targets if t.failure is None]
-    return failures
+    return failures, result
 
 
 def _give_up(custodian: Custodian, version: Version, placing: _Placing, error: VaultError) -> None:
@@ -215,13 +217,26 @@ def _record_written(
             keep_evidence(custodian, tx, version, copy.id, placing.volume.name, kept)
 
 
-def _prove_source(work: Work, version: Version, sources: list[Source]) -> None:
-    """A first copy that is still not proved is proved here, so that the depositor's receipt waits for one task only."""
-    with work.custodian.catalogue.read() as tx:
+def _prove_source(
+    work: Work, version: Version, before: list[Copy], sources: list[Source], result: Transfer | None
+) -> None:
+    """A first copy that is still not proved is proved here, so that the depositor's receipt waits for one task only.
+
+    What was read from its medium to be copied, with every digest right, is not read a second time for that; the planner
+    counts on it (:meth:`vault.custody.checks.Checks.due`). ``before``: the copies as they stood when the reading began.
+    """
+    custodian, began = work.custodian, work.task.started_at
+    with custodian.catalogue.read() as tx:
         now = copies.of_version(tx, version.id)
     for copy in now:
         if copy.state is CopyState.WRITTEN and copy.volume in {source.name for source in sources}:
-            verify.prove(work.custodian, version, copy, work.progress.add, work.cancelled)
+            read = None
+            if result is not None and not result.wrong and result.used == (copy.volume,) and copy in before:
+                with custodian.catalogue.read() as tx:
+                    ordered = verifications.latest_order(tx, volume=copy.volume, identifier=version.identifier)
+                if ordered is None or (began is not None and ordered < began):
+                    read = AlreadyRead(result.files, result.bytes)
+            verify.prove(custodian, version, copy, work.progress.add, work.cancelled, read=read)
 
 
 def doubt_sources(custodian: Custodian, version: Version, result: Transfer) -> None:

@@ -49,6 +49,11 @@ def priority(rank: Rank, version: Version) -> int:
     return urgency * _URGENCY_STEP + rank * _RANK_STEP + said
 
 
+def replicate_key(version: Version) -> str:
+    """The key of the one task that makes a version's missing copies."""
+    return f"replicate:{version.id}"
+
+
 PER_LANE: Mapping[TaskKind, int] = {TaskKind.VERIFY: 16, TaskKind.REPLICATE: 32, TaskKind.REPAIR: 32}
 """So many open tasks of a kind for each lane last until the planner comes round again."""
 

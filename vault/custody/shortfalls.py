@@ -14,7 +14,7 @@ from vault.catalog import copies, packages, tasks
 from vault.catalog.engine import Tx
 from vault.custody import record
 from vault.custody.context import SOURCE_STATES, Custodian
-from vault.custody.room import BATCH, LAST, Rank, Sight, priority
+from vault.custody.room import BATCH, LAST, Rank, Sight, priority, replicate_key
 from vault.model import Condition, Copy, CopyState, NewTask, TaskKind, Version, Volume
 
 _BATCHES_A_TICK = 10
@@ -95,7 +95,7 @@ class Shortfalls:
     def _lacks(self, tx: Tx, page: list[Version], sight: Sight) -> list[_Lack]:
         """What could be done for these versions now, and finds room; those for which nothing can be are left out."""
         held = copies.of_packages(tx, {version.package_id for version in page})
-        keys = [f"replicate:{version.id}" for version in page]
+        keys = [replicate_key(version) for version in page]
         keys += [_repair_key(copy) for mine in held.values() for copy in mine if copy.state in _BROKEN]
         begun = tasks.open_by_keys(tx, keys)
         taken = {task.key for task in begun}
@@ -121,7 +121,7 @@ class Shortfalls:
             and (volume := sight.here.get(copy.volume_id)) is not None
             and self._is_repairable(version, copy, of_package, volume, sight)
         ]
-        replicate = f"replicate:{version.id}"
+        replicate = replicate_key(version)
         if replicate in taken or not any(copy.state in SOURCE_STATES for copy in of_version):
             return _Lack(version, repairs, [], None)
         targets, names = self._places(now, version, of_version, of_package, stuck, sight)

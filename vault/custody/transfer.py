@@ -1,22 +1,28 @@
 """Copying one version's part: read once, every digest checked on the way, written to all targets at once.
 
 Each file is taken from the first source whose bytes are right. So a part can be put together from several copies that
-are each damaged elsewhere, and no wrong byte is ever passed on.
+are each damaged elsewhere, and no wrong byte is ever passed on. Small files are copied a few at a time, large ones one
+after the other, each hashed while it is written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 from vault.errors import Conflict, Corrupted, Full, Interrupted, NotFound, Unreachable, VaultError
 from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import READABLE
+from vault.volumes.ahead import ahead
 from vault.volumes.base import Cancelled, Part, Sink, Source, Staging, Volume
-from vault.volumes.medium import Progress
+from vault.volumes.medium import BUFFER_BYTES, Progress
 
 _FAILS = (Full, Unreachable, NotFound, Conflict)
 """How writing on a volume fails for reasons of that volume; the other targets go on."""
@@ -36,8 +42,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What came of it. ``wrong`` names the sources from which something wrong was read, and what; ``lost`` the files
-    of which no source has the right bytes: with any of these nothing was sealed."""
+    """What came of it: so many files, in the order of their paths. ``wrong`` names the sources from which something
+    wrong was read, and what; ``lost`` the files of which no source has the right bytes: with any of these nothing was
+    sealed."""
 
     bytes: int
     files: int
@@ -91,18 +98,21 @@ def transfer(
     total = files = 0
     lost: list[str] = []
     used: set[str] = set()
-    for path, digest in sorted(inventory.content_of_version_part(part.number).items()):
-        if path in taken:
-            continue
-        size, source = _one_file(part, path, digest, sources, targets, wrong, progress, cancelled)
-        if source is None:
-            lost.append(path)
-            continue
-        used.add(source)
-        total += size
-        files += 1
-        if all(target.failure for target in targets):
-            break
+    wanted = sorted(inventory.content_of_version_part(part.number).items())
+    with (
+        _Copying(part, sources, targets, wrong, progress, cancelled) as copying,
+        ahead(copying.file, [pair for pair in wanted if pair[0] not in taken], "copying") as copied,
+    ):
+        for (path, _digest), outcome in copied:
+            size, source = outcome.result()
+            if source is None:
+                lost.append(path)
+                continue
+            used.add(source)
+            total += size
+            files += 1
+            if all(target.failure for target in targets):
+                break
     if not lost:
         for target in targets:
             if target.failure is None:
@@ -113,48 +123,80 @@ def transfer(
     return Transfer(total, files, wrong, tuple(lost), tuple(sorted(used)))
 
 
-def _one_file(
-    part: Part,
-    path: str,
-    expected: str,
-    sources: Sequence[Source],
-    targets: Sequence[Target],
-    wrong: dict[str, str],
-    progress: Progress,
-    cancelled: Cancelled,
-) -> tuple[int, str | None]:
-    """Copy one file from the first source that has it right: its size and that source, or (0, None) if none has."""
-    unreachable: Unreachable | None = None
-    for source in sources:
-        sinks = _begin(targets, path)
-        digest = hashlib.new(str(part.algorithm), usedforsecurity=False)
+class _Copying:
+    """Copies single files, in any number of threads."""
+
+    def __init__(
+        self,
+        part: Part,
+        sources: Sequence[Source],
+        targets: Sequence[Target],
+        wrong: dict[str, str],
+        progress: Progress,
+        cancelled: Cancelled,
+    ) -> None:
+        self._part = part
+        self._sources = sources
+        self._targets = targets
+        self._wrong = wrong
+        self._progress = progress
+        self._cancelled = cancelled
+        self._large = threading.Lock()
+        self._hashing = ThreadPoolExecutor(1, "hashing")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
+        self._hashing.shutdown()
+
+    def file(self, wanted: tuple[str, str]) -> tuple[int, str | None]:
+        """Copy the file of this path and digest from the first source that has it right: its size and that source, or
+        (0, None) if none has."""
+        path, expected = wanted
+        unreachable: Unreachable | None = None
+        for source in self._sources:
+            sinks = _begin(self._targets, path)
+            try:
+                size, found = self._copy(source, path, sinks)
+                if found == expected:
+                    return size, source.name
+                self._wrong.setdefault(source.name, f"{path} has another digest")
+            except NotFound:
+                self._wrong.setdefault(source.name, f"{path} is missing")
+            except Unreachable as error:
+                # One file that cannot be read is a fault of that copy; a volume that does not answer is an outage.
+                if error.code in _ONE_FILE and source.probe().condition in READABLE:
+                    self._wrong.setdefault(source.name, f"{path} cannot be read")
+                else:
+                    unreachable = error
+            finally:
+                _end(sinks)
+            _drop(self._targets, path)
+        if unreachable is not None:
+            raise unreachable
+        return 0, None
+
+    def _copy(self, source: Source, path: str, sinks: Sequence[tuple[Target, Sink]]) -> tuple[int, str]:
+        """The size and the digest of what was read and written."""
+        digest = hashlib.new(str(self._part.algorithm), usedforsecurity=False)
         size = 0
-        try:
-            for chunk in source.read(part.object_id, path):
-                digest.update(chunk)
-                for target, sink in sinks:
-                    _write(target, sink, chunk)
+        with contextlib.ExitStack() as turn:
+            for chunk in source.read(self._part.object_id, path):
+                if size <= BUFFER_BYTES < size + len(chunk):
+                    turn.enter_context(self._large)
+                if size + len(chunk) > BUFFER_BYTES:
+                    hashed = self._hashing.submit(digest.update, chunk)
+                    _write_all(sinks, chunk)
+                    hashed.result()
+                else:
+                    digest.update(chunk)
+                    _write_all(sinks, chunk)
                 size += len(chunk)
-                progress(len(chunk))
-                if cancelled():
-                    raise Interrupted(f"Copying {part.object_id} v{part.number} was stopped.")
-            if digest.hexdigest() == expected:
-                return size, source.name
-            wrong.setdefault(source.name, f"{path} has another digest")
-        except NotFound:
-            wrong.setdefault(source.name, f"{path} is missing")
-        except Unreachable as error:
-            # One file that cannot be read is a fault of that copy; a volume that does not answer is an outage.
-            if error.code in _ONE_FILE and source.probe().condition in READABLE:
-                wrong.setdefault(source.name, f"{path} cannot be read")
-            else:
-                unreachable = error
-        finally:
-            _end(sinks)
-        _drop(targets, path)
-    if unreachable is not None:
-        raise unreachable
-    return 0, None
+                self._progress(len(chunk))
+                if self._cancelled():
+                    raise Interrupted(f"Copying {self._part.object_id} v{self._part.number} was stopped.")
+        return size, digest.hexdigest()
 
 
 def _begin(targets: Sequence[Target], path: str) -> list[tuple[Target, Sink]]:
@@ -168,12 +210,13 @@ def _begin(targets: Sequence[Target], path: str) -> list[tuple[Target, Sink]]:
     return sinks
 
 
-def _write(target: Target, sink: Sink, chunk: memoryview) -> None:
-    if target.failure is None:
-        try:
-            sink.write(chunk)
-        except _FAILS as error:
-            target.failure = error
+def _write_all(sinks: Sequence[tuple[Target, Sink]], chunk: memoryview) -> None:
+    for target, sink in sinks:
+        if target.failure is None:
+            try:
+                sink.write(chunk)
+            except _FAILS as error:
+                target.failure = error
 
 
 def _end(sinks: Sequence[tuple[Target, Sink]]) -> None:

@@ -21,7 +21,7 @@ from vault.custody.pacing import Routine, io_priority
 from vault.custody.work import Result, Work, done
 from vault.errors import Interrupted
 from vault.model import Copy, CopyState, EventType, IngestState, Json, Version
-from vault.volumes.base import Cancelled, CheckReport, FindingKind, Verdict
+from vault.volumes.base import Cancelled, CheckJournal, CheckReport, FindingKind, Verdict
 
 log = structlog.get_logger(__name__)
 
@@ -119,12 +119,17 @@ def prove(
     *,
     event_type: EventType = EventType.FIXITY_CHECK,
     since: datetime | None = None,
+    read: CheckJournal | None = None,
 ) -> Copy:
     """Read one copy back and record what was found. Raises Unreachable, Interrupted: then nothing is recorded but how
-    far it came, and the next check goes on there, unless that was begun before ``since``."""
+    far it came, and the next check goes on there, unless that was begun before ``since``.
+
+    ``read`` tells what of this very copy was read and compared a moment ago: that is not read again.
+    """
     volume = custodian.volume(copy.volume)
     journal = Journal(custodian, version, copy, since)
-    report = located(custodian, version, copy, volume.check(part_of(version), progress, cancelled, journal), cancelled)
+    found = volume.check(part_of(version), progress, cancelled, read or journal)
+    report = located(custodian, version, copy, found, cancelled)
     changed = conclude(custodian, version, copy, report, event_type=event_type)
     journal.forget()
     return changed

@@ -172,7 +172,8 @@ class Sink(Protocol):
 class Staging(Protocol):
     """A place on the volume where one part is built, unseen, until it is put in place by a rename.
 
-    Nothing in it counts, and after a crash all of it may be thrown away.
+    Nothing in it counts, and after a crash all of it may be thrown away. Several threads may create, write and drop
+    files of different names at once; everything else is one thread's at a time.
     """
 
     token: str

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 from vault.durable import describe_os_error
 from vault.errors import Interrupted
@@ -13,6 +14,7 @@ from vault.formats.ocfl import layout
 from vault.formats.ocfl.inventory import INVENTORY_FILE, MAX_INVENTORY_BYTES, sidecar_name, version_number
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import DigestAlgorithm
+from vault.volumes.ahead import ahead
 from vault.volumes.base import Cancelled, CheckJournal, CheckReport, CheckState, Finding, FindingKind, Part
 from vault.volumes.medium import (
     BEGINNING,
@@ -22,6 +24,7 @@ from vault.volumes.medium import (
     Reading,
     digest_file,
     digest_from,
+    digest_small,
     never_cancelled,
     no_progress,
     read_chunks,
@@ -149,12 +152,22 @@ class _Checker:
         self.stranger(path, _NO_REGULAR_FILE)
         self.find(FindingKind.MISSING, path, expected)
 
-    def file(self, path: str, expected: str) -> None:
-        """Read one file and compare."""
+    def small(self, path: str) -> Reading | None:
+        """A first reading of a small file, ahead of its turn and in another thread; None for a large one."""
+        return digest_small(self.tree, f"{self.target}/{path}", str(self.part.algorithm))
+
+    def file(self, path: str, expected: str, first: Future[Reading | None] | None = None) -> None:
+        """Read one file and compare. ``first`` is what :meth:`small` comes to."""
         algorithm, place = str(self.part.algorithm), f"{self.target}/{path}"
         self.at = 0
         try:
-            reading = self._read_on(place, algorithm, expected)
+            reading = first.result() if first is not None else None
+            if reading is not None:
+                self.advanced(reading.size)
+                if self.cancelled():
+                    raise Interrupted(f"Reading {path} was stopped.")
+            else:
+                reading = self._read_on(place, algorithm, expected)
             if reading is None:
                 self.at = 0
                 reading = digest_file(self.tree, place, [algorithm], self.advanced, self.cancelled)
@@ -321,12 +334,16 @@ def _check_content(check: _Checker, version: str, inventory: bytes, checked: set
             if folder not in above:
                 check.stranger(folder)
     done = check.resume()
-    for path, digest in sorted(expected.items())[done:]:
-        if path in unfit:
-            check.no_file(path, digest)
-        else:
-            check.file(path, digest)
-        check.next()
+    left = sorted(expected.items())[done:]
+    # One that was left in its middle is large, and goes on there.
+    taken_up = left[0][0] if left and check.mark != BEGINNING else None
+    with ahead(check.small, [p for p, _ in left if p not in unfit and p != taken_up], "small-files") as readings:
+        for path, digest in left:
+            if path in unfit:
+                check.no_file(path, digest)
+            else:
+                check.file(path, digest, None if path == taken_up else next(readings)[1])
+            check.next()
 
 
 def check_root(tree: Tree, target: str, head: Part) -> CheckReport:

@@ -10,6 +10,7 @@ import contextlib
 import enum
 import errno
 import os
+import threading
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -112,6 +113,7 @@ class DirectoryStaging:
         self._unchecked_bytes = 0
         self._folders: set[str] = set()
         self._sinks: list[FileSink] = []
+        self._lock = threading.RLock()
 
     @classmethod
     def begin(
@@ -139,9 +141,11 @@ class DirectoryStaging:
 
     def count(self, written: int) -> None:
         """Told by the sinks of what they wrote; looks at the room left now and then."""
-        self._unchecked_bytes += written
-        if self._unchecked_bytes >= _CHECK_SPACE_EVERY:
-            self.check_space()
+        with self._lock:
+            self._unchecked_bytes += written
+            if self._unchecked_bytes < _CHECK_SPACE_EVERY:
+                return
+        self.check_space()
 
     def check_space(self) -> None:
         """Raise Full when less than the reserve is left."""
@@ -158,12 +162,11 @@ class DirectoryStaging:
         """See the protocol."""
         self._refuse_other_place(content_path)
         folder = f"{self._place}/{PurePosixPath(content_path).parent}"
-        with self._tree.explained(f"creating {content_path} on the volume {self.volume!r}"):
+        with self._lock, self._tree.explained(f"creating {content_path} on the volume {self.volume!r}"):
             if folder not in self._folders:
                 self._tree.make_folders(folder)
                 self._folders.add(folder)
-            fd = self._tree.create(f"{self._place}/{content_path}", 0o444)
-        return self._sink(fd, content_path)
+            return self._sink(self._tree.create(f"{self._place}/{content_path}", 0o444), content_path)
 
     def _refuse_other_place(self, content_path: str) -> None:
         inside = content_path.removeprefix(f"v{self.number}/content/")
@@ -239,7 +242,7 @@ class DirectoryStaging:
     def drop(self, content_path: str) -> None:
         """See the protocol."""
         self._refuse_other_place(content_path)
-        with self._tree.explained(f"removing {content_path} from staging on {self.volume!r}"):
+        with self._lock, self._tree.explained(f"removing {content_path} from staging on {self.volume!r}"):
             self._tree.remove(f"{self._place}/{content_path}")
             folder = PurePosixPath(content_path).parent
             # OCFL knows no empty folders, so those that this leaves behind go too.

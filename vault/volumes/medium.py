@@ -40,7 +40,7 @@ def never_cancelled() -> bool:
     return False
 
 
-_SPARE_BUFFERS = 8
+_SPARE_BUFFERS = 16
 _spare: list[mmap.mmap] = []
 
 
@@ -184,6 +184,18 @@ def digest_file(
         if cancelled():
             raise Interrupted(f"Reading {path} was stopped.")
     return Reading(size, {name: digest.hexdigest() for name, digest in hashes.items()})
+
+
+def digest_small(tree: Tree, path: str, algorithm: str) -> Reading | None:
+    """As :func:`digest_file`, of a file that one buffer holds; None for a larger one. Raises OSError."""
+    with _lent_buffer() as view, _Medium(tree, path) as medium:
+        if medium.size > len(view):
+            return None
+        digest, size = hashlib.new(algorithm, usedforsecurity=False), 0
+        while count := medium.read_into(view):
+            digest.update(view[:count])
+            size += count
+    return Reading(size, {algorithm: digest.hexdigest()})
 
 
 Mark = tuple[int, bytes]

@@ -14,6 +14,7 @@ from vault.custody import record
 from vault.custody.dispatcher import handlers
 from vault.custody.planner import Planner, backoff
 from vault.custody.verify import conclude
+from vault.custody.work import Progress, Work
 from vault.errors import VaultError
 from vault.model import (
     Condition,
@@ -260,9 +261,65 @@ def test_what_was_just_written_is_proved_before_what_is_due_again(idle):
     idle.deposit("mới", b"new", filename="x")
     Planner(idle.running.custodian).tick()
     with idle.running.catalogue.read() as tx:
-        order = [t.identifier for t in tasks.open_tasks(tx) if t.kind is TaskKind.VERIFY]
+        order = [t.identifier for t in tasks.open_tasks(tx)]
     assert order[0] == "mới"
     assert "một" in order
+
+
+def waiting_for(bench, identifier):
+    with bench.running.catalogue.read() as tx:
+        return sorted((str(t.kind), t.volumes) for t in tasks.open_tasks(tx) if t.identifier == identifier)
+
+
+def test_what_is_about_to_be_copied_is_not_read_once_more_to_prove_it(idle):
+    """The copying reads the first copy back anyhow. Where it failed once, the proof no longer waits for it."""
+    idle.deposit("mới", b"new", filename="x")
+    planner = Planner(idle.running.custodian)
+    planner.tick()
+    (first,) = [copy.volume for copy in idle.all_copies() if copy.state is CopyState.WRITTEN]
+    other = "b" if first == "a" else "a"
+    assert waiting_for(idle, "mới") == [("replicate", (other,))]
+    with idle.running.catalogue.write() as tx:
+        (task,) = tasks.claim(tx, owner="test", lease=timedelta(minutes=1), free_lanes={"a": 1, "b": 1})
+        tasks.postpone(tx, task.id, tx.now + timedelta(minutes=1), "it failed", "test")
+    planner.tick()
+    assert waiting_for(idle, "mới") == [("replicate", (other,)), ("verify", (first,))]
+
+
+def replicate_by_hand(idle, prepare):
+    """Deposit a package, have its one copying done in this thread, and return its task and its copies by volume."""
+    idle.deposit("mới", b"new " * 100_000, filename="x")
+    Planner(idle.running.custodian).tick()
+    (first,) = [copy.volume for copy in idle.all_copies() if copy.state is CopyState.WRITTEN]
+    prepare(idle.object_path(first, "mới"))
+    with idle.running.catalogue.write() as tx:
+        (task,) = tasks.claim(tx, owner="test", lease=timedelta(minutes=1), free_lanes={"a": 1, "b": 1})
+    progress = Progress()
+    handlers()[TaskKind.REPLICATE](Work(task, idle.running.custodian, progress, lambda: False))
+    return first, progress, {volume: copy for (volume, _), copy in idle.copies("mới").items()}
+
+
+def test_one_reading_of_the_first_copy_proves_it_and_makes_the_second(idle):
+    first, progress, made = replicate_by_hand(idle, lambda _place: None)
+    assert {copy.state for copy in made.values()} == {CopyState.GOOD}
+    size = version_of(idle, "mới").part_bytes
+    assert 1.9 * size < progress.done < 2.1 * size
+    proofs = {e.volume: e.detail for e in idle.events(EventType.FIXITY_CHECK, identifier="mới")}
+    # The event of the first copy tells of all its bytes, read for whichever purpose.
+    other = "b" if first == "a" else "a"
+    assert proofs[first] == proofs[other]
+
+
+@pytest.mark.parametrize("what", ["v1/content/stranger", "v1/inventory.json.sha512", "inventory.json"])
+def test_what_the_copying_does_not_read_is_looked_at_before_the_first_copy_counts(idle, what):
+    def spoil(place):
+        if (place / what).exists():
+            (place / what).chmod(0o644)
+        (place / what).write_bytes(b"not ours")
+
+    first, _progress, made = replicate_by_hand(idle, spoil)
+    assert made[first].state is CopyState.DAMAGED
+    assert made["b" if first == "a" else "a"].state is CopyState.GOOD
 
 
 @pytest.mark.root
