@@ -13,9 +13,9 @@ from hardware.mounts import Mount, server_of
 from tests.support.nodes import Bench, eventually
 from vault.catalog import packages
 from vault.catalog import volumes as catalog_volumes
-from vault.custody import beginning, convergence, replacing
+from vault.custody import beginning, convergence, record, replacing
 from vault.errors import Refused
-from vault.model import Condition, CopyState, EventType, VolumeMode
+from vault.model import Condition, CopyState, EventType, Outcome, VolumeMode
 
 
 @pytest.fixture
@@ -128,6 +128,28 @@ def test_a_known_volume_is_never_begun_again(bench):
     (bench.folder / "away").rename(bench.path("b"))
     bench.wait_for("b", Condition.ONLINE)
     assert row(bench, "b").uuid == known.uuid
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_copy_that_was_begun_and_is_not_needed_is_not_left_begun_for_ever(tmp_path, in_place):
+    """Its volume went away in the middle, another took the place, and then it came back."""
+    with Bench(tmp_path, "abc") as bench:
+        bench.deposit("p", b"one", filename="x")
+        bench.settle()
+        held = sorted(volume for volume, _ in bench.copies("p"))
+        (third,) = set("abc") - set(held)
+        if in_place:
+            shutil.copytree(bench.object_path(held[0], "p"), bench.object_path(third, "p"))
+        with bench.running.catalogue.write() as tx:
+            version = packages.version(tx, "p", 1)
+            record.writing(tx, record.planned(tx, version, catalog_volumes.get(tx, third).id))
+        eventually(lambda: bench.copies("p")[third, 1].state is (CopyState.GOOD if in_place else CopyState.RETIRED))
+        bench.settle()
+        assert bench.object_path(third, "p").exists() == in_place
+        if not in_place:
+            (told,) = bench.events(EventType.REPLICATION, volume=third)
+            assert (told.outcome, told.detail["reason"]) == (Outcome.SUCCESS, "the policy holds without it")
+        bench.assert_sound(others=False)
 
 
 def test_a_replacement_that_was_cut_off_is_ordered_again(bench, monkeypatch):

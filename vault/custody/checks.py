@@ -77,7 +77,7 @@ class Checks:
         """Those of the versions that are being copied, or about to be, at the first attempt: the one reading of the
         source proves it too. Not those whose depositor gets a receipt for this one copy."""
         keys = {
-            replicate_key(version): version.id
+            replicate_key(version.id): version.id
             for version in versions
             if self._custodian.policy(version.policy).receipt_after > 1
         }

@@ -66,6 +66,7 @@ class Planner:
             lanes = {volume.name: custodian.settings.volume(volume.name).lanes for volume in here.values()}
             sight = Sight(volumes, here, Room(lanes, tasks.backlog(tx)))
         repairs, replications = self._shortfalls.of_versions(sight)
+        replications += self._shortfalls.of_intentions(sight)
         repairs += sum(self._shortfalls.of_copies(sight, volume) for volume in sight.online())
         proofs = sum(self._checks.due(sight, volume) for volume in sight.readable())
         proofs += self._checks.ordered(sight)

@@ -87,6 +87,17 @@ def writing(tx: Tx, copy: Copy) -> Copy:
 
 def given_up(custodian: Custodian, tx: Tx, version: Version, copy: Copy, reason: str) -> Copy:
     """A copy that was planned will not be made there after all, so that the planner may choose another volume."""
+    return _forgone(custodian, tx, version, copy, Outcome.FAILURE, reason, reason)
+
+
+def not_wanted(custodian: Custodian, tx: Tx, version: Version, copy: Copy) -> Copy:
+    """A copy that was planned is not made there, for the policy holds without it. It may be planned again at once."""
+    return _forgone(custodian, tx, version, copy, Outcome.SUCCESS, "", "the policy holds without it")
+
+
+def _forgone(
+    custodian: Custodian, tx: Tx, version: Version, copy: Copy, outcome: Outcome, reason: str, told: str
+) -> Copy:
     if copy.state is CopyState.WRITING:
         copy = copies.change(tx, copy.id, CopyState.PLANNED)
     if copy.state is not CopyState.PLANNED:
@@ -96,12 +107,12 @@ def given_up(custodian: Custodian, tx: Tx, version: Version, copy: Copy, reason:
         tx,
         NewEvent(
             EventType.REPLICATION,
-            Outcome.FAILURE,
+            outcome,
             custodian.agent,
             version.identifier,
             version.number,
             copy.volume,
-            {"is": str(changed.state), "reason": reason},
+            {"is": str(changed.state), "reason": told},
         ),
     )
     refresh_standing(custodian, tx, version)

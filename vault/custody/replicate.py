@@ -48,15 +48,10 @@ def run(work: Work) -> Result:
     sources = _sources(custodian, version, of_version, condition)
     if not sources:
         return order_recall(custodian, version, of_version) or later("no volume that holds a copy answers")
-    fresh = []
-    for placing in placings:
-        if placing.copy.state is CopyState.WRITING:
-            # It was begun before: perhaps it was put in place, and only the catalogue did not hear of it.
-            with custodian.locks.hold(version.identifier):
-                if settle_copy(custodian, version, placing.copy):
-                    continue
-        with custodian.catalogue.write() as tx:
-            fresh.append(_Placing(record.writing(tx, placing.copy), placing.volume))
+    standing, fresh = _begin(custodian, version, placings)
+    placings = [*standing, *fresh]
+    if not placings:
+        return done("the policy holds without it")
     failures, result = _copy(work, version, fresh, sources) if fresh else ([], None)
     for placing in placings:
         if placing.volume.name not in {name for name, _ in failures}:
@@ -74,6 +69,25 @@ def run(work: Work) -> Result:
         given_up = all(isinstance(error, Full | Conflict) for _, error in failures)
         return done(told) if given_up else later(told)
     return done(", ".join(f"copied to {placing.volume.name}" for placing in placings))
+
+
+def _begin(custodian: Custodian, version: Version, placings: list[_Placing]) -> tuple[list[_Placing], list[_Placing]]:
+    """Which of these copies stand in their places already, and which are to be written now."""
+    standing, fresh = [], []
+    for placing in placings:
+        if placing.copy.state is CopyState.WRITING:
+            # It was begun before: perhaps it was put in place, and only the catalogue did not hear of it.
+            with custodian.locks.hold(version.identifier):
+                if settle_copy(custodian, version, placing.copy):
+                    standing.append(placing)
+                    continue
+        with custodian.catalogue.write() as tx:
+            if version.below_policy:
+                fresh.append(_Placing(record.writing(tx, placing.copy), placing.volume))
+            else:
+                # Another volume took its place while this one was away. Nothing of it stands there, and nothing shall.
+                record.not_wanted(custodian, tx, version, copies.need(tx, placing.copy.id))
+    return standing, fresh
 
 
 def best_sources(custodian: Custodian, of_version: list[Copy], condition: dict[str, Condition]) -> list[Volume]:

@@ -49,9 +49,9 @@ def priority(rank: Rank, version: Version) -> int:
     return urgency * _URGENCY_STEP + rank * _RANK_STEP + said
 
 
-def replicate_key(version: Version) -> str:
+def replicate_key(version_id: int) -> str:
     """The key of the one task that makes a version's missing copies."""
-    return f"replicate:{version.id}"
+    return f"replicate:{version_id}"
 
 
 PER_LANE: Mapping[TaskKind, int] = {TaskKind.VERIFY: 16, TaskKind.REPLICATE: 32, TaskKind.REPAIR: 32}

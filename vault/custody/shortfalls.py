@@ -27,6 +27,7 @@ _STUCK_AFTER = 3
 """After so many attempts to repair a copy on its volume that failed, another volume takes its place."""
 
 _BROKEN = (CopyState.DAMAGED, CopyState.MISSING)
+_BEGUN = (CopyState.PLANNED, CopyState.WRITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Shortfalls:
         self._reserve = {volume.name: volume.reserve for volume in custodian.settings.volumes}
         self._after: Version | None = None
         self._repaired_after: dict[int, int] = {}
+        self._begun_after = 0
 
     def of_versions(self, sight: Sight) -> tuple[int, int]:
         """Repairs and copies for versions below their policy; returns how many of each.
@@ -95,7 +97,7 @@ class Shortfalls:
     def _lacks(self, tx: Tx, page: list[Version], sight: Sight) -> list[_Lack]:
         """What could be done for these versions now, and finds room; those for which nothing can be are left out."""
         held = copies.of_packages(tx, {version.package_id for version in page})
-        keys = [replicate_key(version) for version in page]
+        keys = [replicate_key(version.id) for version in page]
         keys += [_repair_key(copy) for mine in held.values() for copy in mine if copy.state in _BROKEN]
         begun = tasks.open_by_keys(tx, keys)
         taken = {task.key for task in begun}
@@ -121,21 +123,10 @@ class Shortfalls:
             and (volume := sight.here.get(copy.volume_id)) is not None
             and self._is_repairable(version, copy, of_package, volume, sight)
         ]
-        replicate = replicate_key(version)
-        if replicate in taken or not any(copy.state in SOURCE_STATES for copy in of_version):
+        if replicate_key(version.id) in taken or not any(copy.state in SOURCE_STATES for copy in of_version):
             return _Lack(version, repairs, [], None)
         targets, names = self._places(now, version, of_version, of_package, stuck, sight)
-        replication = NewTask(
-            key=replicate,
-            kind=TaskKind.REPLICATE,
-            priority=priority(Rank.REPLICATE, version),
-            package_id=version.package_id,
-            identifier=version.identifier,
-            version=version.number,
-            volumes=tuple(names),
-            total_bytes=version.part_bytes * (1 + len(names)),
-        )
-        return _Lack(version, repairs, targets, replication if names else None)
+        return _Lack(version, repairs, targets, self._replication(version, names) if names else None)
 
     def _places(
         self,
@@ -203,6 +194,26 @@ class Shortfalls:
         self._repaired_after[volume.id] = broken[-1].id if len(broken) == BATCH else 0
         return sight.derive_all(self._custodian, wanted)
 
+    def of_intentions(self, sight: Sight) -> int:
+        """Copies that were begun and that the policy holds without: another volume took their place while theirs was
+        away. The work that makes copies looks whether they were put in place after all, and else gives them up."""
+        with self._custodian.catalogue.read() as tx:
+            begun = copies.in_states(tx, _BEGUN, BATCH, after=self._begun_after)
+            taken = tasks.open_keys(tx, [replicate_key(copy.version_id) for copy in begun])
+            wanted = []
+            for copy in begun:
+                volume = sight.here.get(copy.volume_id)
+                version = packages.need_version(tx, copy.version_id)
+                if (
+                    volume is not None
+                    and volume.condition is Condition.ONLINE
+                    and not version.below_policy
+                    and replicate_key(version.id) not in taken
+                ):
+                    wanted.append(self._replication(version, [volume.name]))
+        self._begun_after = begun[-1].id if len(begun) == BATCH else 0
+        return sight.derive_all(self._custodian, wanted)
+
     def _is_repairable(
         self, version: Version, copy: Copy, of_package: list[Copy], volume: Volume, sight: Sight
     ) -> bool:
@@ -213,6 +224,18 @@ class Shortfalls:
             and not any(
                 c.number < copy.number and c.volume_id == volume.id and c.state is CopyState.MISSING for c in of_package
             )
+        )
+
+    def _replication(self, version: Version, names: list[str]) -> NewTask:
+        return NewTask(
+            key=replicate_key(version.id),
+            kind=TaskKind.REPLICATE,
+            priority=priority(Rank.REPLICATE, version),
+            package_id=version.package_id,
+            identifier=version.identifier,
+            version=version.number,
+            volumes=tuple(names),
+            total_bytes=version.part_bytes * (1 + len(names)),
         )
 
     def _repair(self, version: Version, copy: Copy, volume: Volume) -> NewTask:
