@@ -316,6 +316,7 @@ def test_it_is_refused_while_the_daemon_runs(bench):
     with pytest.raises(ConfigError) as refused:
         rebuilt(bench)
     assert refused.value.code == "already-running"
+    assert "systemctl stop vaultd" in refused.value.remedy
 
 
 def test_one_that_is_killed_is_begun_anew_and_nothing_stood_in_between(bench, monkeypatch):

@@ -26,8 +26,8 @@ def lock_state(state: Path) -> int:
     except BlockingIOError:
         os.close(fd)
         raise ConfigError(
-            f"Another vaultd is running on the state folder {state}.",
-            remedy="Stop that one first (systemctl status vaultd), or give this one a state folder of its own.",
+            f"Another process works on the state folder {state}: vaultd, or a rebuild of the catalogue.",
+            remedy="Let a rebuild come to its end. A vaultd that runs is stopped with: systemctl stop vaultd",
             code="already-running",
         ) from None
     return fd
