@@ -204,6 +204,7 @@ def test_everything_that_is_wrong_is_said_at_once_each_at_its_line():
         ('name = "n"', 'name = "n"\n[catalog]\nurl = "sqlite:///c.db"', "sqlite", "relative"),
         ('name = "n"', 'name = "n"\n[volumes]\nx = 1', "[volumes]", "no such setting"),
         ('[node]\nname = "n"', "", "", "node.name: it is missing"),
+        ('name = "a"\nkind = "directory"\n', 'name = "a"\n', "", 'it is missing; add kind = "directory" to [[volume]]'),
     ],
 )  # fmt: skip
 def test_a_fault_is_named_at_its_line(old, new, at, what):

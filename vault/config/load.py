@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -205,7 +205,7 @@ class _Reader:
         value: object = error["input"]
         if error["type"] == "missing":
             table = f"[[{path[0]}]]" if len(path) > 1 else f"[{path[0]}]"
-            remedy = f"add {where[-1]} = … to {table}"
+            remedy = f"add {where[-1]} = {_example(model, str(where[-1]))} to {table}"
             what, value = "it is missing", None
         elif error["type"] == "extra_forbidden":
             known = _keys(model, where[:-1])
@@ -236,6 +236,14 @@ def _keys(model: type[Section], path: Iterable[str | int]) -> list[str]:
         if isinstance(inner, type) and issubclass(inner, Section):
             model = inner
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _example(model: type[Section], key: str) -> str:
+    """What may be written for the key, where the possible values are few; "…" where they are not."""
+    field = next((one for name, one in model.model_fields.items() if key in (name, one.alias)), None)
+    if field is None or get_origin(field.annotation) is not Literal:
+        return "…"
+    return " or ".join(f'"{value}"' for value in get_args(field.annotation))
 
 
 def _unknown(key: str, known: Iterable[str]) -> tuple[str, str]:
