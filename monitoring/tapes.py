@@ -100,8 +100,8 @@ def _add_drive(samples: Samples, drive: TapeDrive, *, loaded: bool) -> None:
     serial = drive.serial
     model = f"{drive.vendor} {drive.product}".strip()
     samples.add(metrics.TAPE_DRIVE_INFO, 1, serial, drive.library, model, drive.revision)
-    state = "unusable" if drive.problem else "loaded" if loaded else "empty"
-    for each in ("empty", "loaded", "unusable"):
+    state = "unusable" if drive.problem else "held" if drive.held else "loaded" if loaded else "empty"
+    for each in ("empty", "loaded", "held", "unusable"):
         samples.add(metrics.TAPE_DRIVE_STATE, each == state, serial, each)
     samples.add(metrics.TAPE_DRIVE_SEEN, drive.seen_at, serial)
     for flag in Flag:

@@ -345,6 +345,8 @@ class EventType(enum.StrEnum):
     TAPE_SESSION = "tape-session"
     TAPE_REFUSED = "tape-refused"
     DRIVE_CLEANED = "drive-cleaned"
+    DRIVE_HELD = "drive-held"
+    DRIVE_RELEASED = "drive-released"
     TAPE_ALERT = "tape-alert"
     MOUNT_REQUESTED = "mount-requested"
     MOUNT_ENDED = "mount-ended"

@@ -109,7 +109,8 @@ class TapeDrive:
     ``problem`` is why it cannot be used. ``alerts`` are TapeAlert flags by name, with when each was raised last.
     ``asked_at`` is since when it asks to be cleaned. ``loads``, ``errors``, ``cleanings`` and the bytes are counted by
     this node, the milliseconds are those that moving these bytes took; ``life`` is what the drive counts of itself,
-    by name, without what it does not tell.
+    by name, without what it does not tell. ``failing`` are the cartridges whose sessions failed in it, one after
+    another, each with why; ``held`` is why nothing is loaded into it until a person releases it.
     """
 
     serial: str
@@ -132,6 +133,9 @@ class TapeDrive:
     write_ms: int
     life: dict[str, int]
     seen_at: datetime
+    failing: dict[str, str]
+    held: str
+    held_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,11 @@ class TapeDrive(Model):
     bytes_written: int
     life: dict[str, int] = Field(description="What it counts of itself, by name; what it does not tell is absent.")
     seen_at: Moment
+    held: str = Field("", description="Why nothing is loaded into it until it is released; empty where it is in use.")
+    held_at: Moment | None = None
+    failing: dict[str, str] = Field(
+        default_factory=dict, description="Cartridges whose sessions failed in it, one after another, each with why."
+    )
 
 
 class TapeList(Model):

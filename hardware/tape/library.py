@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, Self
 
@@ -83,6 +83,8 @@ class Library:
         self._lock = threading.RLock()
         self._sessions: dict[int, CartridgeSession] = {}
         self._seen: Inventory | None = None
+        self.tried: int | None = None
+        """The drive that the last :meth:`load` chose, also where that failed; None where it came to no choice."""
 
     # Looking.
 
@@ -125,18 +127,27 @@ class Library:
     # Moving.
 
     def load(
-        self, barcode: str, *, write: bool = False, drive: int | None = None, volume_uuid: str = ""
+        self,
+        barcode: str,
+        *,
+        write: bool = False,
+        drive: int | None = None,
+        volume_uuid: str = "",
+        avoid: Collection[int] = (),
     ) -> CartridgeSession | OperatorAsked:
         """Put a cartridge into a drive that fits it, and see that it is the right one.
 
         A cartridge that is in a drive already is used there. A drive that holds another cartridge, without a session,
         is unloaded first. Its label on tape must agree with its barcode, and its volume with ``volume_uuid`` where that
         is given. Where a person does it, :class:`OperatorAsked` is returned: call again when it was confirmed.
+        It is put into none of the drives to ``avoid``, and taken out where it is in one of them.
 
         Raises ``NotInLibrary``, ``DuplicateBarcode``, ``Incompatible`` (generation, or a cleaning cartridge; nothing
-        was moved), ``Busy`` (all drives that fit are in use), ``WrongCartridge`` and ``WrongVolume`` (it was put back).
+        was moved), ``Busy`` (all drives that fit are in use, or to be avoided), ``WrongCartridge`` and ``WrongVolume``
+        (it was put back).
         """
         with self._lock:
+            self.tried = None
             label = barcodes.parse(barcode)
             if label.kind is Kind.CLEANING:
                 raise Incompatible(f"{barcode} is a cleaning cartridge; it holds no data.", remedy="Use it to clean.")
@@ -149,9 +160,19 @@ class Library:
             found = inventory.find(barcode)
             if found is None:
                 raise NotInLibrary(f"The cartridge {barcode} is not in the library.", remedy="Fetch it and insert it.")
-            number = self._choose(inventory, found.place, drive, lambda facts: check_fits(facts, label, write=write))
-            if not isinstance(found.place, Drive):
-                outcome = self._bring(inventory, found.place, number, barcode)
+            place = found.place
+            if isinstance(place, Drive) and place.number in avoid:
+                outcome = self.unload(place.number)
+                if isinstance(outcome, OperatorAsked):
+                    return outcome
+                inventory = self.inventory()
+                place = next(one.place for one in inventory.cartridges if one.barcode == barcode)
+            number = self._choose(
+                inventory, place, drive, lambda facts: check_fits(facts, label, write=write), frozenset(avoid)
+            )
+            self.tried = number
+            if not isinstance(place, Drive):
+                outcome = self._bring(inventory, place, number, barcode)
                 if isinstance(outcome, OperatorAsked):
                     return outcome
             return self._begin(number, barcode, volume_uuid)
@@ -316,7 +337,12 @@ class Library:
             )
 
     def _choose(
-        self, inventory: Inventory, place: Drive | Slot, wanted: int | None, check: Callable[[DriveFacts], None]
+        self,
+        inventory: Inventory,
+        place: Drive | Slot,
+        wanted: int | None,
+        check: Callable[[DriveFacts], None],
+        avoid: frozenset[int],
     ) -> int:
         """The drive for a cartridge: where it is, the one that is wanted, or the best that fits and is free."""
         if isinstance(place, Drive):
@@ -325,7 +351,7 @@ class Library:
             wanted = place.number
         if wanted is not None:
             inventory.status.drive(wanted)
-        candidates = [seen for seen in inventory.drives if wanted is None or seen.number == wanted]
+        candidates = [seen for seen in inventory.drives if wanted in {None, seen.number} and seen.number not in avoid]
         problems: list[HardwareError] = []
         fitting = []
         for seen in candidates:
@@ -337,6 +363,9 @@ class Library:
                 fitting.append(seen)
             except HardwareError as error:
                 problems.append(error)
+        if not fitting and avoid:
+            # What the others say is no verdict on the cartridge: it may fit the one that is not to be used.
+            raise Busy("No drive that fits may be used now.", remedy="Look at vaultctl tapes drives.")
         if not fitting:
             raise (problems[0] if problems else NotFound("The library has no drive.", remedy="Look at its settings."))
         free = [seen for seen in fitting if not seen.in_session]

@@ -114,6 +114,18 @@ def _strike(fault: DriveFault | None, watch: Watch, at: int, now: int, *, readin
 
 
 @contextlib.contextmanager
+def worn_heads() -> Iterator[None]:
+    """No cartridge can be written in any drive."""
+
+    def refuse(*_: object, **__: object) -> Room:
+        raise Corrupted("The medium cannot be written there (3/0C/00).")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VirtualMedium, "write", refuse)
+        yield
+
+
+@contextlib.contextmanager
 def unreachable() -> Iterator[None]:
     """No cartridge can be opened at all."""
 

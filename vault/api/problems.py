@@ -237,6 +237,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "cartridge-not-there": Entry(409, "The library does not show the cartridge"),
     "no-such-cartridge": Entry(404, "There is no such cartridge"),
     "no-such-drive": Entry(404, "There is no such drive"),
+    "drive-held": Entry(409, "The drive is held: one cartridge after another failed in it"),
     "no-such-library": Entry(404, "There is no such tape library"),
     "no-such-pool": Entry(404, "There is no such pool"),
     "not-on-tape": Entry(404, "It is not on the tape"),

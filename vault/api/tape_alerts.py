@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from hardware.tape.tapealert import Flag, Severity
@@ -21,6 +21,7 @@ from vault.tape_model import (
     Whereabouts,
     own_earlier_remedy,
 )
+from vault.tapes import holding
 from vault.tapes.desk import TapeDesk
 from vault.tapes.drives import CLEAN_AGAIN, name_of
 from vault.tapes.librarian import TAPE_KINDS
@@ -70,8 +71,14 @@ def of_tapes(desk: TapeDesk, tx: Tx) -> Iterator[wire.Alert]:
 
 
 def _of_drives(desk: TapeDesk, tx: Tx) -> Iterator[wire.Alert]:
-    """Drives that cannot be used, that cleaning does not help, or that said something grave in the last day."""
-    for drive in desk.drives():
+    """Drives that cannot be used, that are held (if they are still there), that cleaning does not help, or that said
+    something grave in the last day."""
+    drives = desk.drives()
+    newest: dict[tuple[str, int], datetime] = {}
+    for drive in drives:
+        place = (drive.library, drive.number)
+        newest[place] = max(drive.seen_at, newest.get(place, drive.seen_at))
+    for drive in drives:
         name = f"Drive {drive.number} of {drive.library}"
         if drive.problem:
             yield _alert("critical", "drive-unusable", drive.serial, f"{name}: {drive.problem}",
@@ -81,6 +88,10 @@ def _of_drives(desk: TapeDesk, tx: Tx) -> Iterator[wire.Alert]:
                          f"{name} asks to be cleaned again, soon after it was.",
                          "Have the drive looked at by its maker; to clean it once more: "
                          f"vaultctl tapes clean {drive.serial}")  # fmt: skip
+        if drive.held and drive.seen_at >= newest[drive.library, drive.number]:
+            yield _alert(
+                "critical", "drive-held", drive.serial, f"{name} is held: {drive.held}.", holding.remedy(drive)
+            )
         for flag in Flag:
             raised = drive.alerts.get(name_of(flag))
             grave = flag.alert.severity is Severity.CRITICAL and flag not in _OF_CLEANING

@@ -214,6 +214,13 @@ async def clean_drive(node: Node, who: MayOperate, name: str, number: int) -> wi
     return wire.Cleaned(message=message, drive=_drive(node, drive))
 
 
+@router.post("/libraries/{name}/drives/{number}/release", summary="Use a drive again that was held")
+async def release_drive(node: Node, who: MayOperate, name: str, number: int) -> wire.TapeDrive:
+    """A drive in which one cartridge after another failed is held; a person says that it is in order again."""
+    await threads.run("tape-release", node.tapes.release, name, number, who.agent)
+    return _drive(node, next(one for one in node.tapes.drives() if (one.library, one.number) == (name, number)))
+
+
 @router.post("/libraries/{name}/cartridges", status_code=201, summary="Make a blank cartridge in a virtual library")
 async def make_cartridge(node: Node, _who: MayOperate, name: str, order: wire.PracticeOrder) -> wire.Tape:
     """For practice and demonstrations; refused for real libraries."""
@@ -281,6 +288,9 @@ def _drive(node: NodeParts, drive: TapeDrive) -> wire.TapeDrive:
         bytes_written=drive.bytes_written,
         life=drive.life,
         seen_at=drive.seen_at,
+        held=drive.held,
+        held_at=drive.held_at,
+        failing=drive.failing,
     )
 
 

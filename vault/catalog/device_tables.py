@@ -62,5 +62,14 @@ tape_drives = sa.Table(
     sa.Column("write_ms", sa.BigInteger, nullable=False, comment="Milliseconds that this took."),
     sa.Column("life", JsonText, nullable=False, comment="What it counts of itself, by name."),
     sa.Column("seen_at", TimeText, nullable=False, comment="When it last answered."),
+    sa.Column(
+        "failing",
+        JsonText,
+        nullable=False,
+        server_default="{}",
+        comment="Cartridges whose sessions failed in it, one after another, and why.",
+    ),
+    sa.Column("held", ProseText, nullable=False, server_default="", comment="Why it is held; empty: it is not."),
+    sa.Column("held_at", TimeText, comment="Since when it is held."),
     comment="Tape drives, by serial number.",
 )

@@ -41,7 +41,9 @@ def seen(
     whole = {"vendor": vendor, "product": product, "revision": revision, "seen_at": tx.now, **values}
     counts = dict.fromkeys(("cleanings", "loads", "errors", "bytes_read", "read_ms", "bytes_written", "write_ms"), 0)
     tx.connection.execute(
-        tape_drives.insert().values(serial=serial, alerts={}, cleaning=CleaningNeed.NO, life={}, **counts, **whole)
+        tape_drives.insert().values(
+            serial=serial, alerts={}, cleaning=CleaningNeed.NO, life={}, failing={}, held="", **counts, **whole
+        )
     )
 
 
@@ -95,6 +97,17 @@ def told(tx: Tx, library: str, number: int, life: Mapping[str, int]) -> None:
     """Note what a drive counts of itself. Owes no event."""
     here = (tape_drives.c.library == library, tape_drives.c.number == number)
     tx.connection.execute(tape_drives.update().where(*here).values(life=dict(life)))
+
+
+def note_failing(tx: Tx, serial: str, failing: Mapping[str, str]) -> None:
+    """Note which cartridges failed in it, one after another. Owes no event."""
+    _update(tx, serial, failing=dict(failing))
+
+
+def hold(tx: Tx, serial: str, why: str) -> None:
+    """Note that nothing is to be loaded into it, or (no reason) that it is in order again. Owes an event."""
+    tx.owe()
+    _update(tx, serial, held=why, held_at=tx.now if why else None)
 
 
 def _update(tx: Tx, serial: str, **values: object) -> None:

@@ -68,6 +68,12 @@ def clean(client: Client, library: str, number: int) -> tapes.Cleaned:
     return client.order(path, tapes.Cleaned, None, patience=_HOURS)
 
 
+def release(client: Client, library: str, number: int) -> tapes.TapeDrive:
+    """Have a drive used again that was held. Raises NotFound."""
+    path = f"/v1/libraries/{encoded(library)}/drives/{number}/release"
+    return client.order(path, tapes.TapeDrive, None)
+
+
 def practise(client: Client, library: str, order: tapes.PracticeOrder) -> tapes.Tape:
     """Make a blank cartridge in a virtual library."""
     return client.order(f"/v1/libraries/{encoded(library)}/cartridges", tapes.Tape, order)

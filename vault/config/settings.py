@@ -243,7 +243,8 @@ class RecallSettings(Section):
 
 class LibrarySettings(Section):
     """``[[library]]``: drives, and what puts cartridges into them. A writing session begins when ``mount_after_bytes``
-    wait for a pool, or the oldest has waited for ``mount_after_age``. A kind ``virtual`` is a folder at ``path``."""
+    wait for a pool, or the oldest has waited for ``mount_after_age``. A kind ``virtual`` is a folder at ``path``. A
+    drive in which ``hold_drive_after`` cartridges failed one after another is held."""
 
     name: Name
     kind: Literal["scsi", "virtual"]
@@ -256,6 +257,7 @@ class LibrarySettings(Section):
     spool: Annotated[Path | None, BeforeValidator(to_optional_path)] = None
     spool_bytes: Annotated[Size, Field(ge=1)] = 200 * GB
     inventory_interval: Duration = timedelta(minutes=5)
+    hold_drive_after: int = Field(default=3, ge=2, le=100)
 
 
 class PoolSettings(Section):

@@ -18,7 +18,7 @@ from vault.custody.recalls import Recall
 from vault.errors import NotFound, Refused, Unreachable
 from vault.model import CopyState, EventType, Volume
 from vault.tape_model import Cartridge, CartridgeState, MountRequest, TapeDrive, Whereabouts
-from vault.tapes import record, singles
+from vault.tapes import holding, record, singles
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
 from vault.tapes.drives import clean_drive
@@ -143,6 +143,12 @@ class TapeDesk:
         )
         librarian.wake()
         return said
+
+    def release(self, library: str, number: int, agent: str) -> None:
+        """A drive that was held is in order again; see :func:`vault.tapes.holding.release`."""
+        librarian = self._librarian(library)
+        holding.release(self._tapes, library, number, agent)
+        librarian.wake()
 
     def inventory(self, library: str) -> None:
         """Ask a library what is where, now."""
@@ -303,7 +309,8 @@ def _unchecked(tapes: Tapes, library: Library, barcode: str) -> CartridgeSession
     """A session with a cartridge whatever volume is on it: it is to be formatted."""
     with tapes.custodian.catalogue.read() as tx:
         cartridges.need(tx, barcode)
-    session = library.load(barcode, write=True)
+        avoid = holding.avoided(tx, library.name)
+    session = library.load(barcode, write=True, avoid=avoid)
     if isinstance(session, OperatorAsked):
         raise Unreachable(session.request, remedy="Load it, then try again.", code="operator-asked")
     return session

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from hardware.tape.library import Library
 from hardware.tape.own_session import said
 from hardware.tape.recognise import ONLY_SECOND
 from hardware.tape.session import Blank, CartridgeSession, Content, LtfsVolume, OtherData, Unreadable
@@ -13,14 +14,18 @@ from vault.config import PoolSettings
 from vault.errors import Refused
 from vault.model import Volume
 from vault.tape_model import OWN_EARLIER, CartridgeState, own_earlier_remedy
-from vault.tapes import record
+from vault.tapes import holding, record
 from vault.tapes.context import Tapes
 
 
-def format_scratch(tapes: Tapes, session: CartridgeSession, pool: PoolSettings, barcode: str) -> Volume:
+def format_scratch(
+    tapes: Tapes, library: Library, session: CartridgeSession, pool: PoolSettings, barcode: str
+) -> Volume:
     """Format a blank cartridge for a pool. Raises Refused (``cartridge-not-blank``) for one that holds anything."""
     content = session.recognise()
     if not is_blank(tapes, barcode, content):
+        if isinstance(content, Unreadable):
+            holding.failed(tapes, library, barcode, session.drive, content.reason)
         reason = f"It is not blank: {said(content)}."
         remedy = f"If nobody needs it: vaultctl tapes format {barcode} --pool {pool.name} --erase {barcode}"
         if isinstance(content, LtfsVolume) and content.name.startswith(f"{tapes.settings.node.name} "):

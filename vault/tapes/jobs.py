@@ -17,7 +17,7 @@ from vault.catalog.engine import Tx
 from vault.config import LibrarySettings, PoolSettings
 from vault.model import CopyState, TaskKind, Volume
 from vault.tape_model import Cartridge, CartridgeState, Recall, TapeDrive, Whereabouts
-from vault.tapes import record
+from vault.tapes import holding, record
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
 from vault.tapes.drives import may_clean, uses_left, wanting
@@ -123,6 +123,9 @@ def derive(
                 jobs.append(
                     Job(f"tape-write:{pool.name}", TaskKind.TAPE_WRITE, Rank.WRITE, chosen, 2 * found.bytes, pool)
                 )
+        if holding.none_left(tx, library.name):
+            # A drive that is held may still be cleaned, and nothing else.
+            jobs = cleanings
     _ask(tapes, mine, needed)
     ordered = tuple(sorted(jobs, key=lambda job: (job.rank, job.key)))
     return Outlook(ordered, tuple(lacking), waiting, tuple(plan.ended), tuple(unclean))

@@ -20,7 +20,7 @@ from vault.custody import record as custody_record
 from vault.errors import Unreachable
 from vault.model import CopyState
 from vault.tape_model import CartridgeState, Whereabouts
-from vault.tapes import record
+from vault.tapes import holding, record
 from vault.tapes.context import Doing, Tapes, hardware_explained
 from vault.tapes.drives import note_alerts, note_life
 
@@ -33,12 +33,14 @@ def loaded(tapes: Tapes, library: Library, barcode: str, *, write: bool = False)
     """The cartridge in a drive, its label and volume checked, for the block. It stays in the drive after it.
 
     What the hardware raises comes out as the program's own errors; what it means for the cartridge is recorded. Raises
-    Unreachable (``operator-asked``) where a person has to load it first.
+    Unreachable (``operator-asked``) where a person has to load it first, Refused (``drive-held``).
     """
     with tapes.custodian.catalogue.read() as tx:
         volume = catalog_volumes.get(tx, barcode)
-    with hardware_explained(), _judged(tapes, barcode):
-        session = library.load(barcode, write=write, volume_uuid=str(volume.uuid) if volume else "")
+        avoid = holding.avoided(tx, library.name)
+    with hardware_explained(), _judged(tapes, barcode), _held_against(tapes, library, barcode):
+        uuid = str(volume.uuid) if volume else ""
+        session = library.load(barcode, write=write, volume_uuid=uuid, avoid=avoid)
         if isinstance(session, OperatorAsked):
             raise Unreachable(session.request, remedy="Load it; the work goes on by itself.", code="operator-asked")
         with session:
@@ -56,6 +58,17 @@ def loaded(tapes: Tapes, library: Library, barcode: str, *, write: bool = False)
                 session.close()
                 note_alerts(tapes, library, barcode, drive)
                 note_life(tapes, library, barcode, drive)
+
+
+@contextlib.contextmanager
+def _held_against(tapes: Tapes, library: Library, barcode: str) -> Iterator[None]:
+    """Note in which drive a session failed, where that may be the drive's doing."""
+    try:
+        yield
+    except HardwareError as error:
+        if library.tried is not None and holding.is_of_a_drive(error):
+            holding.failed(tapes, library, barcode, library.tried, str(error))
+        raise
 
 
 @contextlib.contextmanager

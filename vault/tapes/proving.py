@@ -23,7 +23,7 @@ from vault.custody import record as custody_record
 from vault.custody.context import part_of
 from vault.model import Copy, CopyState, Json, MediumClass, Version
 from vault.tape_model import CartridgeState, TapeFile
-from vault.tapes import record
+from vault.tapes import holding, record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
 from vault.tapes.loading import Counted, loaded, moved
@@ -46,6 +46,8 @@ class Checked:
     good: int
     lost: int
     message: str
+    drive: int | None = None
+    """Where it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +111,16 @@ def check_cartridge(tapes: Tapes, library: Library, barcode: str, doing: Doing) 
             finally:
                 seconds = time.monotonic() - began
                 moved(tapes, library, barcode, session.drive, read=counted.bytes, seconds=seconds)
+        drive = session.drive
     custodian.wake()
     good = sum(state is CopyState.GOOD for state in outcomes)
+    lost = sum(state is CopyState.RETIRED for state in outcomes)
+    if not good and len(outcomes) > lost:
+        holding.failed(tapes, library, barcode, drive, "nothing that was read back was right")
+    elif good and good + lost == len(outcomes):
+        holding.proved(tapes, library, drive)
     said = f"{good} good, {len(outcomes) - good} not" if good < len(outcomes) else f"{good} good"
-    return Checked(good, sum(state is CopyState.RETIRED for state in outcomes), said)
+    return Checked(good, lost, said, drive)
 
 
 def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due], doing: Doing) -> list[CopyState]:

@@ -25,7 +25,7 @@ from vault.formats.ocfl.reading import parse_inventory
 from vault.ledger import append
 from vault.model import Condition, Copy, CopyState, EventType, MediumClass, NewEvent, Outcome, RecallState, Version
 from vault.tape_model import CartridgeState, Recall, TapeFile, Whereabouts
-from vault.tapes import singles
+from vault.tapes import holding, singles
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
@@ -199,6 +199,8 @@ def fetch(
             for recall in sorted(alone, key=lambda one: _block(entries.get(one.files[0]))):
                 done += _fetch_alone(tapes, cache, reader, entries.get(recall.files[0]), recall, failed, doing)
             moved(tapes, library, barcode, session.drive, read=done, seconds=time.monotonic() - began)
+            if done:
+                holding.proved(tapes, library, session.drive)
     finally:
         with tapes.custodian.catalogue.write() as tx:
             for recall in wanted:

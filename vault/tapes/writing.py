@@ -33,7 +33,7 @@ from vault.errors import Full as OutOfRoom
 from vault.ledger import append
 from vault.model import CopyState, EventType, NewEvent, Outcome, Version, Volume
 from vault.tape_model import CartridgeState, TapeFile
-from vault.tapes import belongings, record
+from vault.tapes import belongings, holding, record
 from vault.tapes.context import Doing, Tapes
 from vault.tapes.formatting import format_scratch
 from vault.tapes.gathering import REFUSED, refusals, waiting_for
@@ -87,6 +87,10 @@ def write_pool(
     proved = check_cartridge(tapes, library, barcode, doing)
     if proved.lost:
         _believed_no_more(tapes, barcode, written, proved.lost)
+        if proved.drive is not None:
+            holding.failed(
+                tapes, library, barcode, proved.drive, "what was written in it did not come to be on the tape"
+            )
     return f"{written.copies} written; read back: {proved.message}"
 
 
@@ -166,7 +170,7 @@ def _session(
     packed = belongings.snapshot(tapes, folder)
     try:
         with loaded(tapes, library, barcode, write=True) as session:
-            volume = _prepared(tapes, session, pool, barcode)
+            volume = _prepared(tapes, library, session, pool, barcode)
             with _opened(tapes, session, barcode, volume) as writing:
                 with tapes.custodian.catalogue.read() as tx:
                     present = belongings.number_of_copies(tx, volume)
@@ -208,14 +212,14 @@ def _believed_no_more(tapes: Tapes, barcode: str, written: Written, lost: int) -
         record.state(tx, tapes.agent, barcode, CartridgeState.SUSPECT, reason)
 
 
-def _prepared(tapes: Tapes, session: CartridgeSession, pool: PoolSettings, barcode: str) -> Volume:
+def _prepared(tapes: Tapes, library: Library, session: CartridgeSession, pool: PoolSettings, barcode: str) -> Volume:
     """The volume on the cartridge; a scratch one is made into one of the pool, if there is nothing on it."""
     with tapes.custodian.catalogue.read() as tx:
         cartridge = cartridges.need(tx, barcode)
         volume = catalog_volumes.get(tx, barcode)
     if cartridge.state is CartridgeState.APPENDABLE and volume is not None:
         return volume
-    return format_scratch(tapes, session, pool, barcode)
+    return format_scratch(tapes, library, session, pool, barcode)
 
 
 def _opened(tapes: Tapes, session: CartridgeSession, barcode: str, volume: Volume) -> WriteSession:

@@ -186,6 +186,21 @@ def test_drives_are_shared_and_emptied_as_needed(library):
     assert library.changer.inventory().slot(1).full
 
 
+def test_drives_that_are_to_be_avoided_are_left_and_say_nothing_of_a_cartridge(library):
+    library.load("VLT001L8", drive=0).close()
+    with library.load("VLT001L8", avoid={0}) as session:
+        assert (session.drive, library.tried) == (1, 1)
+    with pytest.raises(Busy, match="may be used"):
+        library.load("VLT001L8", avoid={0, 1})
+    assert library.tried is None
+    # It may fit the one that is not used now.
+    library.changer.insert(blank(library, "VLT009M8"))
+    with open(os.path.join(library.changer.path, "generation"), "w") as file:
+        file.write("LTO-6")
+    with pytest.raises(Busy, match="may be used"):
+        library.load("VLT009M8", avoid={0})
+
+
 def test_a_cartridge_that_is_in_a_drive_is_used_there(library):
     library.load("VLT001L8", drive=1).close()
     with library.load("VLT001L8") as session:

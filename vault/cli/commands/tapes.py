@@ -15,6 +15,7 @@ from vault.cli.render import tapes as render
 from vault.cli.session import session_of
 from vault.cli.target import Target
 from vault.cli.waiting import transfer
+from vault.client import Client
 from vault.client import tapes as client_tapes
 from vault.errors import NotFound, Refused, Unreachable
 from vault.i18n import _
@@ -30,6 +31,10 @@ BarcodeArgument = Annotated[
 ]
 LibraryOption = Annotated[
     str, typer.Option("--library", metavar="NAME", help=_("The library; may be left out where there is only one."))
+]
+
+DriveArgument = Annotated[
+    str, typer.Argument(metavar="DRIVE", help=_("The drive's serial number, or its number in the library."))
 ]
 
 
@@ -82,31 +87,44 @@ def drives(context: typer.Context, json: JsonOption = False) -> None:
 
 
 @app.command("clean", help=_("Clean a drive now. A drive that asks for it is cleaned by itself."))
-def clean(
-    context: typer.Context,
-    drive: Annotated[
-        str, typer.Argument(metavar="DRIVE", help=_("The drive's serial number, or its number in the library."))
-    ],
-    library: LibraryOption = "",
-    json: JsonOption = False,
-) -> None:
+def clean(context: typer.Context, drive: DriveArgument, library: LibraryOption = "", json: JsonOption = False) -> None:
     """Clean a drive."""
     session = session_of(context)
     with session.client() as client:
-        known = client_tapes.everything(client).drives
-        meant = [one for one in known if library in ("", one.library) and drive in (one.serial, str(one.number))]
-        if len(meant) != 1:
-            listed = ", ".join(f"{one.library} {one.number} ({one.serial})" for one in known) or _("none")
-            raise NotFound(
-                _("Which drive is meant? There are: {names}.").format(names=listed),
-                remedy=_("Name it by its serial number."),
-                code="no-such-drive",
-            )
-        done = client_tapes.clean(client, meant[0].library, meant[0].number)
+        meant = _the_drive(client, drive, library)
+        done = client_tapes.clean(client, meant.library, meant.number)
     if json:
         print_json(done)
     else:
         session.show(render.cleaned(done, session.speech))
+
+
+@app.command("release", help=_("Use a drive again that was held because one cartridge after another failed in it."))
+def release(
+    context: typer.Context, drive: DriveArgument, library: LibraryOption = "", json: JsonOption = False
+) -> None:
+    """Release a drive."""
+    session = session_of(context)
+    with session.client() as client:
+        meant = _the_drive(client, drive, library)
+        released = client_tapes.release(client, meant.library, meant.number)
+    if json:
+        print_json(released)
+    else:
+        session.show(render.drives([released], session.speech))
+
+
+def _the_drive(client: Client, drive: str, library: str) -> tapes_wire.TapeDrive:
+    known = client_tapes.everything(client).drives
+    meant = [one for one in known if library in ("", one.library) and drive in (one.serial, str(one.number))]
+    if len(meant) != 1:
+        listed = ", ".join(f"{one.library} {one.number} ({one.serial})" for one in known) or _("none")
+        raise NotFound(
+            _("Which drive is meant? There are: {names}.").format(names=listed),
+            remedy=_("Name it by its serial number."),
+            code="no-such-drive",
+        )
+    return meant[0]
 
 
 @app.command("format", help=_("Make a cartridge one of a pool. What is on it is lost."))

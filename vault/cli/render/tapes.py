@@ -159,7 +159,9 @@ def drives(found: Iterable[tapes.TapeDrive], say: Speech) -> RenderableType:
         made.add_row(
             plain(f"{drive.library} {drive.number}"),
             plain(drive.serial),
-            plain(drive.problem or drive.model),
+            Text(_("held: {reason}").format(reason=plain(drive.held)), style="bold red")
+            if drive.held
+            else plain(drive.problem or drive.model),
             plain(drive.loaded) or NONE,
             _cleaning(drive, say),
             say.number(drive.errors),
