@@ -15,7 +15,7 @@ from vault.catalog import facts
 from vault.clock import from_text, to_text
 from vault.custody.context import Custodian
 from vault.model import Copy, Json, Version
-from vault.volumes.base import CheckState, Finding, FindingKind
+from vault.volumes.base import CheckState, FileSeen, Finding, FindingKind
 
 LONGEST = timedelta(days=7)
 """What was read longer ago than this is read again: a proof says that the bytes are right now, not last month."""
@@ -60,6 +60,10 @@ class Journal:
         self._began = began
         return state
 
+    def known(self, _path: str) -> None:
+        """Nothing but what this check itself reads."""
+        return
+
     def wants(self) -> bool:
         """See the protocol."""
         return time.monotonic() - self._kept_at >= self._every
@@ -89,15 +93,19 @@ class Journal:
 
 
 class AlreadyRead:
-    """The :class:`~vault.volumes.base.CheckJournal` of a check whose first ``files`` content files, in the order of
-    their paths, were read from the medium just now, by copying from it, with every digest right."""
+    """The :class:`~vault.volumes.base.CheckJournal` of a check of which some content files were read from the medium
+    just now, by copying them from there or to there, by their paths."""
 
-    def __init__(self, files: int, read: int) -> None:
-        self._state = CheckState(done=files, files=files, read=read)
+    def __init__(self, files: Mapping[str, FileSeen]) -> None:
+        self._files = files
 
-    def resume(self) -> CheckState:
+    def resume(self) -> None:
+        """It begins at the beginning."""
+        return
+
+    def known(self, path: str) -> FileSeen | None:
         """See the protocol."""
-        return self._state
+        return self._files.get(path)
 
     def wants(self) -> bool:
         """Never: what is left is short."""

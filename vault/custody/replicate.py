@@ -57,7 +57,9 @@ def run(work: Work) -> Result:
         if placing.volume.name not in {name for name, _ in failures}:
             with custodian.catalogue.read() as tx:
                 copy = copies.need(tx, placing.copy.id)
-            verify.prove(custodian, version, copy, work.progress.add, work.cancelled)
+            verify.prove(
+                custodian, version, copy, work.progress.add, work.cancelled, read=_read(result, placing.volume)
+            )
     _prove_source(work, version, of_version, sources, result)
     for name, error in failures:
         if isinstance(error, Unreachable):
@@ -245,12 +247,18 @@ def _prove_source(
     for copy in now:
         if copy.state is CopyState.WRITTEN and copy.volume in {source.name for source in sources}:
             read = None
-            if result is not None and not result.wrong and result.used == (copy.volume,) and copy in before:
+            if result is not None and copy.volume not in result.wrong and copy in before:
                 with custodian.catalogue.read() as tx:
                     ordered = verifications.latest_order(tx, volume=copy.volume, identifier=version.identifier)
                 if ordered is None or (began is not None and ordered < began):
-                    read = AlreadyRead(result.files, result.bytes)
+                    read = _read(result, custodian.volume(copy.volume))
             verify.prove(custodian, version, copy, work.progress.add, work.cancelled, read=read)
+
+
+def _read(result: Transfer | None, volume: Volume) -> AlreadyRead | None:
+    """What the copying read from that volume's medium; None for nothing."""
+    files = result.read.get(volume.name) if result is not None else None
+    return AlreadyRead(files) if files else None
 
 
 def doubt_sources(custodian: Custodian, version: Version, result: Transfer) -> None:

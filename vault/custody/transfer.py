@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,8 +22,9 @@ from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import READABLE
 from vault.volumes.ahead import ahead
-from vault.volumes.base import Cancelled, Part, Sink, Source, Staging, Volume
+from vault.volumes.base import Cancelled, FileSeen, Part, Sink, Source, Staging, Volume
 from vault.volumes.medium import BUFFER_BYTES, Progress
+from vault.volumes.reading_back import WINDOW_BYTES, ReadBack
 
 _FAILS = (Full, Unreachable, NotFound, Conflict)
 """How writing on a volume fails for reasons of that volume; the other targets go on."""
@@ -42,15 +44,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What came of it: so many files, in the order of their paths. ``wrong`` names the sources from which something
-    wrong was read, and what; ``lost`` the files of which no source has the right bytes: with any of these nothing was
-    sealed."""
+    """What came of it. ``wrong`` names the sources from which something wrong was read, and what; ``lost`` the files
+    of which no source has the right bytes: with any of these nothing was sealed. ``read`` has, for each source and for
+    each volume that was written, the files that were read from there with the right digest."""
 
     bytes: int
     files: int
     wrong: dict[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     used: tuple[str, ...] = ()
+    read: Mapping[str, Mapping[str, FileSeen]] = field(default_factory=dict)
 
 
 def find_inventory(part: Part, sources: Sequence[Source], wrong: dict[str, str]) -> bytes:
@@ -120,7 +123,7 @@ def transfer(
                     target.staging.seal(part, inventory_bytes)
                 except _FAILS as error:
                     target.failure = error
-    return Transfer(total, files, wrong, tuple(lost), tuple(sorted(used)))
+    return Transfer(total, files, wrong, tuple(lost), tuple(sorted(used)), copying.read)
 
 
 class _Copying:
@@ -142,6 +145,9 @@ class _Copying:
         self._progress = progress
         self._cancelled = cancelled
         self._large = threading.Lock()
+        self.read: defaultdict[str, dict[str, FileSeen]] = defaultdict(dict)
+        """By the name of a source or a target: the files that were read from there."""
+
         self._hashing = ThreadPoolExecutor(1, "hashing")
 
     def __enter__(self) -> Self:
@@ -157,9 +163,13 @@ class _Copying:
         unreachable: Unreachable | None = None
         for source in self._sources:
             sinks = _begin(self._targets, path)
+            behind: list[tuple[Target, ReadBack]] = []
             try:
-                size, found = self._copy(source, path, sinks)
+                size, found = self._copy(source, path, sinks, behind)
                 if found == expected:
+                    self.read[source.name][path] = FileSeen(size)
+                    _end(sinks)
+                    self._note_read_back(path, expected, behind)
                     return size, source.name
                 self._wrong.setdefault(source.name, f"{path} has another digest")
             except NotFound:
@@ -172,19 +182,26 @@ class _Copying:
                     unreachable = error
             finally:
                 _end(sinks)
+                for _target, reading in behind:
+                    reading.give_up()
             _drop(self._targets, path)
         if unreachable is not None:
             raise unreachable
         return 0, None
 
-    def _copy(self, source: Source, path: str, sinks: Sequence[tuple[Target, Sink]]) -> tuple[int, str]:
-        """The size and the digest of what was read and written."""
+    def _copy(
+        self, source: Source, path: str, sinks: Sequence[tuple[Target, Sink]], behind: list[tuple[Target, ReadBack]]
+    ) -> tuple[int, str]:
+        """The size and the digest of what was read and written. A file of more than a window is read back ``behind``
+        the writing; the others when all were made durable together."""
         digest = hashlib.new(str(self._part.algorithm), usedforsecurity=False)
         size = 0
         with contextlib.ExitStack() as turn:
             for chunk in source.read(self._part.object_id, path):
                 if size <= BUFFER_BYTES < size + len(chunk):
                     turn.enter_context(self._large)
+                if size <= WINDOW_BYTES < size + len(chunk):
+                    behind += [(t, t.staging.read_back(path, self._part.algorithm)) for t, _ in sinks if not t.failure]
                 if size + len(chunk) > BUFFER_BYTES:
                     hashed = self._hashing.submit(digest.update, chunk)
                     _write_all(sinks, chunk)
@@ -193,10 +210,19 @@ class _Copying:
                     digest.update(chunk)
                     _write_all(sinks, chunk)
                 size += len(chunk)
+                for _target, reading in behind:
+                    reading.written(size)
                 self._progress(len(chunk))
                 if self._cancelled():
                     raise Interrupted(f"Copying {self._part.object_id} v{self._part.number} was stopped.")
         return size, digest.hexdigest()
+
+    def _note_read_back(self, path: str, expected: str, behind: Sequence[tuple[Target, ReadBack]]) -> None:
+        for target, reading in behind:
+            back = reading.end()
+            if target.failure is None and back is not None and expected in back.digests.values():
+                self.read[target.volume.name][path] = FileSeen(back.size, reading.inode)
+                self._progress(back.size)
 
 
 def _begin(targets: Sequence[Target], path: str) -> list[tuple[Target, Sink]]:

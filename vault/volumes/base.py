@@ -13,6 +13,7 @@ from uuid import UUID
 from vault.model import Condition, DigestAlgorithm, Json, MediumClass
 from vault.verdict import Verdict
 from vault.volumes.medium import Progress, never_cancelled, no_progress
+from vault.volumes.reading_back import ReadBack
 
 __all__ = [
     "Cancelled", "CheckReport", "Finding", "FindingKind", "KeptEvidence", "Part", "Probe", "Sink", "Staging", "Verdict",
@@ -146,11 +147,24 @@ class CheckState:
     hash_state: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    """A file that was read from its medium: bytes, and its inode number, 0 where it was read in the place where it
+    still stands."""
+
+    size: int
+    inode: int = 0
+
+
 class CheckJournal(Protocol):
     """Where a check keeps how far it has come, so that a stop, a kill or a reboot repeats little of it."""
 
     def resume(self) -> CheckState | None:
         """Where to go on; None to begin."""
+
+    def known(self, path: str) -> FileSeen | None:
+        """A content file of this copy that was read from the medium, with the right digest, as part of the same work;
+        None for one that is to be read."""
 
     def wants(self) -> bool:
         """Whether it is time to keep the state again."""
@@ -189,6 +203,9 @@ class Staging(Protocol):
 
         Its bytes are proved by :meth:`check`, as those of all others are.
         """
+
+    def read_back(self, content_path: str, algorithm: DigestAlgorithm) -> ReadBack:
+        """Begin to read a file that is being written back from the medium, beside the writing."""
 
     def open(self, content_path: str) -> AbstractContextManager[BinaryIO]:
         """A finished file of this staging, for reading (through the cache: this proves nothing)."""

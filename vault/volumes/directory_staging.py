@@ -21,6 +21,7 @@ from vault.model import DigestAlgorithm
 from vault.volumes import directory_check
 from vault.volumes.base import Cancelled, CheckReport, Part, Sink
 from vault.volumes.medium import Progress, never_cancelled, no_progress
+from vault.volumes.reading_back import ReadBack
 from vault.volumes.tree import Tree
 
 STAGING = "staging"
@@ -195,6 +196,10 @@ class DirectoryStaging:
                 self._tree.remove(place)
                 return False
         return True
+
+    def read_back(self, content_path: str, algorithm: DigestAlgorithm) -> ReadBack:
+        """See the protocol."""
+        return ReadBack(self._tree, f"{self._place}/{content_path}", str(algorithm))
 
     def open(self, content_path: str) -> BinaryIO:
         """See the protocol."""

@@ -80,6 +80,22 @@ def read_chunks(tree: Tree, path: str, start: int = 0) -> Iterator[memoryview]:
                 yield view[:count]
 
 
+def read_range(tree: Tree, path: str, start: int, count: int) -> Iterator[memoryview]:
+    """As :func:`read_chunks`, but ``count`` bytes of a file that is still being written behind them.
+
+    They are made durable first, and dropped from the page cache whatever the file system does with O_DIRECT. Raises
+    OSError; EIO where the file ends before.
+    """
+    with _lent_buffer() as view, _Medium(tree, path, start) as medium:
+        medium.flush(start, count)
+        while count:
+            got = medium.read_into(view[: min(count, len(view))] if count % mmap.PAGESIZE == 0 else view)
+            if not got:
+                raise OSError(errno.EIO, "it ends before", path)
+            yield view[: min(got, count)]
+            count -= min(got, count)
+
+
 def _read_ahead(medium: _Medium, first: memoryview) -> Iterator[memoryview]:
     """Fill one buffer while the other is used: past the cache nobody else reads ahead."""
     with _lent_buffer() as second, ThreadPoolExecutor(1, "read-ahead") as thread:
@@ -145,6 +161,11 @@ class _Medium:
             os.posix_fadvise(self._fd, self._offset, count, os.POSIX_FADV_DONTNEED)
         self._offset += count
         return count
+
+    def flush(self, start: int, count: int) -> None:
+        """Make so much of the file durable, and drop it from the cache."""
+        os.fdatasync(self._fd)
+        os.posix_fadvise(self._fd, start, count, os.POSIX_FADV_DONTNEED)
 
     def _read_through_cache(self) -> None:
         fcntl.fcntl(self._fd, fcntl.F_SETFL, fcntl.fcntl(self._fd, fcntl.F_GETFL) & ~os.O_DIRECT)

@@ -155,14 +155,18 @@ class Tree:
 
     def size(self, path: str) -> int:
         """Bytes of a file, by what the file system says of it. Raises EINVAL for what is no regular file."""
+        return self.size_and_inode(path)[0]
+
+    def size_and_inode(self, path: str) -> tuple[int, int]:
+        """Bytes of a regular file, and its inode number. OSError EINVAL where it is none."""
         fd = open_beneath(self.fd, path, os.O_PATH | os.O_NOFOLLOW)
         try:
-            facts = os.fstat(fd)
+            info = os.fstat(fd)
         finally:
             os.close(fd)
-        if not stat.S_ISREG(facts.st_mode):
+        if not stat.S_ISREG(info.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
-        return facts.st_size
+        return info.st_size, info.st_ino
 
     def read_small(self, path: str, limit: int) -> bytes:
         """Read a whole file of at most ``limit`` bytes (EFBIG beyond)."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import threading
 from datetime import timedelta
@@ -30,6 +31,7 @@ from vault.node import Node
 from vault.policy import Policy
 from vault.tapes.librarian import TAPE_KINDS
 from vault.volumes.base import CheckReport, Finding, FindingKind
+from vault.volumes.reading_back import WINDOW_BYTES
 
 
 @pytest.fixture
@@ -286,9 +288,13 @@ def test_what_is_about_to_be_copied_is_not_read_once_more_to_prove_it(idle):
     assert waiting_for(idle, "mới") == [("replicate", (other,)), ("verify", (first,))]
 
 
-def replicate_by_hand(idle, prepare):
+LARGE = b"new " * (WINDOW_BYTES // 4 + 1)
+"""More than a window: such a file is read back while it is written."""
+
+
+def replicate_by_hand(idle, prepare, content=b"new " * 100_000):
     """Deposit a package, have its one copying done in this thread, and return its task and its copies by volume."""
-    idle.deposit("mới", b"new " * 100_000, filename="x")
+    idle.deposit("mới", content, filename="x")
     Planner(idle.running.custodian).tick()
     (first,) = [copy.volume for copy in idle.all_copies() if copy.state is CopyState.WRITTEN]
     prepare(idle.object_path(first, "mới"))
@@ -299,8 +305,9 @@ def replicate_by_hand(idle, prepare):
     return first, progress, {volume: copy for (volume, _), copy in idle.copies("mới").items()}
 
 
-def test_one_reading_of_the_first_copy_proves_it_and_makes_the_second(idle):
-    first, progress, made = replicate_by_hand(idle, lambda _place: None)
+@pytest.mark.parametrize("content", [b"new " * 100_000, LARGE], ids=["small", "large"])
+def test_one_reading_of_the_first_copy_proves_it_and_makes_the_second(idle, content):
+    first, progress, made = replicate_by_hand(idle, lambda _place: None, content)
     assert {copy.state for copy in made.values()} == {CopyState.GOOD}
     size = version_of(idle, "mới").part_bytes
     assert 1.9 * size < progress.done < 2.1 * size
@@ -412,3 +419,21 @@ def test_every_kind_of_task_has_a_handler():
 def test_a_second_node_on_the_same_state_is_refused(bench):
     with pytest.raises(VaultError, match="Another vaultd"):
         Node(bench.settings)
+
+
+def test_what_stood_there_before_is_not_taken_for_what_was_just_written(idle):
+    """The copy was put in place once, the catalogue was restored from before that, and a byte is wrong since."""
+
+    def stands_damaged(place):
+        other = idle.path("b" if place.is_relative_to(idle.path("a")) else "a")
+        there = other / place.relative_to(idle.path("a" if other == idle.path("b") else "b"))
+        shutil.copytree(place, there)
+        file = there / "v1/content/x"
+        file.chmod(0o644)
+        with file.open("r+b") as out:
+            out.seek(1_000_000)
+            out.write(b"!")
+
+    first, _progress, made = replicate_by_hand(idle, stands_damaged, LARGE)
+    assert made[first].state is CopyState.GOOD
+    assert made["b" if first == "a" else "a"].state is CopyState.DAMAGED

@@ -41,6 +41,9 @@ class Notebook:
     def resume(self) -> CheckState | None:
         return self.kept
 
+    def known(self, _path):
+        return None
+
     def wants(self):
         return True
 
