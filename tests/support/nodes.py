@@ -51,7 +51,9 @@ TWO = ("a", "b")
 BAD = (CopyState.DAMAGED, CopyState.MISSING)
 
 
-def eventually(predicate: Callable[[], T], seconds: float = 30, what: object = "") -> T:
+def eventually(
+    predicate: Callable[[], T], seconds: float = 30, what: object = "", *, every: float = LOOK_EVERY_SECONDS
+) -> T:
     """Return the first true answer of ``predicate``; fail when none came in time. The only place that waits."""
     until = time.monotonic() + seconds
     while True:
@@ -60,7 +62,7 @@ def eventually(predicate: Callable[[], T], seconds: float = 30, what: object = "
             return answer
         if time.monotonic() > until:
             raise AssertionError(f"it did not come to be in {seconds} s: {what() if callable(what) else what}")
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(every)
 
 
 # --- packages
