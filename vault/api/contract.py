@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from vault import wire
-from vault.api import examples
+from vault.api import curl, examples
 from vault.api.auth import Needs
 from vault.api.openapi import PROBLEM_MEDIA
 from vault.api.problems import PROBLEMS
@@ -152,6 +152,8 @@ def _complete(operation: _Node, method: str, path: str, needed: Needs | None, co
     else:
         operation["security"] = [{_SCHEME: []}]
         operation["x-khoso-scopes"] = sorted(scope.value for scope in needed.any_of)
+    source = curl.command(method, path, operation, components["schemas"])
+    operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": source}]
 
 
 def _complete_answer(status: int, answer: _Node, schemas: _Node, name: str) -> None:

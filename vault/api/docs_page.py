@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Final, cast
 
-_METHODS: Final = ("get", "head", "put", "post", "delete")
+_METHODS: Final = ("get", "head", "put", "post", "patch", "delete", "options")
 _STYLE: Final = """
 :root{color-scheme:light dark;--line:#8886;--soft:#8881}
 body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:0 auto;padding:1rem 1.25rem 4rem}
@@ -72,6 +72,9 @@ def _operation(method: str, path: str, operation: _Node) -> str:
             f"<td>{kinds}</td></tr>"
         )
     parts.append("</table>")
+    parts.extend(
+        f"<pre>{escape(str(_node(sample).get('source')))}</pre>" for sample in _list(operation.get("x-codeSamples"))
+    )
     parts.extend(_examples(operation))
     summary = escape(str(operation.get("summary", "")))
     head = f'<span class="m">{method.upper()}</span><code>{escape(path)}</code> <span class="q">{summary}</span>'

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi import FastAPI
@@ -118,6 +122,27 @@ def test_operations_are_named_once_and_say_who_may(app: FastAPI) -> None:
         listed = documented()[f"{_.upper()} {path}"]
         assert sorted(scopes) == sorted(scope.strip() for scope in listed.split(",") if scope.strip()), path
         assert operation["security"] == ([{"bearer": []}] if scopes else [{}, {"bearer": []}])
+
+
+def test_each_call_has_its_curl_command(app: FastAPI) -> None:
+    document = app.openapi()
+    page = render(document)
+    for method, path, operation in operations(document):
+        (sample,) = operation["x-codeSamples"]
+        words = shlex.split(sample["source"])
+        # It names this very address with this very method, shows a token where one is needed, and leaves nothing open.
+        assert words[0] == "curl"
+        said = words[words.index("--request") + 1] if "--request" in words else "HEAD" if "--head" in words else "GET"
+        assert said == method
+        place = urlsplit(words[-1].removeprefix("$NODE")).path
+        pattern = re.sub(r"\\{[^}]*\\}", "[^{}]+", re.escape(path))
+        assert re.fullmatch(pattern, place), (path, place)
+        assert ("Authorization: Bearer $TOKEN" in words) == ({} not in operation["security"])
+        bodies = operation.get("requestBody", {}).get("content", {})
+        if "application/json" in bodies:
+            assert json.loads(words[words.index("--data") + 1]) == bodies["application/json"]["example"]
+        assert ("--upload-file" in words) == bool(bodies and "application/json" not in bodies)
+        assert escape(sample["source"]) in page, (method, path)
 
 
 def test_the_page_loads_nothing_from_anywhere(app: FastAPI) -> None:
