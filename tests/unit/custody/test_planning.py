@@ -417,7 +417,7 @@ def test_every_kind_of_task_has_a_handler():
 
 
 def test_a_second_node_on_the_same_state_is_refused(bench):
-    with pytest.raises(VaultError, match="Another vaultd"):
+    with pytest.raises(VaultError, match="Another process works on the state folder"):
         Node(bench.settings)
 
 
