@@ -205,8 +205,11 @@ def test_arrays(live):
     well = {"array_state": "clean", "degraded": 0, "raid_disks": 2, "sync_action": "idle", "mismatch_cnt": 0}
     machine.array("md0", ["sda"], **(well | {"degraded": 1}))
     machine.array("md1", ["sda"], **(well | {"mismatch_cnt": 128}))
+    machine.array("md2", ["sda"], **(well | {"array_state": ""}))
     live.watch._array_listener.look = lambda: arrays(machine.root, live.folder / "proc")
-    firing = live.fires("VaultArrayDegraded", "VaultArrayErrors")
+    firing = live.fires("VaultArrayDegraded", "VaultArrayErrors", "VaultArrayUnknown")
+    assert [labels["array"] for labels in firing["VaultArrayUnknown"]] == ["md2"]
+    machine.write("md2", md__array_state="clean")
     assert [labels["array"] for labels in firing["VaultArrayDegraded"]] == ["md0"]
     machine.write("md0", md__degraded=0)
     machine.write("md1", md__mismatch_cnt=0)
@@ -218,7 +221,7 @@ def test_arrays(live):
     live.ends("VaultArrayScrubOverdue")
     machine.write("md0", md__sync_action="idle", md__sync_completed="none")
     eventually(lambda: live.prometheus.query('time() - vault_array_last_check_timestamp_seconds{array="md0"} < 600'))
-    live.ends("VaultArrayDegraded", "VaultArrayErrors")
+    live.ends("VaultArrayDegraded", "VaultArrayErrors", "VaultArrayUnknown")
 
 
 def test_a_file_system_that_hangs(live):

@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from hardware.errors import Unreachable
-from hardware.tape.virtual_drive import VirtualDrive
+from hardware.tape.virtual import DOOR
 from tests.e2e.monitoring.test_alerts_live import ELSEWHERE
 from tests.support.certificates import Authority
 from tests.support.faults import flip
@@ -138,7 +137,7 @@ def test_a_cartridge_that_is_asked_for_and_a_pool_without_one(live):
     eventually(desk.requests, 30, bench.tape_problem)
     bench.deposit("hồ sơ 2", b"two" * 5000, filename="tờ 1")
     live.fires("VaultTapePoolWithoutCartridge")
-    live.long_ago("UPDATE cartridges SET requested_at = :then WHERE requested_at IS NOT NULL")
+    live.long_ago("UPDATE mount_requests SET requested_at = :then WHERE ended_at IS NULL")
     live.fires("VaultTapeMountRequestWaiting")
     desk.checkin("VLT001L8", WHO)
     live.ends("VaultTapePoolWithoutCartridge", "VaultTapeMountRequestWaiting")
@@ -164,19 +163,12 @@ def test_a_cartridge_past_its_years_and_one_that_lost_bytes(live):
     live.ends("VaultTapeCartridgeSuspect")
 
 
-def test_a_drive_and_then_a_library_that_cannot_be_used(live, monkeypatch):
-    def silent(*_):
-        raise Unreachable("the drive does not answer")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(VirtualDrive, "facts", silent)
-        live.fires("VaultTapeDriveUnusable")
-    live.ends("VaultTapeDriveUnusable")
-    library = live.bench.library
-    library.rename(library.with_name("away"))
-    live.fires("VaultTapeLibraryUnusable")
-    library.with_name("away").rename(library)
-    live.ends("VaultTapeLibraryUnusable")
+def test_a_drive_and_then_a_library_that_cannot_be_used(live):
+    for file, alert in (("vanished-0", "VaultTapeDriveUnusable"), (DOOR, "VaultTapeLibraryUnusable")):
+        (live.bench.library / file).touch()
+        live.fires(alert)
+        (live.bench.library / file).unlink()
+        live.ends(alert)
 
 
 def test_every_alert_was_seen_told_and_none_is_left(live):
