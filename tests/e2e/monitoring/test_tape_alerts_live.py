@@ -168,6 +168,14 @@ def test_a_cartridge_past_its_years_and_one_that_lost_bytes(live):
     live.ends("VaultTapeCartridgeSuspect")
 
 
+def test_a_drive_that_is_held_until_a_person_releases_it(live):
+    desk = live.bench.running.tape_desk
+    live.sql("UPDATE tape_drives SET held = 'two cartridges failed in it', held_at = :now", now=to_text(utcnow()))
+    live.fires("VaultTapeDriveHeld")
+    desk.release("lib", 0, WHO)
+    live.ends("VaultTapeDriveHeld")
+
+
 def test_a_drive_and_then_a_library_that_cannot_be_used(live):
     for file, alert in (("vanished-0", "VaultTapeDriveUnusable"), (DOOR, "VaultTapeLibraryUnusable")):
         (live.bench.library / file).touch()
