@@ -85,6 +85,11 @@ def seen(tx: Tx, barcode: str, element: str) -> None:
     _update(tx, barcode, element=element, seen_at=tx.now)
 
 
+def taken(tx: Tx, barcode: str) -> None:
+    """Note that one that is not in its library's care no longer stands in it. Owes no event."""
+    _update(tx, barcode, element="")
+
+
 def place(tx: Tx, barcode: str, whereabouts: Whereabouts, *, element: str = "", shelf: str | None = None) -> None:
     """Record that it came, went, or was taken away. Owes an event."""
     tx.owe()

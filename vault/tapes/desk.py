@@ -27,7 +27,7 @@ from vault.tapes.indexes import Listing, listing
 from vault.tapes.librarian import Librarian, LibraryView
 from vault.tapes.loading import loaded
 from vault.tapes.recaller import shown
-from vault.tapes.shelves import reconcile
+from vault.tapes.shelves import element_of, reconcile
 
 T = TypeVar("T")
 
@@ -224,8 +224,13 @@ class TapeDesk:
                 place = library.inventory().find(barcode)
                 if place is not None and isinstance(place.place, Slot):
                     library.changer.remove(place.place.number)
+            # Until somebody has taken it, it stands there still, and is not taken for one that came back.
+            left = library.inventory().find(barcode)
+            element = element_of(left.place) if left is not None else ""
             with self._tapes.custodian.catalogue.write() as tx:
-                record.placed(tx, agent, cartridges.need(tx, barcode), Whereabouts.VAULTED, shelf=shelf)
+                record.placed(
+                    tx, agent, cartridges.need(tx, barcode), Whereabouts.VAULTED, element=element, shelf=shelf
+                )
 
         self._librarian(cartridge.library).call(act)
         return self.one(barcode)

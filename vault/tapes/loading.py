@@ -83,7 +83,8 @@ def _judged(tapes: Tapes, barcode: str) -> Iterator[None]:
         raise
     except (Incompatible, WriteProtected) as error:
         with tapes.custodian.catalogue.write() as tx:
-            record.state(tx, tapes.agent, barcode, CartridgeState.READ_ONLY, str(error))
+            if cartridges.need(tx, barcode).state is not CartridgeState.CLEANING:
+                record.state(tx, tapes.agent, barcode, CartridgeState.READ_ONLY, str(error))
         raise
     except NotInLibrary:
         with tapes.custodian.catalogue.write() as tx:

@@ -14,7 +14,7 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import LibrarySettings
 from vault.model import MediumClass
-from vault.tape_model import CartridgeState, Whereabouts
+from vault.tape_model import Cartridge, CartridgeState, Whereabouts
 from vault.tapes import record
 from vault.tapes.context import Tapes
 
@@ -36,15 +36,19 @@ def reconcile(tapes: Tapes, library: LibrarySettings, inventory: Inventory) -> S
     for found in inventory.cartridges:
         if found.holds in (Holds.DATA, Holds.WORM, Holds.CLEANING) and found.barcode not in inventory.duplicates:
             seen[found.barcode] = found
+    waiting: set[str] = set()
     with tapes.custodian.catalogue.write() as tx:
         for drive in inventory.drives:
             _see(tx, library, drive)
         known = {cartridge.barcode: cartridge for cartridge in cartridges.all(tx)}
         for barcode, found in sorted(seen.items()):
-            element = _element(found.place)
+            element = element_of(found.place)
             cartridge = known.get(barcode)
             if cartridge is None:
                 _add(tapes, tx, library, found, element)
+                continue
+            if _waits_outside(cartridge, library, element):
+                waiting.add(barcode)
                 continue
             if cartridge.library != library.name:
                 cartridges.belongs(tx, barcode, library.name)
@@ -56,13 +60,27 @@ def reconcile(tapes: Tapes, library: LibrarySettings, inventory: Inventory) -> S
                 cartridges.seen(tx, barcode, element)
             record.request_ended(tx, f"library:{library.name}", barcode, "it is in the library")
         for barcode, cartridge in known.items():
-            mine = cartridge.library == library.name and cartridge.whereabouts is Whereabouts.LIBRARY
-            if mine and barcode not in seen:
-                twice = "Two cartridges in the library bear its label." if barcode in inventory.duplicates else ""
-                record.placed(tx, tapes.agent, cartridge, Whereabouts.OFFLINE, reason=twice)
+            if cartridge.library == library.name and barcode not in seen:
+                _gone(tapes, tx, cartridge, twice=barcode in inventory.duplicates)
     for note in notes:
         log.warning("tape-library-note", library=library.name, note=note)
-    return Sight(frozenset(seen), tuple(notes))
+    return Sight(frozenset(seen) - waiting, tuple(notes))
+
+
+def _gone(tapes: Tapes, tx: Tx, cartridge: Cartridge, *, twice: bool) -> None:
+    """It is not there, or cannot be told from another one."""
+    if cartridge.whereabouts is Whereabouts.LIBRARY:
+        reason = "Two cartridges in the library bear its label." if twice else ""
+        record.placed(tx, tapes.agent, cartridge, Whereabouts.OFFLINE, reason=reason)
+    elif cartridge.element:
+        cartridges.taken(tx, cartridge.barcode)
+
+
+def _waits_outside(cartridge: Cartridge, library: LibrarySettings, element: str) -> bool:
+    """Whether a cartridge that was checked out still stands where it is to be taken out: then it has not come back, and
+    is not used."""
+    out = cartridge.library == library.name and cartridge.whereabouts is Whereabouts.VAULTED
+    return out and cartridge.element == element
 
 
 def _add(tapes: Tapes, tx: Tx, library: LibrarySettings, found: Found, element: str) -> None:
@@ -97,9 +115,10 @@ def _see(tx: Tx, library: LibrarySettings, drive: DriveSeen) -> None:
         )  # fmt: skip
 
 
-def _element(place: Drive | Slot) -> str:
+def element_of(place: Drive | Slot) -> str:
+    """A place as it is written down: ``slot 3``, ``drive 0``."""
     return f"drive {place.number}" if isinstance(place, Drive) else f"slot {place.number}"
 
 
 def _name(found: Found) -> str:
-    return found.barcode or f"The cartridge in {_element(found.place)}"
+    return found.barcode or f"The cartridge in {element_of(found.place)}"

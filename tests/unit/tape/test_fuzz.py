@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from hardware.errors import HardwareError
 from hardware.ltfs import VirtualMedium, Volume, WriteSession, format_volume
+from hardware.ltfs.kept import kept_entries
+from hardware.ltfs.label import parse_label
 from hardware.ltfs.mam import parse_coherency
 from hardware.tape.changer import LibraryStatus
 from hardware.tape.elements import parse_drive_elements
@@ -134,3 +137,59 @@ def test_a_cartridge_of_which_anything_is_spoiled_is_recognised(small, data):
                         pass
     finally:
         path.write_bytes(before)
+
+
+LEAF = re.compile(rb"<([a-z]+)>([^<]*)</\1>")
+WRONG = (
+    b"", b" ", b"0", b"-1", b"+7", b"1e9", b"18446744073709551616", b"9" * 400, b"a", b"c", b"ab", b"true", b"..", b"/",
+    b"%00", b"%2e%2e", b"%zz", b"&#xFFFE;", b"\xf0\x9f\x93\xbc",
+    b"2026-13-40T25:61:61.999999999Z", b"0000-00-00T00:00:00Z",
+    b"524289", b"00000000-0000-0000-0000-000000000000", b"x" * 5000,
+)  # fmt: skip
+
+
+@st.composite
+def well_formed(draw, source):
+    """XML that is still well formed, and of which elements were emptied, changed, doubled, left out or exchanged."""
+    data = source
+    for _ in range(draw(st.integers(1, 4))):
+        leaves = list(LEAF.finditer(data))
+        if not leaves:
+            break
+        leaf, other = draw(st.sampled_from(leaves)), draw(st.sampled_from(leaves))
+        whole = leaf.group()
+        new = draw(
+            st.one_of(
+                st.sampled_from(WRONG).map(lambda text, name=leaf[1]: b"<%s>%s</%s>" % (name, text, name)),
+                st.sampled_from((b"", whole * 2, other.group(), b"<odd>%s</odd>" % whole, b"<name>%s</name>" % whole)),
+            )
+        )
+        data = data[: leaf.start()] + new + data[leaf.end() :]
+    return data
+
+
+def _records(cartridge, root):
+    """The XML records of a cartridge whose root element is this one."""
+    for path in sorted(cartridge.glob("*_R")):
+        data = path.read_bytes()
+        if data.startswith(b"<?xml") and b"<%s" % root in data[:200]:
+            yield data
+
+
+@many
+@given(data=st.data())
+def test_a_label_that_is_well_formed_and_wrong_is_a_label_or_a_typed_error(small, data):
+    label = data.draw(well_formed(next(_records(small, b"ltfslabel"))))
+    with contextlib.suppress(HardwareError):
+        assert parse_label(label).volume_uuid
+
+
+@many
+@given(data=st.data())
+def test_an_index_that_is_well_formed_and_wrong_is_an_index_or_a_typed_error(small, data):
+    index = data.draw(well_formed(max(_records(small, b"ltfsindex"), key=len)))
+    at = data.draw(st.integers(0, len(index)))
+    with contextlib.suppress(HardwareError):
+        for entry in kept_entries(lambda: (index[:at], index[at:])):
+            assert ".." not in entry.path.split("/")
+            assert not entry.path.startswith("/")
