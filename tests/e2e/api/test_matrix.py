@@ -100,6 +100,7 @@ ROWS: dict[str, Row] = {
     "unload_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/unload", (404,)),
     "checkout_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/checkout", (404,), {}),
     "clean_drive": Row(OPERATE, "POST", "/v1/libraries/no-such/drives/0/clean", (404,)),
+    "release_drive": Row(OPERATE, "POST", "/v1/libraries/no-such/drives/0/release", (404,)),
     "import_tape": Row(OPERATE, "POST", "/v1/tapes/VLT001L8/import", (404,)),
     "get_tape_file": Row(OPERATE, "GET", "/v1/tapes/VLT001L8/content?file=a", (404,)),
     "list_tape_files": Row(OPERATE, "GET", "/v1/tapes/VLT001L8/files", (404,)),

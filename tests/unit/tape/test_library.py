@@ -193,7 +193,9 @@ def test_drives_that_are_to_be_avoided_are_left_and_say_nothing_of_a_cartridge(l
     with pytest.raises(Busy, match="may be used"):
         library.load("VLT001L8", avoid={0, 1})
     assert library.tried is None
-    # It may fit the one that is not used now.
+
+
+def test_what_fits_no_drive_but_perhaps_one_to_be_avoided_is_not_called_unfit(library):
     library.changer.insert(blank(library, "VLT009M8"))
     with open(os.path.join(library.changer.path, "generation"), "w") as file:
         file.write("LTO-6")
