@@ -276,10 +276,11 @@ def test_a_deposit_gets_its_receipt_while_thousands_wait_for_a_third_copy(tmp_pa
         bench.running.dispatcher._handlers = {**real, TaskKind.REPLICATE: replicate}
         pretend(bench, 5000, "ab")
         bench.running.custodian.wake()
-        eventually(lambda: len(open_tasks(bench, TaskKind.REPLICATE)) >= 32, 20)
+        eventually(lambda: len(open_tasks(bench, TaskKind.REPLICATE)) >= 32)
         began = time.monotonic()
         for number in range(3):
             accepted = bench.deposit(f"mới/{number}", b"new", filename="x")
             bench.receipt(accepted.ingest_id)
-        assert time.monotonic() - began < 10
+        # The backlog takes minutes; a busy machine a few seconds.
+        assert time.monotonic() - began < 30
         ending.set()
