@@ -50,8 +50,7 @@ def exported(scraper):
 READINGS = {
     "temperature_celsius": 31, "temperature_critical_celsius": 70, "power_on_hours": 2, "wear_percent": 3,
     "spare_percent": 100, "capacity_bytes": 10**12, "pending_sectors": 0, "reallocated_sectors": 4,
-    "self_test_failed": 0, "short_test_hours_ago": 2,
-}  # fmt: skip
+    "self_test_failed": 0, "short_test_hours_ago": 2}  # fmt: skip
 
 
 def put_disk(tx, key, now, health=Health.WATCH, *, present=True, readings=READINGS):
