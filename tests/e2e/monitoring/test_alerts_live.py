@@ -261,7 +261,8 @@ def test_damage_that_nothing_can_repair_until_the_package_is_sent_again(live):
     bench.deposit("hồ sơ", tar_of(files), files)
     live.fires("VaultEvidenceKept")
     bench.settle()
-    assert all(copy.state is CopyState.GOOD for copy in bench.copies("hồ sơ").values())
+    # One elsewhere may have been begun meanwhile, and is not needed any more.
+    assert {copy.state for copy in bench.copies("hồ sơ").values()} - {CopyState.RETIRED} == {CopyState.GOOD}
     live.ends("VaultCopiesDamaged", "VaultDamageNotRepaired", "VaultNoGoodCopyLeft", "VaultEvidenceKept")
 
 
