@@ -6,6 +6,7 @@ says its serial number or World Wide Name.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,6 +69,22 @@ def block(name: str, sys: Path = SYS) -> Block:
         int(sectors) * 512 if sectors.isdecimal() and len(sectors) < 20 else None,
         {"0": False, "1": True}.get(rotational),
     )
+
+
+def is_gone(number: int, sys: Path = SYS) -> bool:
+    """Whether the device of that number (``st_dev`` of stat(2)) was taken out of the machine.
+
+    A file system that was mounted from it answers for long from its cache. False for what is no block device (a share,
+    memory, btrfs), and where the kernel shows none.
+    """
+    if os.major(number) == 0:
+        return False
+    devices = sys / "dev/block"
+    there = f"{os.major(number)}:{os.minor(number)}"
+    try:
+        return bool(os.listdir(devices)) and not os.path.lexists(devices / there)
+    except OSError:
+        return False
 
 
 def smart_device(name: str) -> str:

@@ -216,14 +216,16 @@ class Prometheus(_Program):
         *,
         rules: bool = True,
         authority: Path | None = None,
+        every: str = "1s",
     ) -> None:
-        """``authority`` signed the certificates of the targets, which then are asked over TLS."""
+        """``authority`` signed the certificates of the targets, which then are asked over TLS; ``every`` is how often
+        they are scraped, and how long they may take."""
         folder.mkdir()
         for path in ALERTS.glob("*.rules.yml") if rules else ():
             (folder / path.name).write_text(hurried(path.read_text()))
         tls = {} if authority is None else {"scheme": "https", "tls_config": {"ca_file": str(authority)}}
         config: dict[str, object] = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "500ms"},
+            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": "500ms"},
             "rule_files": ["*.rules.yml"],
             "scrape_configs": [{"job_name": "khoso", "static_configs": [{"targets": list(targets)}]} | tls],
         }

@@ -223,6 +223,12 @@ def due(
     return _several(tx, query.order_by(copies.c.due_at, copies.c.id).limit(limit))
 
 
+def bring_near(tx: Tx, volume_id: int, latest: datetime) -> int:
+    """Let no check of a copy on a volume be due later than ``latest``; return how many would have been."""
+    later = copies.update().where(copies.c.volume_id == volume_id, IS_DUE_SOME_TIME, copies.c.due_at > latest)
+    return tx.connection.execute(later.values(due_at=latest)).rowcount
+
+
 def proved_since(tx: Tx, volume_id: int, since: datetime) -> int:
     """Return how many copies on a volume were proved at ``since`` or later."""
     mine = (copies.c.volume_id == volume_id, IS_PROVED, copies.c.proved_at >= since)

@@ -187,6 +187,12 @@ def postpone(tx: Tx, task_id: int, until: datetime, message: str, owner: str | N
                    waiting=until > tx.now, lease_owner="", lease_until=None)  # fmt: skip
 
 
+def bring_near(tx: Tx, latest: datetime) -> int:
+    """Let no task wait for longer than until ``latest``; return how many would have."""
+    later = tasks.update().where(IS_WAITING, tasks.c.not_before > latest)
+    return tx.connection.execute(later.values(not_before=latest)).rowcount
+
+
 def _change(tx: Tx, task_id: int, conditions: Iterable[sa.ColumnElement[bool]], **values: object) -> bool:
     updated = tx.connection.execute(tasks.update().where(tasks.c.id == task_id, *conditions).values(**values))
     return updated.rowcount == 1

@@ -2,15 +2,22 @@
 
 It is a clock and nothing more. What a call finds to do follows from the catalogue, so a missed or doubled call does no
 harm: after downtime there is one catch-up run (``coalesce``), and never two at once (``max_instances``).
+
+APScheduler keeps when each call is next by the time of day. Where that is set back (a server that booted with a dead
+battery, and then heard of the true time), all of them would lie ahead by as much, for days or years; so it is looked
+now and then that none lies further ahead than its interval.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -23,6 +30,9 @@ log = structlog.get_logger(__name__)
 SOON = timedelta(seconds=30)
 """After the start, before what is overdue is called: the doors open first."""
 
+LOOK_SECONDS = 5.0
+"""So often it is looked whether the time was set back."""
+
 
 class Clock:
     """Calls functions at intervals, in threads of its own."""
@@ -34,6 +44,9 @@ class Clock:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
+        self._intervals: dict[str, timedelta] = {}
+        self._stopping = threading.Event()
+        self._guard = threading.Thread(target=self._keep_near, name="clock-guard", daemon=True)
 
     def every(self, interval: timedelta, kind: str, call: Callable[[], object], *, recorded: bool = True) -> None:
         """Call this at every interval, counted from its last success, also where that lies before this process.
@@ -44,6 +57,7 @@ class Clock:
         """
         with self._catalogue.read() as tx:
             last = next((s.last_success for s in schedules.all(tx) if s.kind == kind), None)
+        self._intervals[kind] = interval
         now = datetime.now(UTC)
         soon = now + min(interval, SOON)
         self._scheduler.add_job(
@@ -57,11 +71,23 @@ class Clock:
     def start(self) -> None:
         """Begin."""
         self._scheduler.start()
+        self._guard.start()
 
     def stop(self) -> None:
         """End; a call that is under way is not waited for."""
+        self._stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+
+    def _keep_near(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS):
+            now = datetime.now(UTC)
+            for job in self._scheduler.get_jobs():
+                latest = now + self._intervals[job.id]
+                if job.next_run_time > latest:
+                    log.warning("time-set-back", kind=job.id, was=str(job.next_run_time), now=str(latest))
+                    with contextlib.suppress(JobLookupError):  # it is being stopped
+                        self._scheduler.modify_job(job.id, next_run_time=latest)
 
     def _bare(self, _kind: str, call: Callable[[], object]) -> None:
         call()

@@ -10,12 +10,16 @@ read, and makes no more tasks than keep the lanes busy until the next one (:mod:
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vault.catalog import packages, tasks
+import structlog
+
+from vault.catalog import copies, packages, tasks
 from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
 from vault.custody import record
 from vault.custody.checks import Checks
 from vault.custody.context import Custodian
@@ -27,7 +31,13 @@ from vault.model import (
     Volume,
 )
 
+log = structlog.get_logger(__name__)
+
 _BATCHES_A_TICK = 10
+
+_LOOK_AT_THE_TIME_SECONDS = 600.0
+
+_LONGEST_WAIT = timedelta(hours=1)
 
 _KEEP_ENDED_TASKS = timedelta(days=7)
 
@@ -50,6 +60,7 @@ class Planner:
         self._shortfalls = Shortfalls(custodian)
         self._checks = Checks(custodian)
         self._stood = ""
+        self._looked_at_the_time = float("-inf")
 
     def tick(self) -> Tick:
         """Look at what is most urgent, and at some of the rest, in bounded steps."""
@@ -57,6 +68,7 @@ class Planner:
         with custodian.catalogue.write() as tx:
             tasks.release_expired(tx)
             tasks.purge(tx, tx.now - _KEEP_ENDED_TASKS)
+            self._bring_near(tx)
         more = self._restand()
         with custodian.catalogue.read() as tx:
             volumes = {v.id: v for v in catalog_volumes.all(tx)}
@@ -71,6 +83,20 @@ class Planner:
         proofs = sum(self._checks.due(sight, volume) for volume in sight.readable())
         proofs += self._checks.ordered(sight)
         return Tick(repairs, replications, proofs, more)
+
+    def _bring_near(self, tx: Tx) -> None:
+        """After the machine's time was set back: what was put off, or proved, while it was ahead would wait for as much
+        longer; for ever, where the server had booted into another century."""
+        if time.monotonic() - self._looked_at_the_time < _LOOK_AT_THE_TIME_SECONDS:
+            return
+        self._looked_at_the_time = time.monotonic()
+        settings = self._custodian.settings
+        nearer = tasks.bring_near(tx, tx.now + max(_LONGEST_WAIT, settings.custody.retry_max))
+        for volume in catalog_volumes.all(tx):
+            longest = max(policy.fixity.interval(volume.medium) for policy in settings.policies)
+            nearer += copies.bring_near(tx, volume.id, tx.now + longest)
+        if nearer:
+            log.warning("time-was-ahead", brought_nearer=nearer)
 
     def _release_from_offline(self, volumes: Mapping[int, Volume]) -> None:
         """A copy to two volumes must not wait for the one that is away: it is derived again for the other alone."""

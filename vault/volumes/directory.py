@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from typing import Literal
 from uuid import UUID
 
+from hardware.blocks import is_gone
 from hardware.mounts import is_mount_point, mount_of
 from vault.durable import describe_os_error
 from vault.errors import Corrupted, NotFound, Refused, Unreachable, VaultError, WrongVolume
@@ -220,6 +221,8 @@ class DirectoryVolume:
                 space = os.fstatvfs(tree.fd)
                 size, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
                 device = os.fstat(tree.fd).st_dev
+                if is_gone(device):
+                    return Probe(Condition.OFFLINE, "The disk that it is mounted from is gone from this machine.")
                 if space.f_flag & os.ST_RDONLY:
                     return Probe(Condition.READ_ONLY, "It is mounted read-only.", identity, size, free, device)
                 return Probe(Condition.ONLINE, "", identity, size, free, device)

@@ -102,6 +102,20 @@ class Guest:
         assert self._qmp is not None
         return self._qmp.ask(command, **arguments)
 
+    def plug(self, driver: str, name: str, **properties: str) -> None:
+        """Put a device in; a disk's medium is the ``node-name`` of a -blockdev, which outlives the device."""
+        self.qmp("device_add", driver=driver, id=name, **properties)
+
+    def unplug(self, name: str) -> None:
+        """Pull a device out, and wait until the guest's kernel has let go of it."""
+        self.qmp("device_del", id=name)
+        eventually(lambda: name not in self._plugged(), 120, f"{name} stays", every=0.2)
+
+    def _plugged(self) -> set[str]:
+        found = self.qmp("qom-list", path="/machine/peripheral")
+        assert isinstance(found, list)
+        return {one["name"] for one in found}
+
     def kill(self) -> None:
         """End it at once, from whatever thread; ``pull_the_plug`` clears away behind it."""
         assert self._process is not None

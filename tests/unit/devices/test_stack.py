@@ -1,8 +1,10 @@
 """From a path down to the disks that it stands on."""
 
+import os
+
 import pytest
 
-from hardware.blocks import whole_disks
+from hardware.blocks import is_gone, whole_disks
 from hardware.mounts import Mount
 from hardware.stack import Kind, stack_of
 from tests.unit.devices.sysfs import Sysfs
@@ -120,3 +122,11 @@ def test_only_whole_disks_are_listed(sysfs):
     sysfs.array("md0", ["sda1", "sdb1"])
     sysfs.device("loop0")
     assert [disk.name for disk in whole_disks(sysfs.root)] == ["sda", "sdb"]
+
+
+def test_a_disk_that_was_taken_out_is_told_from_one_that_nobody_shows(sysfs, tmp_path):
+    there, gone, share = os.makedev(8, 1), os.makedev(259, 0), os.makedev(0, 61)
+    assert [is_gone(number, sysfs.root) for number in (there, gone, share)] == [False, True, False]
+    (tmp_path / "container/dev/block").mkdir(parents=True)
+    assert not is_gone(gone, tmp_path / "container")
+    assert not is_gone(gone, tmp_path / "nothing")
