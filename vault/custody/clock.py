@@ -3,9 +3,10 @@
 It is a clock and nothing more. What a call finds to do follows from the catalogue, so a missed or doubled call does no
 harm: after downtime there is one catch-up run (``coalesce``), and never two at once (``max_instances``).
 
-APScheduler keeps when each call is next by the time of day. Where that is set back (a server that booted with a dead
-battery, and then heard of the true time), all of them would lie ahead by as much, for days or years; so it is looked
-now and then that none lies further ahead than its interval.
+APScheduler keeps when each call is next by the time of day, which may be wrong: a server boots with a dead battery, and
+then hears of the true time. Set forward by years, it would count every call that was missed, one by one; so the next is
+counted from now. Set back, the next would lie ahead by as much; so it is looked now and then that none lies further
+ahead than its interval.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.interval import IntervalTrigger
+from apscheduler.triggers.base import BaseTrigger
 
 from vault.catalog import schedules
 from vault.catalog.engine import Catalogue
@@ -30,8 +31,20 @@ log = structlog.get_logger(__name__)
 SOON = timedelta(seconds=30)
 """After the start, before what is overdue is called: the doors open first."""
 
+_SHORTEST = timedelta(seconds=0.05)
+
 LOOK_SECONDS = 5.0
 """So often it is looked whether the time was set back."""
+
+
+class _Every(BaseTrigger):  # type: ignore[misc] - the library has no types
+    """Due an interval after it was last looked, however many there were since it was last due."""
+
+    def __init__(self, interval: timedelta) -> None:
+        self._interval = interval
+
+    def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
+        return now + self._interval
 
 
 class Clock:
@@ -57,12 +70,13 @@ class Clock:
         """
         with self._catalogue.read() as tx:
             last = next((s.last_success for s in schedules.all(tx) if s.kind == kind), None)
+        interval = max(_SHORTEST, interval)
         self._intervals[kind] = interval
         now = datetime.now(UTC)
         soon = now + min(interval, SOON)
         self._scheduler.add_job(
             self._run if recorded else self._bare,
-            IntervalTrigger(seconds=max(0.05, interval.total_seconds()), timezone="UTC"),
+            _Every(interval),
             args=[kind, call],
             id=kind,
             next_run_time=soon if last is None else min(max(soon, last + interval), now + interval),
