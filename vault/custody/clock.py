@@ -37,7 +37,7 @@ LOOK_SECONDS = 5.0
 """So often it is looked whether the time was set back."""
 
 
-class _Every(BaseTrigger):  # type: ignore[misc]  # the library has no types
+class _Every(BaseTrigger):
     """Due an interval after it was last looked, however many there were since it was last due."""
 
     def __init__(self, interval: timedelta) -> None:
