@@ -18,7 +18,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from monitoring.collector import Collector, Exporter
+from monitoring.collector import Collector
+from monitoring.exporter import Exporter
 from vault.catalog import Catalogue
 from vault.telemetry import Telemetry
 

@@ -1,26 +1,17 @@
-"""What ``/metrics`` answers: one collector that reads the catalogue at each scrape, and adds what the process counted.
+"""What the node knows of itself, as samples: from the catalogue, which takes time, and what the process counted.
 
-A scrape must never hang with the catalogue that it reports on: the reading is done in a thread of its own, and what
-does not come back within ``patience`` is told as ``vault_collector_up 0``, with everything that is then unknown left
-out. A thread that hangs is not followed by another.
+What is remembered from one reading to the next makes the next one short. How it is answered, and what happens while
+the catalogue does not, is :mod:`monitoring.exporter`'s.
 """
 
 from __future__ import annotations
 
 import platform
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Generic, TypeVar
-
-import structlog
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector as BaseCollector
+from typing import Final
 
 import vault
 from monitoring import devices, metrics
@@ -38,21 +29,11 @@ from vault.model import READABLE, Condition, CopyState, MediumClass, TaskKind, T
 from vault.tapes.librarian import LibraryView
 from vault.telemetry import Counted, Telemetry
 
-log = structlog.get_logger(__name__)
-
-_T = TypeVar("_T")
-
-PATIENCE_SECONDS: Final = 5.0
-"""How long a scrape waits for the catalogue. Prometheus gives up on a scrape after 10 s, unless told otherwise."""
-
 CLASSES: Final = 20
 """So many classes of packages have a label of their own: the words are the depositors'."""
 
 OTHER: Final = "other"
 _LONGEST_CLASS: Final = 64
-_END: Final = b"# EOF\n"
-"""The end of an answer in OpenMetrics; in Prometheus' text format there is none."""
-
 TOKEN_USED_WITHIN: Final = timedelta(days=30)
 TOKEN_ENDED_WITHIN: Final = timedelta(days=7)
 
@@ -60,12 +41,22 @@ _OVERLAP: Final = timedelta(minutes=10)
 """A transaction records the time at which it began; this is longer than any lasts."""
 
 
-class Collector(BaseCollector):
-    """Reads the catalogue when Prometheus asks.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the catalogue knew at one moment. ``steady`` is what is told of disks and of cartridges: much, and mostly
+    the same object as the time before."""
+
+    samples: Samples
+    steady: tuple[Samples, ...]
+
+
+class Collector:
+    """Reads the catalogue, one reading at a time, and says what the process knows.
 
     ``configured`` are the names of the volumes that should be there, with the bytes that are kept free on each where
     that is known; one that the catalogue never met is unknown.
-    ``intervals`` says how often each kind of scheduled work should run. ``stalled`` counts the running tasks that do
+    ``intervals`` says how often each kind of scheduled work should run, ``self_tests`` how often disks are to test
+    themselves, by kind of test. ``stalled`` counts the running tasks that do
     not move; ``certificate`` says when the API's certificate ends, ``libraries`` how the tape libraries stand,
     ``tape_life`` how long what is written to a cartridge of each pool may stay there.
     ``devices`` says what was heard of the disks, known for ``devices_valid``. What was seen of a volume longer than
@@ -79,6 +70,7 @@ class Collector(BaseCollector):
         *,
         configured: Mapping[str, int | None] | Iterable[str] = (),
         intervals: Mapping[str, timedelta] | None = None,
+        self_tests: Mapping[str, timedelta] | None = None,
         stalled: Callable[[], int] | None = None,
         certificate: Callable[[], datetime | None] | None = None,
         devices: devices.Hearing | None = None,
@@ -86,91 +78,42 @@ class Collector(BaseCollector):
         libraries: Callable[[], Iterable[LibraryView]] = tuple,
         tape_life: Mapping[str, timedelta] | None = None,
         probe_valid: timedelta = timedelta(minutes=5),
-        patience: float = PATIENCE_SECONDS,
     ) -> None:
+        self._catalogue = catalogue
         self._telemetry = telemetry
         self._intervals = dict(intervals or {})
+        self._self_tests = dict(self_tests or {})
         self._stalled = stalled
         self._certificate = certificate
         self._libraries = libraries
-        self._errors = 0
-        self.steady: tuple[Samples, ...] = ()
-        """What the last scrape found of disks and cartridges: much, and mostly the same object as the time before.
-        Not in :meth:`collect`."""
         reserves = configured if isinstance(configured, Mapping) else dict.fromkeys(configured)
         self._memory = _Memory(
             probe_valid, reserves, devices or _nothing_heard, Disks(devices_valid), Tapes(tape_life or {})
         )
-        self._reading = _SingleFlight(lambda: _read(catalogue, self._memory), patience)
 
-    def collect(self) -> Iterator[Family]:
-        """Yield everything that is known now."""
+    def read(self) -> Reading:
+        """Return what the catalogue knows. Not for several threads at once. Raises what the catalogue raises."""
+        began = time.monotonic()
+        samples, steady = _read(self._catalogue, self._memory)
+        samples.add(metrics.COLLECTOR_DURATION, time.monotonic() - began)
+        return Reading(samples, steady)
+
+    def known(self) -> Samples:
+        """Return what is known without asking the catalogue."""
         samples = Samples()
         samples.add(metrics.BUILD_INFO, 1, vault.__version__, platform.python_version())
-        began = time.monotonic()
-        try:
-            read = self._reading.result()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the scrape tells of it and shows what else is known
-            read = None
-            log.error("scrape-without-catalogue", reason=f"{type(error).__name__}: {error}")
-        if read is None:
-            self._errors += 1
-        else:
-            samples.values.update(read[0].values)
-            samples.add(metrics.COLLECTOR_DURATION, time.monotonic() - began)
-        self.steady = () if read is None else read[1]
-        samples.add(metrics.COLLECTOR_UP, 0 if read is None else 1)
-        samples.add(metrics.COLLECTOR_ERRORS, self._errors)
         _add_counted(samples, self._telemetry.snapshot())
         for kind, interval in self._intervals.items():
             samples.add(metrics.SCHEDULE_INTERVAL, interval.total_seconds(), kind)
+        for kind, interval in self._self_tests.items():
+            samples.add(metrics.DISK_TEST_INTERVAL, interval.total_seconds() or None, kind)
         if self._stalled is not None:
             samples.add(metrics.TASKS_STALLED, self._stalled())
         expires = self._certificate() if self._certificate is not None else None
         if expires is not None:
             samples.add(metrics.CERTIFICATE_EXPIRY, expires.timestamp())
         add_libraries(samples, self._libraries())
-        yield from samples.families()
-
-
-class Exporter:
-    """Renders what a collector yields, and what is known of the process (``process_*``)."""
-
-    def __init__(self, collector: Collector) -> None:
-        self._collector = collector
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(collector)
-        ProcessCollector(registry=self._registry)
-        self._rendered: dict[tuple[str, int], tuple[Samples, bytes]] = {}
-
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """Return the body for a request with this ``Accept`` header ("" for none), and its Content-Type: OpenMetrics
-        where that is asked for, else Prometheus' text format. Takes up to the collector's patience; call it in a
-        thread that may block."""
-        encoder, content_type = choose_encoder(accept)
-        body = encoder(self._registry)
-        end = _END if body.endswith(_END) else b""
-        parts = [body.removesuffix(_END)]
-        for place, steady in enumerate(self._collector.steady):
-            known, rendered = self._rendered.get((content_type, place), (None, b""))
-            if known is not steady:
-                registry = CollectorRegistry(auto_describe=False)
-                registry.register(_Fixed(steady))
-                rendered = encoder(registry).removesuffix(_END)
-                self._rendered[content_type, place] = steady, rendered
-            parts.append(rendered)
-        return b"".join((*parts, end)), content_type
-
-
-class _Fixed(BaseCollector):
-    """Yields samples that were made before."""
-
-    def __init__(self, samples: Samples) -> None:
-        self._samples = samples
-
-    def collect(self) -> Iterator[Family]:
-        """Yield them."""
-        yield from self._samples.families()
+        return samples
 
 
 def _add_counted(samples: Samples, counted: Counted) -> None:
@@ -208,6 +151,7 @@ class _Memory:
 def _read(catalogue: Catalogue, memory: _Memory) -> tuple[Samples, tuple[Samples, ...]]:
     samples = Samples()
     with catalogue.read() as tx:
+        samples.add(metrics.COLLECTOR_READ, tx.now)
         known = catalog_volumes.all(tx, but=MediumClass.TAPE)
         _add_holdings(samples, tx, memory, known)
         for volume in known:
@@ -337,39 +281,3 @@ def _add_ledger(samples: Samples, tx: Tx) -> None:
     if checkpoint is not None:
         samples.add(metrics.LEDGER_CHECKPOINT, checkpoint.time)
         samples.add(metrics.LEDGER_CHECKPOINT_VOLUMES, checkpoint.volumes)
-
-
-class _SingleFlight(Generic[_T]):
-    """Calls a function in a thread, waits for it so long, and lets those who ask meanwhile share its answer."""
-
-    def __init__(self, call: Callable[[], _T], patience: float) -> None:
-        self._call = call
-        self._patience = patience
-        self._lock = threading.Lock()
-        self._under_way: Future[_T] | None = None
-
-    def result(self) -> _T:
-        """Return what the call returned or raise what it raised; :class:`TimeoutError` when it takes too long."""
-        with self._lock:
-            future = self._under_way
-            if future is None:
-                future = self._under_way = Future()
-                threading.Thread(target=self._run, args=(future,), name="scrape", daemon=True).start()
-        try:
-            return future.result(self._patience)
-        except TimeoutError:
-            raise TimeoutError(f"no answer in {self._patience:g} s") from None
-
-    def _run(self, future: Future[_T]) -> None:
-        try:
-            value = self._call()
-        except Exception as error:  # noqa: BLE001 - handed to those who wait
-            self._ended()
-            future.set_exception(error)
-        else:
-            self._ended()
-            future.set_result(value)
-
-    def _ended(self) -> None:
-        with self._lock:
-            self._under_way = None

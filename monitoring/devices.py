@@ -9,7 +9,7 @@ from typing import Final
 
 from hardware.arrays import Array
 from hardware.shares import Share
-from hardware.smart.facts import Counter
+from hardware.smart.facts import Counter, TestKind
 from monitoring import metrics
 from monitoring.metrics import Metric
 from monitoring.samples import Samples
@@ -19,6 +19,7 @@ from vault.catalog.engine import Tx
 from vault.catalog.steady import Steady
 from vault.device_model import Disk
 from vault.health import array_history
+from vault.health.disks import hours_since_test
 
 MOST: Final = 1000
 """So many disks have series of their own, the worst before the others."""
@@ -149,9 +150,9 @@ def _add_disk(sink: Samples, disk: Disk, *, is_fresh: bool) -> None:
     for limit in ("warning", "critical"):
         sink.add(metrics.DISK_TEMPERATURE_LIMIT, readings.get(f"temperature_{limit}_celsius"), disk.key, limit)
     sink.add(metrics.DISK_TEST_FAILED, readings.get("self_test_failed"), disk.key)
-    for test in ("short", "long"):
-        hours = readings.get(f"{test}_test_hours_ago")
-        sink.add(metrics.DISK_TEST_AGE, None if hours is None else hours * _HOUR, disk.key, test)
+    for kind in (TestKind.SHORT, TestKind.LONG):
+        hours = hours_since_test(disk, kind)
+        sink.add(metrics.DISK_TEST_AGE, None if hours is None else hours * _HOUR, disk.key, kind.value)
     for name in _COUNTERS:
         if name in readings:
             sink.add(metrics.DISK_ERRORS, readings[name], disk.key, name)

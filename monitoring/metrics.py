@@ -98,9 +98,10 @@ TAPE_LACKING: Final = _gauge(
 TAPE_WAITING: Final = _gauge("tape_waiting_bytes", "What waits to be written to a pool, as far as was looked.", "pool")
 RECALLS: Final = _gauge("recalls", "Recalls that wait or are read.", "state")
 
-COLLECTOR_UP: Final = _gauge("collector_up", "Whether the catalogue answered this scrape: 1 yes, 0 no.")
+COLLECTOR_UP: Final = _gauge("collector_up", "Whether the catalogue answered lately: 1 yes, 0 no.")
+COLLECTOR_READ: Final = _gauge("collector_read_timestamp_seconds", "When what is shown of the catalogue was read.")
 COLLECTOR_ERRORS: Final = _counter("collector_errors", "Scrapes that the catalogue did not answer, since the start.")
-COLLECTOR_DURATION: Final = _gauge("collector_duration_seconds", "How long reading the catalogue took, this time.")
+COLLECTOR_DURATION: Final = _gauge("collector_duration_seconds", "How long that reading took.")
 
 PACKAGES: Final = _gauge("packages", "Packages.")
 VERSIONS: Final = _gauge("versions", "Versions of packages.")
@@ -181,6 +182,9 @@ DISK_TEST_FAILED: Final = _gauge(
 )
 DISK_TEST_AGE: Final = _gauge(
     "disk_self_test_age_seconds", "How long the disk has been running since it last tested itself.", "serial", "kind"
+)
+DISK_TEST_INTERVAL: Final = _gauge(
+    "disk_self_test_interval_seconds", "How often every disk is to test itself, in time that it runs.", "kind"
 )
 
 FIXITY_FILES: Final = _counter("fixity_files", "Files read back, by outcome of the check.", "volume", "outcome")

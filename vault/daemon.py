@@ -19,8 +19,9 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from monitoring.collector import Collector, Exporter
+from monitoring.collector import Collector
 from monitoring.devices import Heard
+from monitoring.exporter import EVERY, Exporter
 from vault import __version__, logs
 from vault.api.app import create_app
 from vault.api.door import Door
@@ -117,9 +118,11 @@ async def _doors(node: Node, notifier: Notifier) -> None:
         loop.add_signal_handler(number, asked_to_stop.set)
     loop_beat = Beat()
     door = Door(node.settings.api.tls.files)
-    server = Server(create_app(_parts(node, door)), node.settings, door=door, on_stopping=node.close_doors)
+    exporter = _exporter(node, door)
+    server = Server(create_app(_parts(node, exporter)), node.settings, door=door, on_stopping=node.close_doors)
     loop.add_signal_handler(signal.SIGHUP, server.ask_to_renew)
     beating = asyncio.create_task(keep_beating(loop_beat))
+    await asyncio.to_thread(exporter.warm)
     watchdog = Watchdog.from_environment(
         notifier,
         {
@@ -136,6 +139,7 @@ async def _doors(node: Node, notifier: Notifier) -> None:
         raise VaultError("The server ended before it began.", remedy="Look at the lines above in the log.")
     if watchdog is not None:
         watchdog.start()
+    node.clock.every(EVERY, "metrics", exporter.refresh, recorded=False)
     notifier.ready(f"serving on {server.address} and {node.settings.api.socket}")
     log.info("serving", address=server.address, socket=str(node.settings.api.socket))
     stopping = asyncio.create_task(asked_to_stop.wait())
@@ -168,9 +172,9 @@ def _heard(node: Node) -> Heard:
     )
 
 
-def _parts(node: Node, door: Door) -> NodeParts:
-    custody = node.settings.custody
-    exporter = Exporter(
+def _exporter(node: Node, door: Door) -> Exporter:
+    custody, health = node.settings.custody, node.settings.health
+    return Exporter(
         Collector(
             node.catalogue,
             node.telemetry,
@@ -182,16 +186,20 @@ def _parts(node: Node, door: Door) -> NodeParts:
                 "checkpoint": custody.checkpoint_interval,
                 proof.SCHEDULE: proof.EVERY,
                 BACKUP_SCHEDULE: custody.backup_interval,
-                "health": node.settings.health.interval,
+                "health": health.interval,
             },
+            self_tests={"short": health.short_test, "long": health.long_test},
             certificate=lambda: door.expires,
             devices=lambda: _heard(node),
-            devices_valid=node.settings.health.stale_after,
+            devices_valid=health.stale_after,
             stalled=lambda: len(node.dispatcher.stalled(STALLED_AFTER)),
             libraries=node.tape_desk.libraries,
             tape_life={pool.name: pool.convert_after for pool in node.settings.pools},
         )
     )
+
+
+def _parts(node: Node, exporter: Exporter) -> NodeParts:
     return NodeParts(
         settings=node.settings,
         catalogue=node.catalogue,

@@ -203,5 +203,7 @@ class DiskFacts:
     counters: Mapping[Counter, int] = field(default_factory=dict)
     implausible: tuple[str, ...] = ()
     self_tests: tuple[SelfTest, ...] = ()
+    tests_itself: bool | None = None
+    """Whether it can test itself, where it says so."""
     errors: tuple[LoggedError, ...] = ()
     message: str = ""

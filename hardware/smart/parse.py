@@ -84,6 +84,7 @@ def from_document(document: Json, *, device: str = "") -> DiskFacts:
         counters=counters,
         implausible=implausible,
         self_tests=selftests.from_json(document),
+        tests_itself=selftests.offered(document),
         errors=tuple(_errors(document)),
         message=message,
         reading=Reading.READ,

@@ -32,8 +32,9 @@ _KEPT: Final = frozenset({
     "scsi_model_name", "firmware_version", "user_capacity", "nvme_total_capacity", "rotation_rate", "power_on_time",
     "power_mode", "temperature", "nvme_composite_temperature_threshold", "ata_smart_attributes",
     "ata_smart_error_log", "ata_smart_self_test_log", "ata_smart_data", "ata_device_statistics",
-    "sata_phy_event_counters", "nvme_smart_health_information_log", "nvme_self_test_log", "scsi_grown_defect_list",
-    "scsi_error_counter_log", "scsi_percentage_used_endurance_indicator",
+    "sata_phy_event_counters", "nvme_smart_health_information_log", "nvme_self_test_log",
+    "nvme_optional_admin_commands", "scsi_grown_defect_list", "scsi_error_counter_log",
+    "scsi_percentage_used_endurance_indicator",
 })  # fmt: skip
 _KEPT_NUMBERED: Final = ("scsi_self_test_", "scsi_sas_port_")
 _DROPPED: Final = frozenset({"output", "argv", "previous_commands", "platform_info", "build_info"})

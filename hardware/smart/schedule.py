@@ -31,6 +31,9 @@ LONG: Final = timedelta(days=90)
 AGAIN: Final = timedelta(days=1)
 """So long a disk is left alone after a test of it was tried."""
 
+LATE: Final = 2
+"""After so many intervals a test is overdue: long ones wait for one another, a day for each disk of a shelf."""
+
 _MOST_CONFIG: Final = 1 << 20
 _WRAP: Final = 1 << 16
 _DURATION: Final = re.compile(r"([0-9]{1,9}) ?([smhdw])\Z")
@@ -47,6 +50,10 @@ class Schedule:
     def every(self, kind: TestKind) -> timedelta:
         """How often this test is due."""
         return self.long if kind is TestKind.LONG else self.short
+
+    def is_late(self, kind: TestKind, running: timedelta) -> bool:
+        """Whether a disk that ran for so long since this test is overdue with it."""
+        return bool(self.every(kind)) and running > LATE * self.every(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,8 @@ def due(
         if any(test.outcome is TestOutcome.RUNNING for test in facts.self_tests):
             return None
         if facts.reading is not Reading.READ or not facts.identity.known or facts.power_on_hours is None:
+            continue
+        if facts.tests_itself is False:
             continue
         key = facts.identity.key
         lately = key in tried and timedelta(0) <= now - tried[key] < AGAIN

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from hardware.smart.facts import SelfTest, TestKind, TestOutcome
-from hardware.smart.jsontools import Json, clean, inner, items, number, text
+from hardware.smart.jsontools import Json, clean, flag, inner, items, number, text
 
 _RUNNING: Final = 15
 _SCSI_LOG: Final = 20
@@ -29,6 +29,12 @@ _NVME_KIND: Final = {1: TestKind.SHORT, 2: TestKind.LONG}
 def from_json(document: Json) -> tuple[SelfTest, ...]:
     """All entries, the newest first; a running one before them."""
     return (*_running(document), *_ata(document), *_scsi(document), *_nvme(document))
+
+
+def offered(document: Json) -> bool | None:
+    """Whether the disk can test itself, as ATA and NVMe disks say; SCSI ones do not."""
+    ata = flag(inner(document, "ata_smart_data", "capabilities"), "self_tests_supported")
+    return flag(inner(document, "nvme_optional_admin_commands"), "self_test") if ata is None else ata
 
 
 def from_words(status: str, hours: str, kind: str = "") -> SelfTest:

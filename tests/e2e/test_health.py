@@ -393,7 +393,7 @@ def test_a_file_system_that_hangs_stalls_neither_a_scrape_nor_the_shutdown(tmp_p
         looking.start()
         try:
             eventually(asked.exists)
-            metrics = daemon._parts(made.bench.running, Door(None)).metrics
+            metrics = daemon._exporter(made.bench.running, Door(None)).render
             began = time.monotonic()
             assert b"vault_collector_up 1.0" in metrics("")[0]
             made.bench.stop()

@@ -19,8 +19,9 @@ from gi.repository import UMockdev  # noqa: E402
 
 from hardware import inventory  # noqa: E402
 from hardware.inventory import Inventory  # noqa: E402
-from monitoring.collector import Collector, Exporter  # noqa: E402
+from monitoring.collector import Collector  # noqa: E402
 from monitoring.devices import Heard  # noqa: E402
+from monitoring.exporter import Exporter  # noqa: E402
 from vault.catalog import Catalogue  # noqa: E402
 from vault.health.devices import DeviceWatch  # noqa: E402
 from vault.ledger import events  # noqa: E402

@@ -76,7 +76,8 @@ class WatchedBench(Bench):
         node = self.running
         door = Door(node.settings.api.tls.files)
         begun = threading.Event()
-        server = Server(create_app(daemon._parts(node, door)), node.settings, door=door, on_started=begun.set)
+        app = create_app(daemon._parts(node, daemon._exporter(node, door)))
+        server = Server(app, node.settings, door=door, on_started=begun.set)
         server.bind()
 
         def serve() -> None:

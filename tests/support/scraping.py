@@ -2,15 +2,18 @@
 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from monitoring.collector import Collector, Exporter
+from monitoring.collector import Collector
+from monitoring.exporter import Exporter
 from vault.telemetry import Telemetry
 
 
 class Scraper:
-    """Scrapes as Prometheus would, and answers for single samples; None where there is none."""
+    """Scrapes as Prometheus would, and answers for single samples; None where there is none. A scrape has what is read
+    for it, however long that takes, unless ``prompt`` says otherwise."""
 
-    def __init__(self, catalogue, telemetry=None, **options):
-        self.exporter = Exporter(Collector(catalogue, telemetry or Telemetry(), **options))
+    def __init__(self, catalogue, telemetry=None, *, prompt=60, valid=60, patience=60, **options):
+        collector = Collector(catalogue, telemetry or Telemetry(), **options)
+        self.exporter = Exporter(collector, prompt=prompt, valid=valid, patience=patience)
         self.families = {}
 
     def scrape(self):
@@ -29,3 +32,8 @@ class Scraper:
 
     def of(self, name):
         return {tuple(sorted(labels)): value for (found, labels), value in self.samples.items() if found == name}
+
+
+def exported(scraper):
+    """The names of what is exported of ours."""
+    return {sample for sample, _ in scraper.samples if sample.startswith("vault_")}

@@ -9,12 +9,14 @@ from typing import Final
 
 from hardware.array_tools import Problem
 from hardware.shares import ShareState
+from hardware.smart.schedule import Schedule
 from vault import wire
 from vault.api.parts import NodeParts
-from vault.catalog import overview, tokens
+from vault.catalog import disks, overview, tokens
 from vault.catalog.engine import Tx
 from vault.custody import proof
 from vault.health import array_history, filling
+from vault.health.disks import overdue_tests
 from vault.model import Condition, VolumeMode
 
 TOKEN_SOON: Final = timedelta(days=14)
@@ -59,6 +61,7 @@ def of_node(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
         yield _alert("warning", "receipts-late", "", what,
                      "Look whether volumes are off-line or full, and at vaultctl tasks.")  # fmt: skip
     yield from _scrubs(node, tx)
+    yield from _self_tests(node, tx)
 
 
 def of_room(node: NodeParts, tx: Tx, volumes: list[wire.Volume]) -> Iterator[wire.Alert]:
@@ -118,6 +121,20 @@ def _scrubs(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
     for program, problem in sorted(node.health.array_problems.items()):
         yield _alert("warning", "arrays-not-heard", program, _UNTOLD[problem].format(program=program),
                      f"Type it as root and see: {_ASKED[program]}; then: systemctl start vault-smart")  # fmt: skip
+
+
+def _self_tests(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
+    settings = node.settings.health
+    wanted = Schedule(settings.short_test, settings.long_test)
+    for disk in disks.all(tx):
+        if not disk.present or disk.read_at is None or tx.now - disk.read_at > settings.stale_after:
+            continue
+        for kind, running in overdue_tests(disk, wanted):
+            yield _alert("warning", "self-test-overdue", disk.key,
+                         f"The disk {disk.key} ({disk.model}, at {disk.device}) has run for {running.days} days without"
+                         f" a {kind} self-test; one every {wanted.every(kind).days} days is asked for.",
+                         "See why: journalctl -u vault-smart -g self-test; or begin one yourself:"
+                         f" smartctl -t {kind} {disk.device}")  # fmt: skip
 
 
 _UNTOLD: Final = {

@@ -11,6 +11,7 @@ from hardware.smart import schedule
 from hardware.smart.facts import Counter, DiskFacts, Reading, TestKind, TestOutcome
 from hardware.smart.growth import WINDOW, Day, judge_growth
 from hardware.smart.reasons import Code, Judgement, Reason, Verdict
+from hardware.smart.schedule import Schedule
 from hardware.smart.verdict import judge
 from vault.device_model import Disk, DiskDay, Health
 
@@ -19,6 +20,7 @@ REMEMBERED_ASLEEP: Final = timedelta(days=30)
 
 _COUNTERS: Final = frozenset(counter.value for counter in Counter)
 _SPARE: Final = "spare_percent"
+_TESTS: Final = (TestKind.LONG, TestKind.SHORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def _judged(facts: DiskFacts, before: Disk | None, history: Sequence[DiskDay], t
     if read:
         days = [Day(day.day, _only_counters(day.readings), day.readings.get(_SPARE)) for day in history]
         judgement = judge(facts, judge_growth(days, facts, taken_at.date()))
-        readings = _readings(facts)
+        readings = _readings(facts) | _untested(facts, before.first_seen_at if before else taken_at, taken_at)
     else:
         judgement = _without_reading(judge(facts), facts.reading, before, taken_at)
         readings = dict(before.readings) if before else {}
@@ -138,6 +140,30 @@ def _last_test_failed(facts: DiskFacts) -> int | None:
     """Whether the last self-test that ended found something; None where its log has none."""
     ended = (TestOutcome.PASSED, TestOutcome.FAILED)
     return next((int(test.outcome is TestOutcome.FAILED) for test in facts.self_tests if test.outcome in ended), None)
+
+
+def _untested(facts: DiskFacts, first_seen: datetime, taken_at: datetime) -> dict[str, int]:
+    """For how many hours a disk that can test itself has been seen to run and never did, by kind of test."""
+    if not facts.tests_itself or facts.power_on_hours is None:
+        return {}
+    known = max(0, (taken_at - first_seen) // timedelta(hours=1))
+    kinds = (kind for kind in _TESTS if schedule.since(facts, kind) is None)
+    return {f"{kind}_untested_hours": min(facts.power_on_hours, known) for kind in kinds}
+
+
+def hours_since_test(disk: Disk, kind: TestKind) -> int | None:
+    """For how many hours the disk ran since its last test of this kind, or, where it can and never did, since this node
+    knows it; None where it does not tell."""
+    ago = disk.readings.get(f"{kind}_test_hours_ago")
+    return disk.readings.get(f"{kind}_untested_hours") if ago is None else ago
+
+
+def overdue_tests(disk: Disk, wanted: Schedule) -> list[tuple[TestKind, timedelta]]:
+    """The self-tests with which a disk is overdue, and how long it ran without each. One that is failing is spared."""
+    if disk.health in (Health.FAILING, Health.FAILED):
+        return []
+    found = [(kind, timedelta(hours=hours)) for kind in _TESTS if (hours := hours_since_test(disk, kind)) is not None]
+    return [(kind, running) for kind, running in found if wanted.is_late(kind, running)]
 
 
 def _only_counters(readings: Mapping[str, int]) -> dict[str, int]:

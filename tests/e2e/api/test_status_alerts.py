@@ -11,9 +11,11 @@ from hardware.array_tools import Problem
 from hardware.arrays import Array, ArrayState
 from hardware.mounts import Mount
 from hardware.shares import Share, ShareState
+from tests.support.one_of_each import put_disk
 from tests.support.serving import Running, eventually, served
 from vault.catalog import facts, tokens
 from vault.clock import to_text
+from vault.device_model import Health
 from vault.ledger import append
 from vault.model import EventType, NewEvent, Outcome, Scope
 
@@ -25,6 +27,7 @@ OURS = {
     "token-expiring": "warning",
     "array-scrub-overdue": "warning",
     "array-errors": "warning",
+    "self-test-overdue": "warning",
     "arrays-not-heard": "warning",
     "volume-wrong-export": "critical",
 }
@@ -44,6 +47,10 @@ def trouble(running: Running) -> Running:
         facts.put(tx, "volume-growth", {"nas-b": {days[0]: 10**9, days[1]: 5 * 10**8}})
         old = {"first_seen": to_text(tx.now - timedelta(days=99)), "checked_at": None, "checking": False}
         facts.put(tx, "array-history", {"md0": old})
+        put_disk(tx, "NEVER", tx.now, Health.HEALTHY, readings={"long_untested_hours": 24 * 200})
+        put_disk(tx, "WELL", tx.now, Health.HEALTHY, readings={"long_untested_hours": 24 * 20})
+        put_disk(tx, "BAD", tx.now, Health.FAILING, readings={"long_untested_hours": 24 * 200})
+        put_disk(tx, "GONE", tx.now, Health.HEALTHY, present=False, readings={"long_untested_hours": 24 * 200})
     node.health._array_listener.look = lambda: [Array("md0", "md", "raid1", ArrayState.WELL, 0, 128)]
     node.health.look()
     slow = Share("/srv/a", None, ShareState.SLOW, 10**12, 10**11, 1000, 0, 3.0)
@@ -62,6 +69,8 @@ def test_what_is_amiss_is_said_the_worst_first_and_with_what_to_do(trouble: Runn
     assert all(found[code]["remedy"] for code in OURS)
     assert "Event 2" in found["ledger-broken"]["message"]
     assert found["volume-full"]["subject"] == "nas-a"
+    assert [one["subject"] for one in alerts if one["code"] == "self-test-overdue"] == ["NEVER"]
+    assert "200 days without a long self-test" in found["self-test-overdue"]["message"]
     assert "no more files" in found["volume-full"]["message"]
     assert found["volume-filling"]["subject"] == "nas-b"
     assert "nas:/khac, and it was itself on nas:/kho" in found["volume-wrong-export"]["message"]

@@ -35,7 +35,10 @@ from vault.volumes.base import VolumeIdentity
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DISKS = {"a": "DISK-A", "b": "DISK-B", "c1": "DISK-C", "c2": "DISK-D"}
-DISK_ALERTS = {"VaultDiskFailing", "VaultDiskFailed", "VaultDiskWatch", "VaultDiskUnknown", "VaultDiskGone"}
+DISK_ALERTS = {
+    "VaultDiskFailing", "VaultDiskFailed", "VaultDiskWatch", "VaultDiskUnknown", "VaultDiskGone",
+    "VaultDiskSelfTestOverdue",
+}  # fmt: skip
 ON_TMPFS = {"VaultVolumeReadOnly", "VaultVolumeFull", "VaultVolumeFilling"}
 ELSEWHERE = {name for name in alerts() if name.startswith(("VaultTape", "VaultCertificate", "VaultCallbacks"))}
 """Of tapes and certificates; their own tests provoke them."""
@@ -186,10 +189,13 @@ def test_disks(live):
     eventually(lambda: live.prometheus.query('vault_disk_present{serial="DISK-E"} == 1'))
     failing = drive("DISK-A", attribute(5, value=5, worst=5, when_failed="now", raw=2000))
     failed = drive("DISK-B", ata(smart_status={"passed": False}))
-    watch = drive("DISK-C", attribute(197, raw=3))
+    tested = {"table": [{"type": {"value": 2}, "status": {"value": 0}, "lifetime_hours": 3000}]}  # of 13,114
+    watch = drive("DISK-C", attribute(197, ata(ata_smart_self_test_log={"extended": tested}), raw=3))
     eventually(lambda: live.prometheus.query(f'vault_disk_present{{serial="DISK-E"}} offset {WINDOW}s'))
     told(failing, failed, watch, "DISK-D", age=timedelta(minutes=5))
     firing = live.fires(*DISK_ALERTS)
+    overdue = {(labels["serial"], labels["kind"]) for labels in firing["VaultDiskSelfTestOverdue"]}
+    assert overdue == {("DISK-C", "short"), ("DISK-C", "long")}
     assert {labels["serial"] for name in DISK_ALERTS for labels in firing.get(name, [])} <= {*DISKS.values(), "DISK-E"}
     told(*well, age=timedelta(hours=3))
     live.fires("VaultDisksNotHeard")

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from monitoring.collector import Collector, Exporter
+from monitoring.collector import Collector
 from tests.support.holdings import add_volume, tell
+from tests.support.one_of_each import READINGS, heard, put_disk
 from tests.support.scraping import Scraper
-from tests.unit.monitoring.test_collector import READINGS, heard, put_disk
 from vault.catalog import cartridges, disks
 from vault.device_model import DiskDay, Health
 from vault.model import EventType
@@ -29,13 +29,10 @@ def filled(catalogue, hands):
 
 def test_nothing_is_made_anew_while_nothing_changed(filled, hands):
     collector = Collector(filled, Telemetry(), devices=heard(hands()))
-    exporter = Exporter(collector)
-    exporter.render("")
-    before = collector.steady
+    before = collector.read().steady
     assert [bool(samples.values) for samples in before] == [True, True]
     hands.move(seconds=30)
-    exporter.render("")
-    assert all(now is then for now, then in zip(collector.steady, before, strict=True))
+    assert all(now is then for now, then in zip(collector.read().steady, before, strict=True))
 
 
 def test_a_change_is_in_the_next_scrape(filled, hands):
@@ -74,12 +71,10 @@ def test_what_is_kept_is_not_shown_when_the_catalogue_does_not_answer(filled, ha
 
 def test_days_of_history_do_not_make_the_disks_anew(filled, hands):
     collector = Collector(filled, Telemetry())
-    Exporter(collector).render("")
-    before = collector.steady
+    before = collector.read().steady
     with filled.write() as tx:
         disks.put_day(tx, DiskDay("DISK-A", hands().date(), Health.WATCH, {}))
-    Exporter(collector).render("")
-    assert collector.steady[0] is before[0]
+    assert collector.read().steady[0] is before[0]
 
 
 def test_how_a_disk_tested_itself_is_told_and_what_never_was_is_absent(catalogue, hands):
@@ -91,3 +86,13 @@ def test_how_a_disk_tested_itself_is_told_and_what_never_was_is_absent(catalogue
     assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", kind="short") == 7200
     assert seen.get("vault_disk_self_test_age_seconds", serial="TESTED", kind="long") is None
     assert seen.of("vault_disk_self_test_failed") == {(("serial", "TESTED"),): 0}
+
+
+def test_for_how_long_a_disk_that_can_test_itself_never_did_is_told_and_how_often_it_should(catalogue, hands):
+    with catalogue.write() as tx:
+        put_disk(tx, "NEVER", hands(), readings={"short_test_hours_ago": 2, "long_untested_hours": 3})
+    every = {"short": timedelta(days=7), "long": timedelta(0)}
+    seen = Scraper(catalogue, self_tests=every).scrape()
+    assert seen.get("vault_disk_self_test_age_seconds", serial="NEVER", kind="long") == 3 * 3600
+    assert seen.get("vault_disk_self_test_age_seconds", serial="NEVER", kind="short") == 2 * 3600
+    assert seen.of("vault_disk_self_test_interval_seconds") == {(("kind", "short"),): 7 * 86400}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hardware.errors import Malformed, NotFound
-from hardware.smart import schedule
+from hardware.smart import report, schedule
 from hardware.smart.facts import DiskFacts, Identity, Reading, SelfTest, TestKind, TestOutcome
 from hardware.smart.parse import from_document
 from hardware.smart.run import Place
@@ -84,6 +84,34 @@ def test_what_was_tried_is_left_alone_for_a_day_and_keeps_nobody_waiting():
     assert begun(cannot, other, tried={"A": NOW - timedelta(hours=1)}) == ("B", "short")
     assert begun(cannot, other, tried={"A": NOW - timedelta(hours=25)}) == ("A", "long")
     assert begun(cannot, tried={"A": NOW + timedelta(hours=1)}) == ("A", "long"), "the clock was wrong"
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ({"ata_smart_data": {"capabilities": {"self_tests_supported": False}}}, False),
+        ({"ata_smart_data": {"capabilities": {"self_tests_supported": True}}}, True),
+        ({"nvme_optional_admin_commands": {"value": 0, "self_test": False}}, False),
+        ({}, True),
+    ],
+)
+def test_a_disk_that_says_it_cannot_test_itself_is_not_asked(tmp_path, said, asked):
+    """As the helper reads it back from its own report, which has not everything in it that smartctl says."""
+    report.write(
+        tmp_path,
+        [report.Entry("/dev/sda", "", Identity("A", "A", "", "", ""), Reading.READ, ata() | said, Second())],
+        NOW,
+    )
+    (facts,) = report.read(tmp_path / report.NAME).disks
+    assert bool(begun((Place("/dev/sda"), facts))) is asked
+
+
+@pytest.mark.parametrize("kind", [TestKind.SHORT, TestKind.LONG])
+def test_a_test_is_late_after_twice_its_interval_and_never_where_none_is_asked_for(kind):
+    wanted = Schedule()
+    assert not wanted.is_late(kind, 2 * wanted.every(kind))
+    assert wanted.is_late(kind, 2 * wanted.every(kind) + timedelta(hours=1))
+    assert not Schedule(timedelta(0), timedelta(0)).is_late(kind, timedelta(days=9999))
 
 
 def test_nothing_is_never():

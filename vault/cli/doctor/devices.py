@@ -3,12 +3,14 @@ only the daemon knows."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from hardware.array_tools import Problem
 from hardware.arrays import Array, ArrayState
 from hardware.arrays import arrays as all_arrays
 from hardware.errors import HardwareError, NotFound
-from hardware.smart import report
-from hardware.smart.facts import DiskFacts, Reading
+from hardware.smart import report, schedule
+from hardware.smart.facts import DiskFacts, Reading, TestKind
 from hardware.smart.reasons import Judgement, Reason, Verdict
 from hardware.smart.verdict import judge
 from vault import wire
@@ -36,6 +38,7 @@ def disks(settings: HealthSettings) -> list[Finding]:
         return [Finding(Level.BAD, area, what, remedy)]
     judged = sorted(((judge(facts), facts) for facts in found.disks), key=lambda pair: -pair[0].verdict.rank)
     findings = [one for judgement, facts in judged if (one := _finding(judgement, facts)) is not None]
+    findings += [one for judgement, facts in judged for one in _untested(judgement, facts, settings)]
     if not findings:
         count = len(judged)
         what = n_("{n} disk was asked; nothing is amiss.", "{n} disks were asked; nothing is amiss.", count)
@@ -98,6 +101,28 @@ def _finding(judgement: Judgement, facts: DiskFacts) -> Finding | None:
         )
     remedy = _("Replace it, in an array; else evacuate the volumes on it: vaultctl volumes evacuate NAME")
     return Finding(Level.BAD, area, what, remedy)
+
+
+def _untested(judgement: Judgement, facts: DiskFacts, settings: HealthSettings) -> list[Finding]:
+    """The self-tests with which a disk is overdue, by its own log. One that is failing is spared."""
+    wanted = schedule.Schedule(settings.short_test, settings.long_test)
+    if judgement.verdict.rank >= Verdict.FAILING.rank:
+        return []
+    what = {
+        TestKind.LONG: _("{disk}: it has run for {n} days without a long self-test."),
+        TestKind.SHORT: _("{disk}: it has run for {n} days without a short self-test."),
+    }
+    remedy = _("See why: journalctl -u vault-smart -g self-test; or begin one: smartctl -t {kind} {device}")
+    return [
+        Finding(
+            Level.NOTE,
+            facts.identity.key,
+            said.format(disk=f"{facts.identity.model} ({facts.device})", n=hours // 24),
+            remedy.format(kind=kind, device=facts.device),
+        )
+        for kind, said in what.items()
+        if (hours := schedule.since(facts, kind)) is not None and wanted.is_late(kind, timedelta(hours=hours))
+    ]
 
 
 def _said(reason: Reason) -> str:

@@ -1,0 +1,51 @@
+"""Disks, as the doctor tells of them with the daemon dead."""
+
+from datetime import timedelta
+
+import pytest
+
+from hardware.smart import report
+from hardware.smart.facts import Reading
+from hardware.smart.parse import identity
+from hardware.smart.second import Second
+from tests.support.drives import ata, attribute
+from vault.cli.doctor import Level, devices
+from vault.clock import utcnow
+from vault.config.settings import HealthSettings
+from vault.i18n import speaking
+
+
+def last_tested(days, document=None):
+    entry = {"type": {"value": 2}, "status": {"value": 0}, "lifetime_hours": 13_114 - days * 24}
+    return dict(document or ata()) | {"ata_smart_self_test_log": {"extended": {"table": [entry]}}}
+
+
+@pytest.fixture
+def examined(tmp_path):
+    def look(document, **settings):
+        known = identity(document["serial_number"], "", "M")
+        entry = report.Entry("/dev/sda", "sat", known, Reading.READ, document, Second())
+        report.write(tmp_path, [entry], utcnow() - timedelta(minutes=1))
+        return devices.disks(HealthSettings(report=f"{tmp_path}/disks.json", **settings))
+
+    return look
+
+
+def test_a_disk_that_did_not_test_itself_is_named_with_what_to_do(examined):
+    long, short = examined(last_tested(200))
+    assert (long.level, long.area, short.level) == (Level.NOTE, "ZL20ABCD", Level.NOTE)
+    assert long.what == "ST16000NM001G-2KK103 (/dev/sda): it has run for 200 days without a long self-test."
+    assert "smartctl -t long /dev/sda" in long.remedy
+    assert "smartctl -t short /dev/sda" in short.remedy
+    with speaking("vi"):
+        assert examined(last_tested(200))[0].what.endswith("chưa tự kiểm tra toàn bộ (bài kiểm tra dài).")
+
+
+def test_one_that_did_and_one_that_need_not_are_well(examined):
+    assert [one.level for one in examined(last_tested(13))] == [Level.OK]
+    assert [one.level for one in examined(last_tested(200), short_test="0s", long_test="0s")] == [Level.OK]
+
+
+def test_a_failing_one_has_one_finding(examined):
+    failing = attribute(5, last_tested(200), value=5, worst=5, when_failed="now", raw=2000)
+    assert [one.level for one in examined(failing)] == [Level.BAD]
