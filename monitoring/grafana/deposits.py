@@ -52,9 +52,12 @@ BOARD: Final = Board(
              steps=((None, GREEN), (2 * DAY, YELLOW), (4 * DAY, RED)), runbook="the-ledger-does-not-hold", width=6),
         stat(14, "Thời gian chạy", "How long the daemon has been running.",
              f"time() - max({of('process_start_time_seconds')})", unit="s", width=6),
-        lines(15, "Thời gian đọc danh mục cho một lần scrape", "Reading the catalogue for a scrape; above 5 s it is"
-              " given up.", Query(of("vault_collector_duration_seconds"), "{{instance}}"), unit="s",
-              steps=((None, GREEN), (1, YELLOW), (5, RED)), runbook="the-catalogue-does-not-answer"),
+        lines(15, "Đọc danh mục cho scrape: mất bao lâu, cũ bao lâu", "How long reading the catalogue took, and how old"
+              " what a scrape shows is; above 30 s it is shown no longer.",
+              Query(of("vault_collector_duration_seconds"), "{{instance}} đọc"),
+              Query(f"timestamp({of('vault_collector_up')}) - {of('vault_collector_read_timestamp_seconds')}",
+                    "{{instance}} tuổi"), unit="s",
+              steps=((None, GREEN), (15, YELLOW), (30, RED)), runbook="the-catalogue-does-not-answer"),
         lines(16, "Bộ nhớ và bộ xử lý", "Memory of the daemon, and how many processors it keeps busy.",
               Query(of("process_resident_memory_bytes"), "{{instance}} bộ nhớ"),
               Query(f"1e9 * rate({of('process_cpu_seconds_total')}[$__rate_interval])", "{{instance}} CPU (nano)"),

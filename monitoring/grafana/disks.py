@@ -105,10 +105,12 @@ BOARD: Final = Board(
              f"{of('vault_volume_full_timestamp_seconds', volume=_V)} - time()", "{{volume}}", unit="s", most=None,
              steps=((None, RED), (30 * DAY, YELLOW), (180 * DAY, GREEN)), runbook="a-volume-fills-up",
              may_be_empty="nothing fills up, or less than a day is known"),
-        bars(26, "Chạy máy từ lần tự kiểm tra gần nhất", "How long each disk has been running since it tested itself.",
-             of("vault_disk_self_test_age_seconds", serial=_S), "{{serial}} {{kind}}", unit="s", most=None,
-             steps=((None, GREEN), (120 * DAY, YELLOW), (180 * DAY, RED)), runbook="a-disk-does-not-test-itself",
-             may_be_empty="no disk has tested itself"),
+        bars(26, "Chạy máy từ lần tự kiểm tra gần nhất, so với chu kỳ", "How long each disk has been running since it"
+             " tested itself, as a share of the interval that is asked for: at 2 it is overdue.",
+             f"{of('vault_disk_self_test_age_seconds', serial=_S)} / on (job, instance, kind) group_left ()"
+             f" {of('vault_disk_self_test_interval_seconds')}", "{{serial}} {{kind}}", most=None,
+             steps=((None, GREEN), (1.2, YELLOW), (2, RED)), runbook="a-disk-does-not-test-itself",
+             may_be_empty="no disk has tested itself, or none is to"),
         stat(27, "Tự kiểm tra không đạt", "Disks whose last self-test found something.",
              f"count({of('vault_disk_self_test_failed')} == 1) or vector(0)", steps=ANY_IS_BAD,
              runbook="a-disk-is-failing", width=6),
