@@ -149,6 +149,26 @@ class TapeFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Clearing:
+    """An order to read all of a suspect cartridge, and to end the doubt about it where nothing is wrong with it.
+
+    ``generation`` is the index whose files are read, 0 before the cartridge was first opened; of them ``files`` with
+    ``bytes`` were read, in tape order, ``bad`` of these were not right, and ``worst`` tells of the first.
+    """
+
+    barcode: str
+    agent: str
+    since: datetime
+    generation: int = 0
+    files: int = 0
+    total_files: int = 0
+    bytes: int = 0
+    total_bytes: int = 0
+    bad: int = 0
+    worst: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MountRequest:
     """A cartridge that is not in its library and is needed there. ``ended_by`` is empty while it is open."""
 

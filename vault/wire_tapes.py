@@ -9,6 +9,17 @@ from vault.tape_model import Adopted, CartridgeState, CleaningNeed, Whereabouts
 from vault.wire import JsonObject, Model, Moment, Recall
 
 
+class TapeReading(Model):
+    """How far a cartridge was read that is read through or imported, from the index on in tape order."""
+
+    agent: str = Field(description="Who ordered it.")
+    since: Moment
+    files: int
+    total_files: int = Field(description="0 until its index was read.")
+    bytes: int
+    total_bytes: int
+
+
 class Tape(Model):
     """A cartridge, by its barcode, and what is on it."""
 
@@ -42,6 +53,16 @@ class Tape(Model):
     files: int | None = Field(description="Files on an adopted one.")
     convert_at: Moment | None = Field(description="When what is on it is to be moved to a new cartridge.")
     uses_left: int | None = Field(description="Of a cleaning cartridge: how often it can still be used.")
+    clearing: TapeReading | None = Field(None, description="It is suspect, and read through to end the doubt about it.")
+
+
+class CheckedIn(Tape):
+    """A cartridge that was checked in, and what stands beside it."""
+
+    left: list[str] = Field(
+        description="Cartridges that still stand in the import/export slots: not scanned, or to be taken out. Empty for"
+        " one without a label."
+    )
 
 
 class TapeFile(Model):

@@ -153,10 +153,7 @@ class Library:
                 raise Incompatible(f"{barcode} is a cleaning cartridge; it holds no data.", remedy="Use it to clean.")
             inventory = self.inventory()
             if barcode in inventory.duplicates:
-                raise DuplicateBarcode(
-                    f"Two cartridges in the library bear the label {barcode}.",
-                    remedy="Take both out, find out which is which, and give one of them a label of its own.",
-                )
+                raise _twice(barcode)
             found = inventory.find(barcode)
             if found is None:
                 raise NotInLibrary(f"The cartridge {barcode} is not in the library.", remedy="Fetch it and insert it.")
@@ -205,16 +202,21 @@ class Library:
                 )
             return self.transfer(barcode, ports[0].number)
 
-    def take_in(self) -> tuple[Outcome, ...]:
-        """Move what a person put into the import/export slots to free slots. Raises ``ElementFull`` where none is."""
+    def take_in(self, barcode: str) -> Outcome | None:
+        """Move a cartridge that a person put into an import/export slot to a free slot, and none that stands beside it.
+        None where it stands in no such slot. Raises ``DuplicateBarcode``, ``ElementFull`` where no slot is free."""
         with self._lock:
-            done = []
-            for port in [slot for slot in self.changer.inventory().slots if slot.import_export and slot.full]:
-                free = [slot for slot in self.changer.inventory().slots if not slot.full and not slot.import_export]
-                if not free:
-                    raise ElementFull("The library has no free slot.", remedy="Export a cartridge first.")
-                done.append(self._noted(self.changer.transfer(port.number, free[0].number, barcode=port.barcode)))
-            return tuple(done)
+            status = self.changer.inventory()
+            places = status.find(barcode)
+            if len(places) > 1:
+                raise _twice(barcode)
+            port = next((place for place in places if isinstance(place, Slot) and place.import_export), None)
+            if port is None:
+                return None
+            free = [slot for slot in status.slots if not slot.full and not slot.import_export]
+            if not free:
+                raise ElementFull("The library has no free slot.", remedy="Export a cartridge first.")
+            return self._noted(self.changer.transfer(port.number, free[0].number, barcode=barcode))
 
     # What a person does.
 
@@ -248,7 +250,7 @@ class Library:
                 if barcode in self.changer.shelf():
                     self.changer.insert(barcode)
             else:
-                self.take_in()
+                self.take_in(barcode)
             found = self.inventory().find(barcode)
             if found is None:
                 raise NotInLibrary(
@@ -436,6 +438,13 @@ class Library:
                     remedy="Look at its panel, and take the cleaning cartridge out.",
                 )
             self._wait(_INTERVAL)
+
+
+def _twice(barcode: str) -> DuplicateBarcode:
+    return DuplicateBarcode(
+        f"Two cartridges in the library bear the label {barcode}.",
+        remedy="Take both out, find out which is which, and give one of them a label of its own.",
+    )
 
 
 def check_label(session: CartridgeSession, volume_uuid: str = "") -> None:

@@ -106,7 +106,8 @@ def _of_cartridge(cartridge: Cartridge) -> Iterator[wire.Alert]:
     if cartridge.state is CartridgeState.SUSPECT:
         yield _alert("warning", "cartridge-suspect", name, said,
                      "Nothing more is written to it, and what it lost is made anew on another one; keep it until"
-                     f" vaultctl tapes show {name} has no copy that counts.")  # fmt: skip
+                     f" vaultctl tapes show {name} has no copy that counts. Where the drive was at fault, all of it can"
+                     f" be read back and used again: vaultctl tapes clear {name}")  # fmt: skip
     elif cartridge.state is CartridgeState.FOREIGN and OWN_EARLIER in cartridge.reason:
         yield _alert("warning", "cartridge-foreign", name, said, own_earlier_remedy(name))
     elif cartridge.state is CartridgeState.FOREIGN:

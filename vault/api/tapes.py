@@ -103,9 +103,18 @@ async def checkout_tape(node: Node, who: MayOperate, barcode: str, order: wire.C
 
 
 @router.post("/tapes/{barcode}/checkin", summary="Take a cartridge into its library")
-async def checkin_tape(node: Node, who: MayOperate, barcode: str) -> wire.Tape:
-    """It was put into the library and its label scanned. That answers a request for it."""
-    return shown(await threads.run("tape-checkin", node.tapes.checkin, barcode, who.agent))
+async def checkin_tape(node: Node, who: MayOperate, barcode: str) -> wire.CheckedIn:
+    """It was put into the library and its label scanned. That answers a request for it. Only this one is taken in:
+    ``left`` names what else stands in the import/export slots."""
+    done = await threads.run("tape-checkin", node.tapes.checkin, barcode, who.agent)
+    return wire.CheckedIn(**shown(done).model_dump(), left=list(done.left))
+
+
+@router.post("/tapes/{barcode}/clear", status_code=202, summary="Have a suspect cartridge read through, and used again")
+async def clear_tape(node: Node, who: MayOperate, barcode: str) -> wire.Tape:
+    """Everything on it is read back; where all of it is right, the cartridge is no longer suspect. Until then
+    ``clearing`` says how far it is, and afterwards ``reason`` what was wrong."""
+    return shown(await threads.run("tape-clear", node.tapes.clear, barcode, who.agent))
 
 
 @router.post("/tapes/{barcode}/import", summary="Adopt a cartridge that this node did not write")
@@ -129,6 +138,19 @@ async def import_tape(node: Node, who: MayOperate, barcode: str) -> wire.TapeImp
             for trouble in found.told
         ],
     )
+
+
+@router.get("/tapes/{barcode}/import", summary="How far the import of a cartridge is")
+def get_import(node: Node, _who: MayOperate, barcode: str) -> wire.TapeReading:
+    """404 (``no-such-import``) where none goes on."""
+    return wire.TapeReading.model_validate(node.tape_import.progress(barcode))
+
+
+@router.delete("/tapes/{barcode}/import", status_code=202, summary="Stop the import of a cartridge")
+def stop_import(node: Node, _who: MayOperate, barcode: str) -> wire.TapeReading:
+    """Before its next file; the order to import is then answered with 503 (``interrupted``). What was entered stays,
+    and the same order again goes on behind it."""
+    return wire.TapeReading.model_validate(node.tape_import.stop(barcode))
 
 
 @router.get("/tapes/{barcode}/files", summary="The files on a cartridge, by its index")
@@ -328,4 +350,5 @@ def shown(one: Shown) -> wire.Tape:
         files=cartridge.files,
         convert_at=one.convert_at,
         uses_left=uses_left(cartridge) if barcodes.is_cleaning(cartridge.barcode) else None,
+        clearing=wire.TapeReading.model_validate(one.clearing) if one.clearing else None,
     )

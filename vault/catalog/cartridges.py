@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_ASKED_FOR, IS_DUE_SOME_TIME, cartridges, copies, mount_requests, tape_files, volumes
 from vault.errors import NotFound
-from vault.model import CopyState, Json
+from vault.model import Json
 from vault.tape_model import Adopted, Cartridge, CartridgeState, MountRequest, TapeFile, Whereabouts
 
 MOST_ALERTS: Final = 50
@@ -202,14 +202,11 @@ def files(tx: Tx, copy_ids: Collection[int]) -> dict[int, TapeFile]:
     return {row["copy_id"]: TapeFile(**row) for row in tx.connection.execute(query).mappings()}
 
 
-def by_path(tx: Tx, volume_id: int) -> dict[str, tuple[int, int]]:
-    """Return the number and length of each file of a cartridge that belongs to a copy which is not retired, by path."""
-    query = (
-        sa.select(tape_files.c.path, tape_files.c.copy_id, tape_files.c.length)
-        .join(copies, tape_files.c.copy_id == copies.c.id)
-        .where(copies.c.volume_id == volume_id, copies.c.state != CopyState.RETIRED)
-    )
-    return {path: (copy_id, length) for path, copy_id, length in tx.connection.execute(query)}
+def by_path(tx: Tx, volume_id: int) -> dict[str, TapeFile]:
+    """Return where copies stand on a cartridge, also those that are retired, by their paths."""
+    query = sa.select(tape_files).join(copies, tape_files.c.copy_id == copies.c.id)
+    rows = tx.connection.execute(query.where(copies.c.volume_id == volume_id)).mappings()
+    return {row["path"]: TapeFile(**row) for row in rows}
 
 
 # --- requests to mount

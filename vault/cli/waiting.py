@@ -21,6 +21,7 @@ from rich.progress import (
 
 from vault.cli.exits import StillGoingOn
 from vault.errors import Interrupted, Unreachable
+from vault.wire_tapes import TapeReading
 
 _T = TypeVar("_T")
 
@@ -93,6 +94,30 @@ def counting(console: Console, label: str) -> Iterator[Callable[[int, int], None
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def tape_read(console: Console, label: str) -> Iterator[Callable[[TapeReading | None], None]]:
+    """A bar for a cartridge that is read, in files and bytes; gives the function that is told how far it is."""
+    if not console.is_terminal:
+        yield lambda _seen: None
+        return
+    columns = (
+        TextColumn("{task.description} {task.fields[files]}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(label, total=None, files="")
+
+        def tell(seen: TapeReading | None) -> None:
+            if seen is not None:
+                files = f"{seen.files}/{seen.total_files}" if seen.total_files else ""
+                progress.update(task, completed=seen.bytes, total=seen.total_bytes or None, files=files)
+
+        yield tell
 
 
 @contextmanager

@@ -432,6 +432,10 @@ class Client:
         """GET an address of the API."""
         return self._get(path, model, **params)
 
+    def cancel(self, path: str, model: type[_ModelT]) -> _ModelT:
+        """DELETE an address of the API."""
+        return parsed(self._send("DELETE", path, {}), model)
+
     def order(self, path: str, model: type[_ModelT], order: wire.Model | None, *, patience: float = 0) -> _ModelT:
         """POST to an address of the API; ``patience`` are seconds that the answer may take, where that is longer."""
         content = None if order is None else order.model_dump_json(by_alias=True).encode()

@@ -33,13 +33,29 @@ def requests(client: Client) -> tapes.MountRequestList:
 
 
 def act(client: Client, barcode: str, verb: str, order: wire.Model | None = None) -> tapes.Tape:
-    """``format``, ``load``, ``unload``, ``checkout`` or ``checkin`` a cartridge. Raises Refused, Unreachable."""
+    """``format``, ``load``, ``unload``, ``checkout`` or ``clear`` a cartridge. Raises Refused, Unreachable."""
     return client.order(f"/v1/tapes/{encoded(barcode)}/{verb}", tapes.Tape, order, patience=_HOURS)
 
 
+def checkin(client: Client, barcode: str) -> tapes.CheckedIn:
+    """Check a cartridge in. Raises Refused, Unreachable."""
+    return client.order(f"/v1/tapes/{encoded(barcode)}/checkin", tapes.CheckedIn, None, patience=_HOURS)
+
+
 def adopt(client: Client, barcode: str) -> tapes.TapeImport:
-    """Import a cartridge that the node did not write. Raises Refused, Conflict, Unreachable, Corrupted."""
+    """Import a cartridge that the node did not write. Raises Refused, Conflict (``import-running`` among them),
+    Unreachable, Corrupted, Interrupted where it was stopped."""
     return client.order(f"/v1/tapes/{encoded(barcode)}/import", tapes.TapeImport, None, patience=_LONG_IMPORT)
+
+
+def import_progress(client: Client, barcode: str) -> tapes.TapeReading:
+    """How far an import is. Raises NotFound where none goes on."""
+    return client.ask(f"/v1/tapes/{encoded(barcode)}/import", tapes.TapeReading)
+
+
+def stop_import(client: Client, barcode: str) -> tapes.TapeReading:
+    """Have an import stopped. Raises NotFound where none goes on."""
+    return client.cancel(f"/v1/tapes/{encoded(barcode)}/import", tapes.TapeReading)
 
 
 def files(client: Client, barcode: str, prefix: str = "") -> Iterator[tapes.TapeFileList]:

@@ -3,24 +3,27 @@
 One of a node like this (``khoso/volume.json``) brings its packages: versions and copies are entered as a rebuild
 enters them, as written and never read, so that only the librarian's own reading makes them count. Any other LTFS volume
 is inventoried: its index is kept off the tape, from where its files are listed (:mod:`vault.tapes.indexes`), and no
-file of it is ever taken for a copy of a package. An import may be cut off anywhere, and ordered again: what it entered
-is known.
+file of it is ever taken for a copy of a package. An import may be stopped or cut off anywhere, and ordered again: what
+it entered is known, and its tape is not wound to it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from hardware.ltfs.model import FileEntry
 from hardware.tape.library import Library
 from hardware.tape.own_session import said
 from hardware.tape.reading import TapeReader
 from hardware.tape.session import Blank, CleaningCartridge, Content, LtfsVolume, Unreadable
 from vault.catalog import cartridges, packages
 from vault.catalog.engine import Tx
-from vault.errors import Conflict, Corrupted, Interrupted, Refused
+from vault.errors import Conflict, Corrupted, Interrupted, NotFound, Refused
 from vault.formats.ocfl import identifier_of, parse_inventory
 from vault.intake.note import content_digest_of
 from vault.intake.unpack import StoredFile
@@ -64,6 +67,36 @@ class Imported:
             self.told.append(one)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an import is: files of the cartridge that were looked at, with their bytes on the tape. The totals are 0
+    until the index was read. Of what a node like this wrote, the files are the tars of packages."""
+
+    agent: str
+    since: datetime
+    files: int = 0
+    total_files: int = 0
+    bytes: int = 0
+    total_bytes: int = 0
+
+
+class _Running:
+    """An import that goes on: how far it is, and whether it is to stop."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.stop = threading.Event()
+
+    def found(self, files: int, total_bytes: int) -> None:
+        """What there is to look at is known."""
+        self.progress = replace(self.progress, total_files=files, total_bytes=total_bytes)
+
+    def passed(self, total_bytes: int) -> None:
+        """One more file was looked at."""
+        now = self.progress
+        self.progress = replace(now, files=now.files + 1, bytes=now.bytes + total_bytes)
+
+
 class TapeImport:
     """``tapes import``. May be used from any thread; it takes as long as reading the cartridge's index, and for each
     package the beginning of its tar."""
@@ -71,32 +104,75 @@ class TapeImport:
     def __init__(self, tapes: Tapes, desk: TapeDesk) -> None:
         self._tapes = tapes
         self._desk = desk
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+
+    def progress(self, barcode: str) -> Progress:
+        """How far the import of a cartridge is. Raises NotFound (``no-such-import``) where none goes on."""
+        return self._going_on(barcode).progress
+
+    def stop(self, barcode: str) -> Progress:
+        """Have it stopped before the next file; what was entered stays, and the next import goes on behind it. Raises
+        NotFound (``no-such-import``)."""
+        running = self._going_on(barcode)
+        running.stop.set()
+        return running.progress
+
+    def _going_on(self, barcode: str) -> _Running:
+        with self._lock:
+            if barcode not in self._running:
+                raise NotFound(
+                    f"No import of {barcode[:100]!r} goes on.",
+                    remedy=f"To begin one, or go on with one that was stopped: vaultctl tapes import {barcode[:100]}",
+                    code="no-such-import",
+                )
+            return self._running[barcode]
 
     def adopt(self, barcode: str, agent: str) -> tuple[Shown, Imported]:
         """Adopt a cartridge that is in a library.
 
         Raises NotFound (``no-such-cartridge``), Conflict (``cartridge-known``: it is one of this node's own;
-        ``volume-exists``: its volume is known under another barcode), Refused (``cartridge-blank``,
+        ``volume-exists``: its volume is known under another barcode; ``import-running``), Refused (``cartridge-blank``,
         ``cartridge-not-ltfs``, and ``tape-refused`` for a generation that no drive reads), Corrupted
-        (``tape-damaged``), Unreachable. Nothing is ever written to it.
+        (``tape-damaged``), Unreachable, Interrupted. Nothing is ever written to it.
         """
         librarian = self._desk.librarian_of(barcode)
         cartridge = self._desk.one(barcode).cartridge
         _check_may_be_adopted(cartridge)
+        running, daemon = _Running(Progress(agent, self._tapes.custodian.catalogue.clock())), librarian.doing()
+        doing = Doing(daemon.progress, lambda: daemon.cancelled() or running.stop.is_set())
+        with self._lock:
+            if barcode in self._running:
+                raise Conflict(
+                    f"The cartridge {barcode} is being imported.",
+                    remedy="Wait for its end; vaultctl tapes import shows how far it is.",
+                    code="import-running",
+                )
+            self._running[barcode] = running
 
         def act(library: Library) -> Imported:
             with loaded(self._tapes, library, barcode) as session:
                 content = _check_content(barcode, session.recognise())
                 with session.open_for_reading() as reader:
                     keep_index(self._tapes, barcode, reader)
-                    return self._enter(cartridge, reader, content, agent, librarian.doing())
+                    return self._enter(cartridge, reader, content, agent, running, doing)
 
-        imported = librarian.call(act, what=f"import {barcode}")
+        try:
+            imported = librarian.call(act, what=f"import {barcode}")
+        finally:
+            with self._lock:
+                del self._running[barcode]
         librarian.wake()
         return self._desk.one(barcode), imported
 
     def _enter(
-        self, cartridge: Cartridge, reader: TapeReader, content: LtfsVolume, agent: str, doing: Doing
+        self,
+        cartridge: Cartridge,
+        reader: TapeReader,
+        content: LtfsVolume,
+        agent: str,
+        running: _Running,
+        doing: Doing,
     ) -> Imported:
         source = TapeSource(None, cartridge.barcode, reader)
         found = self._found(cartridge, source, content)
@@ -107,7 +183,16 @@ class TapeImport:
             volume = record.adopted(tx, cartridge.barcode, found, again)
             self._told(tx, agent, cartridge.barcode, {"uuid": str(found.uuid), "import": "begun"}, Outcome.SUCCESS)
         if found.kind is Adopted.KHOSO:
-            self._enter_parts(source, volume, imported, doing)
+            try:
+                self._enter_parts(source, volume, imported, running, doing)
+            except Interrupted:
+                done = running.progress
+                stopped: dict[str, Json] = {
+                    "uuid": str(found.uuid), "import": "stopped", "files": done.files, "of_files": done.total_files
+                }  # fmt: skip
+                with self._tapes.custodian.catalogue.write() as tx:
+                    self._told(tx, agent, cartridge.barcode, stopped, Outcome.WARNING)
+                raise
         with self._tapes.custodian.catalogue.write() as tx:
             before = cartridges.need(tx, cartridge.barcode).state
             if before is CartridgeState.READ_ONLY:
@@ -143,9 +228,20 @@ class TapeImport:
 
     # --- the packages of one like ours
 
-    def _enter_parts(self, source: TapeSource, volume: Volume, imported: Imported, doing: Doing) -> None:
+    def _enter_parts(
+        self, source: TapeSource, volume: Volume, imported: Imported, running: _Running, doing: Doing
+    ) -> None:
         late: list[FoundPart] = []
-        for batch in _batches(source.parts(), imported, doing):
+        entered = self._entered(volume)
+        tars = source.tars()
+        running.found(len(tars), sum(entry.length for entry in tars))
+        left = [entry for entry in tars if (entry.path, entry.start.block, entry.length) not in entered]
+        for entry in tars if len(left) < len(tars) else ():
+            if (entry.path, entry.start.block, entry.length) in entered:
+                imported.parts += 1
+                imported.known += 1
+                running.passed(entry.length)
+        for batch in _batches(source, left, imported, running, doing):
             with self._tapes.custodian.catalogue.write() as tx:
                 late += [part for part in batch if not self._enter_part(tx, source, volume, part, imported)]
         # A version may stand before the one that came before it.
@@ -157,6 +253,12 @@ class TapeImport:
                         "A version before it is not known here, so it cannot be entered: import its cartridge first."
                     )
                     imported.trouble(_trouble("version-gap", source, found, message))
+
+    def _entered(self, volume: Volume) -> set[tuple[str, int, int]]:
+        """The files on the cartridge that an import before this one entered, with block and length."""
+        with self._tapes.custodian.catalogue.read() as tx:
+            known = cartridges.by_path(tx, volume.id).values()
+            return {(file.path, file.start_block, file.length) for file in known}
 
     def _enter_part(self, tx: Tx, source: TapeSource, volume: Volume, found: FoundPart, imported: Imported) -> bool:
         """Whether it could be told what it is; False where a version before it is not known yet."""
@@ -200,11 +302,15 @@ def _follows(tx: Tx, found: FoundPart) -> bool:
     return True
 
 
-def _batches(found: Iterator[FoundPart | Trouble], imported: Imported, doing: Doing) -> Iterator[list[FoundPart]]:
+def _batches(
+    source: TapeSource, tars: Sequence[FileEntry], imported: Imported, running: _Running, doing: Doing
+) -> Iterator[list[FoundPart]]:
     batch: list[FoundPart] = []
-    for item in found:
+    for entry in tars:
         if doing.cancelled():
-            raise Interrupted("The import was stopped; order it again.")
+            break
+        item = source.part(entry)
+        running.passed(entry.length)
         if isinstance(item, Trouble):
             imported.trouble(item)
             continue
@@ -215,6 +321,11 @@ def _batches(found: Iterator[FoundPart | Trouble], imported: Imported, doing: Do
             batch = []
     if batch:
         yield batch
+    if doing.cancelled():
+        raise Interrupted(
+            f"The import of {source.name} was stopped.",
+            remedy=f"To go on with it: vaultctl tapes import {source.name}",
+        )
 
 
 def _trouble(code: str, source: TapeSource, found: FoundPart, message: str) -> Trouble:

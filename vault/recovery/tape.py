@@ -28,7 +28,7 @@ from vault.intake.unpack import RESERVED
 from vault.model import DigestAlgorithm, Json, MediumClass
 from vault.recovery.sources import FoundPart, Trouble
 from vault.tapes.belongings import CHECKPOINT, IDENTITY
-from vault.tapes.context import TAPE, explained, hardware_explained, idle
+from vault.tapes.context import TAPE, hardware_explained, idle
 from vault.tapes.making import Pieces
 from vault.tapes.opening import open_library
 from vault.volumes.base import Part, VolumeIdentity
@@ -127,14 +127,23 @@ class TapeSource:
     def parts(self) -> Iterator[FoundPart | Trouble]:
         """See the protocol."""
         try:
-            reader = self._opened()
-            found = [(entry, match) for entry in reader.files() if (match := _PART.fullmatch(entry.path))]
-            for entry, match in sorted(found, key=lambda item: item[0].start):
-                yield self._part(reader, entry, int(match[1]))
-        except hw.HardwareError as error:
-            raise explained(error) from error
+            for entry in self.tars():
+                yield self.part(entry)
         finally:
             self.close()
+
+    def tars(self) -> list[FileEntry]:
+        """The files that are versions of packages, by their names, in tape order. Raises Unreachable, Corrupted."""
+        with hardware_explained():
+            found = [entry for entry in self._opened().files() if _PART.fullmatch(entry.path)]
+        return sorted(found, key=lambda entry: entry.start)
+
+    def part(self, entry: FileEntry) -> FoundPart | Trouble:
+        """What stands in one of these; only its beginning is read. Raises Unreachable."""
+        match = _PART.fullmatch(entry.path)
+        assert match is not None, "it is one of the tars"  # noqa: S101
+        with hardware_explained():
+            return self._part(self._opened(), entry, int(match[1]))
 
     def size(self, object_id: str, content_path: str) -> int | None:
         """See the protocol."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -17,8 +17,8 @@ from vault.catalog import volumes as catalog_volumes
 from vault.custody.recalls import Recall
 from vault.errors import NotFound, Refused, Unreachable
 from vault.model import CopyState, EventType, Volume
-from vault.tape_model import Cartridge, CartridgeState, MountRequest, TapeDrive, Whereabouts
-from vault.tapes import holding, record, singles
+from vault.tape_model import Cartridge, CartridgeState, Clearing, MountRequest, TapeDrive, Whereabouts
+from vault.tapes import clearing, holding, record, singles
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
 from vault.tapes.drives import clean_drive
@@ -39,7 +39,10 @@ _MB: Final = 1 << 20
 class Shown:
     """A cartridge with what is on it. ``volume`` is None before it was formatted, ``due_at`` when the first of its
     copies is to be checked, ``convert_at`` when what is on it is to be moved to a new one, ``copies`` their numbers by
-    state, ``request`` why it is asked for."""
+    state, ``request`` why it is asked for, ``clearing`` how far it was read where the doubt about it is to be ended.
+
+    ``left`` are, after a check-in, the cartridges that still stand in the import/export slots, as nobody scanned them
+    or they are to be taken out; empty for one without a label."""
 
     cartridge: Cartridge
     volume: Volume | None
@@ -47,6 +50,8 @@ class Shown:
     due_at: datetime | None
     request: MountRequest | None
     convert_at: datetime | None = None
+    clearing: Clearing | None = None
+    left: tuple[str, ...] = ()
 
 
 class TapeDesk:
@@ -70,6 +75,7 @@ class TapeDesk:
             numbers = copies.counts(tx)
             due = cartridges.next_due(tx)
             asked = {request.barcode: request for request in cartridges.requests(tx)}
+            clearings = record.clearings(tx)
             return [
                 Shown(
                     cartridge,
@@ -78,6 +84,7 @@ class TapeDesk:
                     due.get(cartridge.volume_id) if cartridge.volume_id is not None else None,
                     asked.get(cartridge.barcode),
                     self._convert_at(cartridge),
+                    clearings.get(cartridge.barcode),
                 )
                 for cartridge in cartridges.all(tx)
             ]
@@ -149,6 +156,12 @@ class TapeDesk:
         librarian = self._librarian(library)
         holding.release(self._tapes, library, number, agent)
         librarian.wake()
+
+    def clear(self, barcode: str, agent: str) -> Shown:
+        """Have a suspect cartridge read through; see :func:`vault.tapes.clearing.order`."""
+        clearing.order(self._tapes, barcode, agent)
+        self._librarian(self._known(barcode).library).wake()
+        return self.one(barcode)
 
     def inventory(self, library: str) -> None:
         """Ask a library what is where, now."""
@@ -236,12 +249,12 @@ class TapeDesk:
         return self.one(barcode)
 
     def checkin(self, barcode: str, agent: str) -> Shown:
-        """It was brought, and its label scanned: it is taken in from the import/export slot. Raises Refused
-        (``cartridge-not-there``) where the library does not show it."""
+        """It was brought, and its label scanned: it, and no other, is taken in from the import/export slot. What stands
+        there beside it is in ``left``. Raises Refused (``cartridge-not-there``) where the library does not show it."""
         cartridge = self._known(barcode)
         librarian = self._librarian(cartridge.library)
 
-        def act(library: Library) -> None:
+        def act(library: Library) -> tuple[str, ...]:
             if isinstance(library.changer, VirtualChanger) and barcode in library.changer.shelf():
                 library.changer.insert(barcode)
             found = library.inventory().find(barcode)
@@ -251,16 +264,17 @@ class TapeDesk:
                     remedy="Put it into the import/export slot, close the door, and try again.",
                     code="cartridge-not-there",
                 )
-            if isinstance(found.place, Slot) and found.place.import_export:
-                library.take_in()
+            library.take_in(barcode)
             with self._tapes.custodian.catalogue.write() as tx:
                 record.placed(tx, agent, cartridges.need(tx, barcode), Whereabouts.LIBRARY, shelf="")
                 record.request_ended(tx, agent, barcode, "it was checked in")
                 record.looked_at_anew(tx, agent, cartridges.need(tx, barcode))
-            reconcile(self._tapes, librarian.settings, library.inventory())
+            seen = library.inventory()
+            reconcile(self._tapes, librarian.settings, seen)
+            return tuple(slot.barcode for slot in seen.status.slots if slot.import_export and slot.full)
 
-        librarian.call(act)
-        return self.one(barcode)
+        left = librarian.call(act)
+        return replace(self.one(barcode), left=left)
 
     def make_practice(self, library: str, barcode: str, capacity_bytes: int) -> Shown:
         """A blank cartridge in a virtual library."""

@@ -81,6 +81,14 @@ def avoided(tx: Tx, library: str) -> frozenset[int]:
     return frozenset(drive.number for drive in drives)
 
 
+def doubted(tx: Tx, library: str) -> frozenset[int]:
+    """The numbers of drives in which something failed of late, where there is another one that can be used."""
+    here = [tape_drives.at(tx, library, number) for number in _numbers(tx, library)]
+    usable = [drive for drive in here if drive is not None and not drive.problem and not drive.held]
+    failing = frozenset(drive.number for drive in usable if drive.failing)
+    return failing if len(failing) < len(usable) else frozenset()
+
+
 def remedy(drive: TapeDrive) -> str:
     """What is to be done about a drive that is held."""
     return (

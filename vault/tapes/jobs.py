@@ -47,7 +47,7 @@ class Rank(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class Job:
     """One thing that a library can do now. ``pool`` is set where a cartridge is written for it, ``drive`` where one is
-    cleaned."""
+    cleaned, ``clear`` where a suspect cartridge is read through."""
 
     key: str
     kind: TaskKind
@@ -58,6 +58,7 @@ class Job:
     fetches: tuple[Fetch, ...] = ()
     drive: int | None = None
     alone: tuple[Recall, ...] = ()
+    clear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def derive(
                 needed[job.barcode] = "copies that were written to it are to be read back"
             else:
                 needed[job.barcode] = "copies on it are due to be checked"
+        jobs += _clearings(tx, mine, present, needed)
         plan = plan_recalls(tapes, tx, cache, present, failed)
         for barcode in {**plan.fetches, **plan.singles}:
             fetches, alone = tuple(plan.fetches.get(barcode, ())), tuple(plan.singles.get(barcode, ()))
@@ -183,6 +185,18 @@ def _check(tx: Tx, numbers: dict[tuple[str, CopyState], int], volume: Volume, ca
     total = sum(file.length for file in files.values())
     rank = Rank.UNSETTLED if unsettled else Rank.DUE
     return Job(f"tape-check:{cartridge.barcode}", TaskKind.TAPE_CHECK, rank, cartridge.barcode, total)
+
+
+def _clearings(tx: Tx, mine: dict[str, Cartridge], present: Collection[str], needed: dict[str, str]) -> Iterator[Job]:
+    """Suspect cartridges that are to be read through."""
+    for barcode, clearing in record.clearings(tx).items():
+        if barcode not in mine or mine[barcode].state is not CartridgeState.SUSPECT:
+            continue
+        if barcode in present:
+            left = clearing.total_bytes - clearing.bytes
+            yield Job(f"tape-clear:{barcode}", TaskKind.TAPE_CHECK, Rank.DUE, barcode, left, clear=True)
+        else:
+            needed[barcode] = "it is to be read through, to end the doubt about it"
 
 
 def _cartridge_for(

@@ -24,6 +24,7 @@ from vault.model import NewTask, Task, TaskKind, TaskState
 from vault.tape_model import TapeDrive
 from vault.tapes import jobs, shelves
 from vault.tapes.cache import RecallCache
+from vault.tapes.clearing import clear_cartridge
 from vault.tapes.context import Doing, Tapes, explained
 from vault.tapes.drives import clean_drive, listen
 from vault.tapes.jobs import Job, Outlook
@@ -289,6 +290,8 @@ class Librarian:
     def _do(self, library: Library, job: Job, doing: Doing) -> str:
         if job.kind is TaskKind.TAPE_WRITE and job.pool is not None:
             return write_pool(self._tapes, library, self.settings, job.pool, job.barcode, doing)
+        if job.clear:
+            return clear_cartridge(self._tapes, library, job.barcode, doing)
         if job.drive is not None:
             return clean_drive(self._tapes, library, job.drive, self._tapes.agent)
         if job.kind is TaskKind.RECALL:

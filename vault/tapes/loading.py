@@ -29,15 +29,19 @@ log = structlog.get_logger(__name__)
 
 
 @contextlib.contextmanager
-def loaded(tapes: Tapes, library: Library, barcode: str, *, write: bool = False) -> Iterator[CartridgeSession]:
+def loaded(
+    tapes: Tapes, library: Library, barcode: str, *, write: bool = False, avoid: frozenset[int] = frozenset()
+) -> Iterator[CartridgeSession]:
     """The cartridge in a drive, its label and volume checked, for the block. It stays in the drive after it.
+
+    It is put into none of the drives to ``avoid``, nor into one that is held.
 
     What the hardware raises comes out as the program's own errors; what it means for the cartridge is recorded. Raises
     Unreachable (``operator-asked``) where a person has to load it first, Refused (``drive-held``).
     """
     with tapes.custodian.catalogue.read() as tx:
         volume = catalog_volumes.get(tx, barcode)
-        avoid = holding.avoided(tx, library.name)
+        avoid |= holding.avoided(tx, library.name)
     with hardware_explained(), _judged(tapes, barcode), _held_against(tapes, library, barcode):
         uuid = str(volume.uuid) if volume else ""
         session = library.load(barcode, write=write, volume_uuid=uuid, avoid=avoid)

@@ -7,7 +7,7 @@ at in the same way: what is not in the cartridge's last index is not there.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -137,23 +137,29 @@ def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due]
                 continue
             item = _Due(settled, item.version, item.file)  # noqa: PLW2901 - the same copy, a step further
         if entry is None:
-            outcomes.append(_conclude(tapes, barcode, item, CheckReport((), 0, 0, absent=True)))
+            outcomes.append(conclude(tapes, barcode, item.version, item.copy, CheckReport((), 0, 0, absent=True)))
         else:
             wanted.append(Wanted(item, entry))
     _note_places(tapes, wanted)
     for want, pieces in reader.in_tape_order(wanted):
-        report = _read(item := want.key, Pieces(iter(pieces), doing))
-        if report.verdict is Verdict.DAMAGED:
-            # Read twice before anything is called damaged: it may have been the way, and not the tape.
-            again = _read(item, Pieces(reader.read(want.entry), doing))
-            if again.verdict is Verdict.INTACT:
-                doubts = [
-                    Finding(FindingKind.INTERMITTENT, f.path, f.expected, f.found, f.error) for f in report.findings
-                ]
-                again = CheckReport(tuple(doubts), again.files, again.bytes)
-            report = again
-        outcomes.append(_conclude(tapes, barcode, item, report))
+        report = read_back(reader, want.entry, pieces, want.key.version, doing)
+        outcomes.append(conclude(tapes, barcode, want.key.version, want.key.copy, report))
     return outcomes
+
+
+def read_back(
+    reader: TapeReader, entry: FileEntry, pieces: Iterator[bytes], version: Version, doing: Doing
+) -> CheckReport:
+    """Compare a version's tar, whose bytes come as ``pieces``. It is read twice before anything is called damaged: it
+    may have been the way, and not the tape."""
+    report = _read(entry, version, Pieces(pieces, doing))
+    if report.verdict is not Verdict.DAMAGED:
+        return report
+    again = _read(entry, version, Pieces(reader.read(entry), doing))
+    if again.verdict is not Verdict.INTACT:
+        return again
+    doubts = [Finding(FindingKind.INTERMITTENT, f.path, f.expected, f.found, f.error) for f in report.findings]
+    return CheckReport(tuple(doubts), again.files, again.bytes)
 
 
 def _note_places(tapes: Tapes, wanted: Collection[Wanted[_Due]]) -> None:
@@ -166,12 +172,11 @@ def _note_places(tapes: Tapes, wanted: Collection[Wanted[_Due]]) -> None:
                 cartridges.set_file(tx, TapeFile(want.key.copy.id, entry.path, entry.start.block, entry.length))
 
 
-def _read(item: _Due, pieces: Pieces) -> CheckReport:
+def _read(entry: FileEntry, version: Version, pieces: Pieces) -> CheckReport:
     try:
-        return read_tar(pieces, part_of(item.version))
+        return read_tar(pieces, part_of(version))
     except hw.Corrupted as error:
-        path = item.file.path if item.file else ""
-        return CheckReport((Finding(FindingKind.UNREADABLE, path, error=error.message[:200]),), 0, 0)
+        return CheckReport((Finding(FindingKind.UNREADABLE, entry.path, error=error.message[:200]),), 0, 0)
 
 
 def _settle(tapes: Tapes, item: _Due, entry: FileEntry | None) -> Copy | None:
@@ -190,24 +195,25 @@ def _settle(tapes: Tapes, item: _Due, entry: FileEntry | None) -> Copy | None:
         return custody_record.written(custodian, tx, item.version, copy, "disk", detail)
 
 
-def _conclude(tapes: Tapes, barcode: str, item: _Due, report: CheckReport) -> CopyState:
+def conclude(tapes: Tapes, barcode: str, version: Version, copy: Copy, report: CheckReport) -> CopyState:
+    """Enter what reading a copy came to, unless somebody else did in between; the state in which it is then."""
     custodian = tapes.custodian
     with custodian.catalogue.write() as tx:
-        current = copies.need(tx, item.copy.id)
-        if (current.state, current.checked_at) != (item.copy.state, item.copy.checked_at):
+        current = copies.need(tx, copy.id)
+        if (current.state, current.checked_at) != (copy.state, copy.checked_at):
             return current.state
-        changed = custody_record.checked(custodian, tx, item.version, current, report)
+        changed = custody_record.checked(custodian, tx, version, current, report)
         if changed.state is CopyState.GOOD:
-            _retire_replaced(tapes, tx, item.version, changed)
+            _retire_replaced(tapes, tx, version, changed)
         elif changed.state in _BAD:
-            reason = f"{item.version.identifier} v{item.version.number}: {changed.reason}"
+            reason = f"{version.identifier} v{version.number}: {changed.reason}"
             cartridge = cartridges.need(tx, barcode)
             if cartridge.state in (CartridgeState.APPENDABLE, CartridgeState.FULL, CartridgeState.READ_ONLY):
                 record.state(tx, tapes.agent, barcode, CartridgeState.SUSPECT, reason)
         if changed.state is not CopyState.GOOD:
             cartridges.failed(tx, barcode)
     if changed.state is CopyState.GOOD:
-        custodian.on_proved(item.version)
+        custodian.on_proved(version)
     return changed.state
 
 
@@ -229,4 +235,4 @@ def _nothing_to_read(tapes: Tapes, barcode: str, due: Collection[_Due], error: h
     report = CheckReport((finding,), 0, 0)
     for item in due:
         if item.copy.state is not CopyState.WRITING:
-            _conclude(tapes, barcode, item, report)
+            conclude(tapes, barcode, item.version, item.copy, report)

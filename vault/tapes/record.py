@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 from uuid import UUID
 
@@ -12,14 +12,17 @@ from hardware.tape.barcodes import Kind
 from vault.catalog import cartridges, facts
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
+from vault.clock import from_text, to_text
 from vault.config import PoolSettings
 from vault.ledger import append
 from vault.model import Condition, EventType, Json, MediumClass, NewEvent, Outcome, Volume
-from vault.tape_model import Adopted, Cartridge, CartridgeState, Whereabouts
+from vault.tape_model import Adopted, Cartridge, CartridgeState, Clearing, Whereabouts
 from vault.tapes.context import TAPE
 
 _FORMATTING: Final = "tapes.formatting"
 """Fact of the node: the barcodes of blank cartridges whose formatting was begun, and not concluded."""
+_CLEARING: Final = "tapes.clearing"
+"""Fact of the node: the suspect cartridges that are to be read through, by barcode, with how far each is."""
 
 
 def told(
@@ -91,6 +94,8 @@ def state(tx: Tx, agent: str, barcode: str, to: CartridgeState, reason: str = ""
     if before.state is to:
         return
     cartridges.set_state(tx, barcode, to, reason)
+    if before.state is CartridgeState.SUSPECT:
+        _put_clearing(tx, barcode, None)
     volume = catalog_volumes.get(tx, barcode)
     if volume is not None and CartridgeState.FOREIGN in (to, before.state):
         foreign = to is CartridgeState.FOREIGN
@@ -124,6 +129,56 @@ def looked_at_anew(tx: Tx, agent: str, cartridge: Cartridge) -> None:
     state(tx, agent, cartridge.barcode, to)
 
 
+def clearings(tx: Tx) -> dict[str, Clearing]:
+    """The suspect cartridges that are to be read through, by barcode."""
+    found = facts.get(tx, _CLEARING)
+    stored = found if isinstance(found, dict) else {}
+    return {
+        barcode: Clearing(**{**one, "since": from_text(str(one["since"]))})  # type: ignore[arg-type]  # as it was put
+        for barcode, one in stored.items()
+        if isinstance(one, dict)
+    }
+
+
+def clearing_ordered(tx: Tx, agent: str, barcode: str) -> None:
+    """A person wants the doubt about a suspect cartridge ended."""
+    _put_clearing(tx, barcode, Clearing(barcode, agent, tx.now))
+    told(tx, EventType.CARTRIDGE_CHANGED, agent, barcode, {"clear": "ordered"})
+
+
+def clearing_read(tx: Tx, clearing: Clearing) -> None:
+    """So far it was read. Nothing is noted where the order is no longer there."""
+    if clearing.barcode in clearings(tx):
+        _put_clearing(tx, clearing.barcode, clearing)
+
+
+def cleared(tx: Tx, clearing: Clearing, to: CartridgeState, drive: str) -> None:
+    """Everything on it was read back and is right: it is good for this again. ``drive`` is where that was."""
+    told(tx, EventType.CARTRIDGE_CHANGED, clearing.agent, clearing.barcode, _clearing_told("intact", clearing, drive))
+    state(tx, clearing.agent, clearing.barcode, to)
+
+
+def not_cleared(tx: Tx, clearing: Clearing, reason: str, drive: str) -> None:
+    """It was read, and something is wrong with it: it stays suspect, for this reason."""
+    cartridges.set_state(tx, clearing.barcode, CartridgeState.SUSPECT, reason[:1000])
+    _put_clearing(tx, clearing.barcode, None)
+    detail = {**_clearing_told("damaged", clearing, drive), "reason": reason[:1000]}
+    told(tx, EventType.CARTRIDGE_CHANGED, clearing.agent, clearing.barcode, detail, Outcome.FAILURE)
+
+
+def _clearing_told(how: str, clearing: Clearing, drive: str) -> dict[str, Json]:
+    return {"clear": how, "files": clearing.files, "bytes": clearing.bytes, "bad": clearing.bad, "drive": drive}
+
+
+def _put_clearing(tx: Tx, barcode: str, clearing: Clearing | None) -> None:
+    found = facts.get(tx, _CLEARING)
+    stored = {key: one for key, one in found.items() if key != barcode} if isinstance(found, dict) else {}
+    if clearing is not None:
+        stored[barcode] = {**asdict(clearing), "since": to_text(clearing.since)}
+    if stored != (found or {}):
+        facts.put(tx, _CLEARING, stored or None)
+
+
 def formatting(tx: Tx, barcode: str, *, begun: bool) -> None:
     """The formatting of a blank cartridge begins, or is over, or can no longer be told from somebody else's."""
     before = formatting_begun(tx)
@@ -151,6 +206,7 @@ def formatted(tx: Tx, agent: str, barcode: str, uuid: UUID, pool: PoolSettings, 
     catalog_volumes.set_condition(tx, volume.id, Condition.ONLINE, "", None, None)
     to = CartridgeState.APPENDABLE
     cartridges.formatted(tx, barcode, volume_id=volume.id, pool=pool.name, state=to)
+    _put_clearing(tx, barcode, None)
     told(
         tx,
         EventType.CARTRIDGE_FORMATTED,

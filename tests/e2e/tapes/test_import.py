@@ -10,8 +10,9 @@ from hardware.ltfs.formatting import format_volume
 from hardware.ltfs.writer import WriteSession
 from tests.support.nodes import VIETNAMESE, bag, eventually, tar_of
 from tests.support.tapes import TapeBench
-from vault.errors import Conflict, NotFound, Refused, VaultError
+from vault.errors import Conflict, Interrupted, NotFound, Refused, VaultError
 from vault.model import CopyState, EventType
+from vault.recovery.tape import TapeSource
 from vault.tape_model import Adopted, CartridgeState
 
 WHO = "user:test"
@@ -208,3 +209,50 @@ def test_nobody_is_told_to_erase_a_cartridge_that_the_node_wrote_before_its_cata
         assert "--erase" not in told
         bench.running.tape_import.adopt("VLT001L8", WHO)
         eventually(lambda: bench.good_tapes("Đ-1"))
+
+
+def test_an_import_says_how_far_it_is_and_goes_on_behind_where_it_was_stopped(tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "here").mkdir()
+    with TapeBench(tmp_path / "other", ("ELS001L8",)) as other:
+        for number in range(5):
+            other.deposit(f"Đ-{number}", b"content %d" % number, filename="tệp")
+        for number in range(5):
+            other.wait_for_tape(f"Đ-{number}")
+        other.settle()
+    with TapeBench(tmp_path / "here", ()) as bench:
+        bring(bench, tmp_path / "other" / "library" / "ELS001L8", "ELS001L8")
+        importer, read, seen = bench.running.tape_import, [], []
+        part = TapeSource.part
+
+        def watched(source, entry):
+            read.append(entry.path)
+            seen.append(importer.progress("ELS001L8"))
+            if len(read) == 2:
+                with pytest.raises(Conflict) as twice:
+                    importer.adopt("ELS001L8", WHO)
+                assert twice.value.code == "import-running"
+                assert importer.stop("ELS001L8").files == 1
+            return part(source, entry)
+
+        monkeypatch.setattr(TapeSource, "part", watched)
+        with pytest.raises(Interrupted) as stopped:
+            importer.adopt("ELS001L8", WHO)
+        assert "vaultctl tapes import ELS001L8" in stopped.value.remedy
+        assert [(one.files, one.total_files, one.agent) for one in seen] == [(0, 5, WHO), (1, 5, WHO)]
+        assert 0 == seen[0].bytes < seen[1].bytes < seen[1].total_bytes
+        assert "was not finished" in bench.cartridge("ELS001L8").reason
+        told = [event.detail.get("import") for event in bench.events(EventType.CARTRIDGE_ADOPTED)]
+        assert told == ["begun", "stopped"]
+        for none in (importer.progress, importer.stop):
+            with pytest.raises(NotFound):
+                none("ELS001L8")
+        # What was entered before is not read again.
+        imported = importer.adopt("ELS001L8", WHO)[1]
+        assert (imported.parts, imported.known, imported.copies_added) == (5, 2, 3)
+        assert len(read) == len(set(read)) == 5
+        assert seen[2].files == 2
+        eventually(
+            lambda: all(bench.good_tapes(f"Đ-{number}") == {"ELS001L8"} for number in range(5)), 60, bench.tape_problem
+        )
+        bench.assert_ledger()

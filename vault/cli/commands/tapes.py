@@ -9,16 +9,19 @@ import typer
 
 from vault import wire
 from vault import wire_tapes as tapes_wire
-from vault.cli.options import JsonOption, read_size
+from vault.cli.exits import ExitCode
+from vault.cli.options import JsonOption, WaitLimitOption, read_duration, read_size
 from vault.cli.output import print_json
 from vault.cli.render import tapes as render
 from vault.cli.session import session_of
+from vault.cli.tape_import import imported
 from vault.cli.target import Target
-from vault.cli.waiting import transfer
+from vault.cli.waiting import tape_read, transfer, wait_for
 from vault.client import Client
 from vault.client import tapes as client_tapes
 from vault.errors import NotFound, Refused, Unreachable
 from vault.i18n import _
+from vault.tape_model import CartridgeState
 
 app = typer.Typer(help=_("Tapes: cartridges, where they are, and what is on them."), rich_markup_mode=None)
 
@@ -168,15 +171,61 @@ def checkout(
 @app.command("checkin", help=_("A cartridge was brought: scan its label. That answers a request for it."))
 def checkin(context: typer.Context, barcode: BarcodeArgument, json: JsonOption = False) -> None:
     """Check a cartridge in."""
-    _act(context, barcode, "checkin", None, json=json)
+    session = session_of(context)
+    with session.client() as client:
+        found = client_tapes.checkin(client, barcode)
+    _print(context, found, json=json)
+    if found.left:
+        session.err.print(render.left(found), soft_wrap=True)
+
+
+@app.command("clear", help=_("Read all of a suspect cartridge back, and use it again if nothing is wrong with it."))
+def clear(
+    context: typer.Context,
+    barcode: BarcodeArgument,
+    wait: Annotated[bool, typer.Option("--wait", help=_("Wait for its end; 5 if it stays suspect."))] = False,
+    timeout: WaitLimitOption = "",
+    json: JsonOption = False,
+) -> None:
+    """Have a suspect cartridge read through."""
+    session = session_of(context)
+    limit = read_duration(timeout)
+    with session.client() as client:
+        found = client_tapes.act(client, barcode, "clear")
+        if wait:
+            with tape_read(session.err, _("Reading")) as tell:
+                found = wait_for(
+                    lambda: client_tapes.one(client, barcode),
+                    lambda seen: seen.clearing is None,
+                    what=_("The reading goes on; look with `vaultctl tapes show {barcode}`.").format(barcode=barcode),
+                    limit=limit,
+                    show=lambda seen: tell(seen.clearing),
+                )
+    _print(context, found, json=json)
+    if wait and found.state is CartridgeState.SUSPECT:
+        raise typer.Exit(ExitCode.UNSOUND)
 
 
 @app.command("import", help=_("Adopt a cartridge that this node did not write. It is only read, ever."))
-def import_tape(context: typer.Context, barcode: BarcodeArgument, json: JsonOption = False) -> None:
-    """Import a cartridge."""
+def import_tape(
+    context: typer.Context,
+    barcode: BarcodeArgument,
+    stop: Annotated[
+        bool, typer.Option("--stop", help=_("Stop the import that goes on; the same command without this resumes it."))
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Import a cartridge, or stop its import."""
     session = session_of(context)
-    with session.client() as client:
-        found = client_tapes.adopt(client, barcode)
+    if stop:
+        with session.client() as client:
+            seen = client_tapes.stop_import(client, barcode)
+        if json:
+            print_json(seen)
+        else:
+            session.show(render.stopped(barcode, seen, session.speech))
+        return
+    found = imported(session, barcode)
     if json:
         print_json(found)
     else:

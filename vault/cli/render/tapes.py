@@ -71,6 +71,7 @@ def one(found: tapes.Tape, say: Speech) -> RenderableType:
     rows: list[tuple[str, str | Text]] = [
         (_("Barcode"), plain(found.barcode)),
         (_("State"), f"{word(found.state)}{': ' if found.reason else ''}{plain(found.reason)}"),
+        (_("Read through"), _read_through(found.clearing, say)),
         (_("Where"), _where(found)),
         (_("Asked for"), plain(found.requested_for)),
         (_("Generation"), plain(found.generation)),
@@ -93,6 +94,25 @@ def one(found: tapes.Tape, say: Speech) -> RenderableType:
         ("TapeAlert", ", ".join(alerts[-10:])),
     ]
     return facts(rows)
+
+
+def left(found: tapes.CheckedIn) -> str:
+    """What else stands in the import/export slots."""
+    names = ", ".join(plain(barcode) or _("one without a label") for barcode in found.left)
+    text = _("Still in the import/export slots: {names}. Scan what was brought, and take out what was checked out.")
+    return text.format(names=names)
+
+
+def _read_through(clearing: tapes.TapeReading | None, say: Speech) -> str:
+    """How far the reading is that is to end the doubt about a cartridge."""
+    if clearing is None:
+        return ""
+    if not clearing.total_files:
+        return _("ordered {moment}").format(moment=say.moment(clearing.since))
+    return _("{files} of {of_files} files, {bytes} of {of_bytes}").format(
+        files=say.number(clearing.files), of_files=say.number(clearing.total_files),
+        bytes=say.size(clearing.bytes), of_bytes=say.size(clearing.total_bytes),
+    )  # fmt: skip
 
 
 def imported(found: tapes.TapeImport, say: Speech) -> RenderableType:
@@ -119,6 +139,16 @@ def imported(found: tapes.TapeImport, say: Speech) -> RenderableType:
     if found.troubles > len(found.told):
         lines.append(_("… and {n} more").format(n=say.number(found.troubles - len(found.told))))
     return Text("\n".join(lines))
+
+
+def stopped(barcode: str, seen: tapes.TapeReading, say: Speech) -> RenderableType:
+    """An import that ends before its next file."""
+    text = _(
+        "The import of {barcode} stops after {files} of {of_files} files. To go on: vaultctl tapes import {barcode}"
+    )
+    return Text(
+        text.format(barcode=plain(barcode), files=say.number(seen.files), of_files=say.number(seen.total_files))
+    )
 
 
 def files(found: Iterable[tapes.TapeFile], say: Speech) -> RenderableType:
