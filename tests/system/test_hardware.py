@@ -54,16 +54,16 @@ VOLUMES = ("array", "nvme", "nas")
 INIT = "vaultctl init --name sonla-1 --no-tape --disk-copies 3 --no-start --token-out /run/token " + " ".join(
     f"--volume /srv/{name},domain={name}" for name in VOLUMES
 )
-# So that a test does not wait for minutes; the rest of the configuration is what init made.
-INTERVAL = 5
+# So that a test does not wait for minutes, as far as an emulated processor can follow; the rest of the configuration is
+# what init made.
+INTERVAL = 15
 HURRY = rf"""
 sed -i 's/^receipt_after = 3/receipt_after = 2/
         0,/^\[\[policy\]\]/s//[[policy]]\nname = "hai"\nmatch = {{ class = "hai" }}\ndisk = 2\n\n[[policy]]/' \
     /etc/vault/vault.toml
 printf '\n[health]\ninterval = "{INTERVAL}s"\n' >>/etc/vault/vault.toml
-printf '[custody]\nplanner_interval = "5s"\nprobe_interval = "{INTERVAL}s"\n' >>/etc/vault/vault.toml
 mkdir -p /etc/systemd/system/vaultd.service.d
-printf '[Service]\nWatchdogSec=60\nRestartSec=2\n' >/etc/systemd/system/vaultd.service.d/hurry.conf
+printf '[Service]\nWatchdogSec=90\nRestartSec=2\n' >/etc/systemd/system/vaultd.service.d/hurry.conf
 systemctl daemon-reload
 systemctl stop vault-smart.timer
 systemctl enable --now vaultd
@@ -125,10 +125,10 @@ class Node:
         last = self.metric("vault_schedule_last_success_timestamp_seconds{", 'kind="health"')
         return float(self.machine.shell("date +%s")) - float(last[0].split()[-1])
 
-    def waits(self, condition, seconds: float = 90) -> float:
+    def waits(self, condition, seconds: float = 180) -> float:
         """Wait until that holds; how long it took."""
         began = time.monotonic()
-        eventually(condition, seconds, lambda: (sorted(self.alerts()), self.journal()), every=0.5)
+        eventually(condition, seconds, lambda: (sorted(self.alerts()), self.journal()), every=1)
         return time.monotonic() - began
 
     def settle(self) -> None:
@@ -164,7 +164,7 @@ def node(tmp_path_factory, deb) -> Iterator[Node]:
         machine.shell(PREPARE)
         assert "Nothing is wrong." in machine.shell(INIT, seconds=600)
         machine.shell(HURRY)
-        prometheus = Prometheus(folder / "prometheus", [machine.address.removeprefix("http://")], every="5s")
+        prometheus = Prometheus(folder / "prometheus", [machine.address.removeprefix("http://")], every="10s")
         try:
             made = Node(machine, prometheus)
             _ask_the_disks(made)
@@ -222,7 +222,7 @@ def test_an_nvme_disk_that_warns_is_not_trusted_any_more(node):
     try:
         _ask_the_disks(node)
         took = node.waits(lambda: node.volume("nvme")["health"] == "failed")
-        assert took < 3 * INTERVAL, "a round of the helper, and one interval"
+        assert took < 2 * INTERVAL, "one round, with time to come to its end"
         assert node.metric("vault_disk_verdict{", nvme, 'verdict="failed"')
         assert node.metric("vault_volume_health{", 'volume="nvme"', "failed")
         assert ("disk-failed", nvme) in node.alerts()
@@ -247,7 +247,7 @@ def test_an_array_that_lost_a_disk_says_so_and_goes_on(node):
     assert node.metric("vault_array_state{", ARRAY, 'state="well"')
     node.machine.unplug("d2")
     took = node.waits(lambda: node.volume("array")["health"] == "failing")
-    assert took < 6 * INTERVAL, "the kernel looks once in five seconds, and the node as often"
+    assert took < 2 * INTERVAL
     assert node.metric("vault_array_state{", ARRAY, 'state="degraded"')
     assert node.metric("vault_volume_health{", 'volume="array"', "failing")
     assert ("array-degraded", ARRAY) in node.alerts()

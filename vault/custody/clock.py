@@ -36,6 +36,9 @@ _SHORTEST = timedelta(seconds=0.05)
 LOOK_SECONDS = 5.0
 """So often it is looked whether the time was set back."""
 
+_SLACK = timedelta(minutes=1)
+"""A busy machine is no wrong time."""
+
 
 class _Every(BaseTrigger):
     """Due an interval after it was last looked, however many there were since it was last due."""
@@ -98,7 +101,7 @@ class Clock:
             now = datetime.now(UTC)
             for job in self._scheduler.get_jobs():
                 latest = now + self._intervals[job.id]
-                if job.next_run_time > latest:
+                if job.next_run_time > latest + _SLACK:
                     log.warning("time-set-back", kind=job.id, was=str(job.next_run_time), now=str(latest))
                     with contextlib.suppress(JobLookupError):  # it is being stopped
                         self._scheduler.modify_job(job.id, next_run_time=latest)
