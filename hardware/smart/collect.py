@@ -22,7 +22,7 @@ from hardware import array_report, array_tools, blocks
 from hardware.errors import HardwareError, NotFound
 from hardware.smart import report, schedule, second
 from hardware.smart.facts import DiskFacts, Identity, Reading
-from hardware.smart.jsontools import EMPTY
+from hardware.smart.jsontools import EMPTY, inner, text
 from hardware.smart.run import PATIENCE, Answer, PatientSmartctl, Place
 from hardware.smart.schedule import Due, Schedule
 
@@ -85,7 +85,8 @@ def collect(
         reading, message = answer.reading, answer.message
         if len(json.dumps(document)) > MOST_OF_ONE:
             document, reading, message = {}, Reading.UNREADABLE, "its answer is longer than any can be"
-        read = second.read(answer.lines, place.device, place.kind) if reading is Reading.READ else second.Second()
+        spoken = place.kind or text(inner(document, "device"), "type", 32)
+        read = second.read(answer.lines, place.device, spoken) if reading is Reading.READ else second.Second()
         return report.Entry(
             place.device, place.kind, known, reading, document or EMPTY, read, answer.left_behind, message
         )

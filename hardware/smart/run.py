@@ -35,6 +35,9 @@ KILL_PATIENCE: Final = 5.0
 QUESTION: Final = ("-a", "-l", "sataphy", "-l", "sasphy", "-l", "scttempsts", "-l", "ssd")
 """All of ``-a``, and what it leaves out: link errors, temperature limits, wear."""
 
+_FOUND_OUT: Final = frozenset({"ata", "sat", "scsi", "nvme"})
+"""Types (``-d``) that smartctl tells apart itself, given the device alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -89,13 +92,15 @@ class PatientSmartctl(Smartctl):
     def places(self) -> list[Place] | None:
         """What smartctl itself would ask: also disks behind RAID controllers, which have no device of their own.
 
-        None when it did not answer. No disk is opened for it.
+        None when it did not answer. No disk is opened for it, so of a SATA disk it says "scsi" here, as the kernel
+        presents it; asked as such it tells nothing. What a device speaks is left to be found out when it is asked.
         """
         ended = self.run(["--scan", "--json"])
         document = load(ended.output) if ended.status is not None else None
         if document is None:
             return None
-        return [Place(text(item, "name"), text(item, "type")) for item in items(document, "devices", 4096)]
+        found = [Place(text(item, "name"), text(item, "type")) for item in items(document, "devices", 4096)]
+        return [Place(place.device) if place.kind in _FOUND_OUT else place for place in found]
 
     def start_self_test(self, place: Place, kind: str) -> Ended:
         """Start a self-test (``short``, ``long``) unless the disk sleeps; a running one is not disturbed (``-t``)."""

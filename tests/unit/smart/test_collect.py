@@ -95,7 +95,17 @@ def test_no_disk_is_asked_without_saying_that_it_may_sleep_on(machine):
     machine.disk("sda", ata())
     machine.collect()
     assert all("-n standby" in line for line in machine.asked if not line.startswith("--scan"))
-    assert any("-d sat /dev/sda" in line for line in machine.asked)
+
+
+def test_a_sata_disk_that_is_listed_as_scsi_is_asked_for_what_it_speaks(machine):
+    """As smartctl --scan lists it on Linux, where it opens none."""
+    machine.disk("sda", ata(), kind="scsi")
+    machine.program.write_text(
+        machine.program.read_text().replace("[ -e", 'case "$*" in *"-d scsi"*) name=as-scsi;; esac\n[ -e')
+    )
+    machine.says("as-scsi", {"smartctl": {"exit_status": 4}, "device": {"protocol": "SCSI"},
+                             "serial_number": "ZL20ABCD", "smart_support": {"available": False}})  # fmt: skip
+    assert judge(machine.collect()["/dev/sda"]).verdict is Verdict.HEALTHY
 
 
 def test_a_disk_that_smartctl_does_not_list_is_asked_all_the_same(machine):
