@@ -110,6 +110,8 @@ def vaultd(folder: Path, extra: str = "") -> Iterator[BenchNode]:
             ).returncode
             != 0
         ):
+            if process.poll() is not None:
+                raise RuntimeError(f"vaultd ended: {(folder / 'vaultd.log').read_text(errors='replace')[-2000:]}")
             time.sleep(0.3)
         for name in ("a", "b"):
             vaultctl("volumes", "init", name)
