@@ -67,7 +67,7 @@ class Depositor(threading.Thread):
         while True:
             try:
                 headers = {"Authorization": f"Bearer {self._token}", **request.get("headers", {})}
-                with httpx.Client(base_url=self._url(), timeout=30, trust_env=False) as client:
+                with httpx.Client(base_url=self._url(), timeout=30, trust_env=False, verify=False) as client:
                     answer = client.request(method, path, **{**request, "headers": headers})
                 if answer.status_code < 500 or time.monotonic() > until:
                     return answer
@@ -130,7 +130,7 @@ class Depositor(threading.Thread):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 + 15 * KILLS)
+@pytest.mark.timeout(300 + 60 * KILLS)
 def test_no_offset_and_no_receipt_is_lost_however_often_it_is_killed(tmp_path):
     print(f"KHOSO_SEED={SEED}")
     chance = random.Random(SEED)
