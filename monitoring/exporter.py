@@ -9,6 +9,7 @@ back in time is told as ``vault_collector_up 0``, with everything that is then u
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final
@@ -61,13 +62,14 @@ class Exporter:
         prompt: float = PROMPT_SECONDS,
         valid: float = VALID_SECONDS,
         patience: float = PATIENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._collector = collector
         self._errors = 0
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         self._steady = _Rendered()
-        self._latest = Latest(self._read, prompt=prompt, valid=valid, patience=patience)
+        self._latest = Latest(self._read, prompt=prompt, valid=valid, patience=patience, clock=clock)
 
     def refresh(self) -> None:
         """Have the catalogue read, and wait for nothing."""

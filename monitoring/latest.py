@@ -25,13 +25,23 @@ class _Made(Generic[_T]):
 
 class Latest(Generic[_T]):
     """Keeps what ``make`` made last. Times are in seconds: ``prompt`` is how long somebody waits who could have what
-    was made before, ``valid`` how long that may be had, ``patience`` how long somebody waits who has nothing else."""
+    was made before, ``valid`` how long that may be had by ``clock``, ``patience`` how long somebody waits who has
+    nothing else."""
 
-    def __init__(self, make: Callable[[], _T], *, prompt: float, valid: float, patience: float) -> None:
+    def __init__(
+        self,
+        make: Callable[[], _T],
+        *,
+        prompt: float,
+        valid: float,
+        patience: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._make = make
         self._prompt = prompt
         self._valid = valid
         self._patience = patience
+        self._clock = clock
         self._lock = threading.Lock()
         self._under_way: Future[_T] | None = None
         self._last: _Made[_T] | None = None
@@ -49,7 +59,7 @@ class Latest(Generic[_T]):
         """Return it; raise what making it raised, or :class:`TimeoutError` where it takes too long."""
         future = self.begin()
         last = self._last
-        young = last is not None and time.monotonic() - last.began <= self._valid
+        young = last is not None and self._clock() - last.began <= self._valid
         try:
             return future.result(self._prompt if young else self._patience)
         except TimeoutError:
@@ -60,7 +70,7 @@ class Latest(Generic[_T]):
         raise TimeoutError(f"no answer in {self._patience:g} s")
 
     def _run(self, future: Future[_T]) -> None:
-        began = time.monotonic()
+        began = self._clock()
         try:
             value = self._make()
         except Exception as error:  # noqa: BLE001 - handed to those who wait

@@ -1,5 +1,7 @@
 """What /metrics says, as Prometheus would read it."""
 
+import time
+
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from monitoring.collector import Collector
@@ -11,9 +13,9 @@ class Scraper:
     """Scrapes as Prometheus would, and answers for single samples; None where there is none. A scrape has what is read
     for it, however long that takes, unless ``prompt`` says otherwise."""
 
-    def __init__(self, catalogue, telemetry=None, *, prompt=60, valid=60, patience=60, **options):
+    def __init__(self, catalogue, telemetry=None, *, prompt=60, valid=60, patience=60, clock=time.monotonic, **options):
         collector = Collector(catalogue, telemetry or Telemetry(), **options)
-        self.exporter = Exporter(collector, prompt=prompt, valid=valid, patience=patience)
+        self.exporter = Exporter(collector, prompt=prompt, valid=valid, patience=patience, clock=clock)
         self.families = {}
 
     def scrape(self):
