@@ -206,9 +206,11 @@ class Node:
         ended = self.shelf.stop(patience)
         ended = self.finishing.stop(patience) and ended
         ended = self.callbacks.stop(patience) and ended
+        for librarian in self.librarians.values():
+            librarian.ask_to_stop()
         ended = self.dispatcher.stop(patience) and ended
         for librarian in self.librarians.values():
-            ended = librarian.stop(patience) and ended
+            ended = librarian.stop(max(patience, librarian.end_takes)) and ended
         with self.catalogue.write() as tx:
             append(
                 tx,

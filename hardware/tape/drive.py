@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ READY_TIMEOUT: Final = 2.5 * 3600
 _INTERVAL: Final = 3.0
 _UNLOAD_TIMEOUT: Final = 1200.0
 _ATTENTIONS: Final = 8
+_NO_CARTRIDGE: Final = 0x3A
 _CLEANING: Final = {(0x30, 0x03), (0x30, 0x07)}
 
 
@@ -144,7 +146,7 @@ class ScsiTapeDrive:
             return DriveState.READY
         if (sense.asc, sense.ascq) in _CLEANING:
             return DriveState.CLEANING
-        if sense.asc == 0x3A:
+        if sense.asc == _NO_CARTRIDGE:
             return DriveState.EMPTY
         if becoming_ready(sense):
             return DriveState.LOADING
@@ -191,9 +193,18 @@ class ScsiTapeDrive:
         return self._medium
 
     def wait_ready(self) -> None:
-        """Test until ready. Raises ``TimedOut`` at the end of time, and at once what waiting does not help."""
+        """Test until ready. Raises ``TimedOut`` at the end of time, and at once what waiting does not help.
+
+        A drive that says that it is empty may hold a cartridge that it has let go of, and that nobody has taken since:
+        it is told to load that, once.
+        """
         end = self._clock() + self._ready_timeout
+        told = False
         while (sense := self._readiness()) is not None:
+            if sense.asc == _NO_CARTRIDGE and not told:
+                told = True
+                self._device.settled(bytes((0x1B, 1, 0, 0, 1, 0)))
+                continue
             if not becoming_ready(sense):
                 raise error_of(sense, self._device.node)
             if self._clock() >= end:
@@ -204,9 +215,15 @@ class ScsiTapeDrive:
             self._wait(_INTERVAL)
 
     def unload(self) -> None:
-        """LOAD UNLOAD; fine where nothing is loaded."""
+        """LOAD UNLOAD; fine where nothing is loaded.
+
+        The removal is allowed before: ``ltfs`` prevents it while it has a volume mounted, and one that was killed
+        leaves the drive holding on to its cartridge.
+        """
         if self.state() is DriveState.EMPTY:
             return
+        with contextlib.suppress(Unsupported):
+            self._device.command(bytes((0x1E, 0, 0, 0, 0, 0)))
         self._device.command(bytes((0x1B, 0, 0, 0, 0, 0)), timeout=_UNLOAD_TIMEOUT)
 
     def close(self) -> None:

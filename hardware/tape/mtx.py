@@ -28,7 +28,7 @@ from hardware.tape.errors import ElementEmpty, ElementFull, HomeUnknown, Invalid
 from hardware.tape.mtx_status import parse_status
 from hardware.tape.patience import Patience
 from hardware.tape.sense import Key, Sense, error_of
-from hardware.tape.sgio import SgDevice
+from hardware.tape.sgio import SgDevice, kept_from_us
 
 _SHOWN: Final = 300
 _LOOKS_FOR_LABELS: Final = 2
@@ -285,7 +285,8 @@ def _hold(path: str, device: str) -> int:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Unreachable(
-            f"{path} cannot be opened: {error.strerror}.", remedy="Check cables, its name (lsscsi -g), owner and mode."
+            f"{path} cannot be opened: {error.strerror}.",
+            remedy=kept_from_us(path, error) or "Check cables, its name (lsscsi -g), owner and mode.",
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,9 +16,8 @@ from typing import Final
 from hardware.errors import HardwareError, Refused
 from hardware.tape.drive import ScsiTapeDrive, TapeDrive
 from hardware.tape.errors import DriveVanished
-from hardware.tape.sgio import SgDevice
+from hardware.tape.sgio import CLASS, SgDevice
 
-_CLASS: Final = "/sys/class/scsi_generic"
 _NODE: Final = re.compile(r"sg[0-9]{1,5}", re.ASCII)
 _TAPE, _CHANGER = "1", "8"
 
@@ -34,12 +33,12 @@ class Node:
 def find_nodes() -> tuple[Node, ...]:
     """All tape drives and changers that the kernel knows, by the number of their nodes."""
     try:
-        names = [name for name in os.listdir(_CLASS) if _NODE.fullmatch(name)]
+        names = [name for name in os.listdir(CLASS) if _NODE.fullmatch(name)]
     except OSError:
         return ()
     found = []
     for name in sorted(names, key=lambda name: int(name[2:])):
-        kind = _type_of(os.path.realpath(os.path.join(_CLASS, name)))
+        kind = _type_of(os.path.realpath(os.path.join(CLASS, name)))
         if kind in {_TAPE, _CHANGER}:
             found.append(Node(f"/dev/{name}", kind == _CHANGER))
     return tuple(found)

@@ -24,6 +24,8 @@ from hardware.tape.pages import Inquiry, parse_inquiry, parse_log_page, parse_se
 from hardware.tape.sense import Key, Sense, error_of, harmless, parse_sense, reservation_conflict
 
 SG_IO: Final = 0x2285
+CLASS: Final = "/sys/class/scsi_generic"
+"""Where the kernel lists its sg nodes."""
 MAX_TRANSFER: Final = 524288
 """Bytes in one command: what the adapters of the reference trials took; 4 KiB more gave EBUSY."""
 _SENSE_BYTES: Final = 96
@@ -269,8 +271,23 @@ class SgDevice:
 def _open_error(node: str, error: OSError) -> HardwareError:
     if error.errno in {errno.EBUSY, errno.EAGAIN}:
         return Busy(f"{node} is held by another program.", remedy=f"Find out which: fuser -v {node}")
+    if remedy := kept_from_us(node, error):
+        return Refused(f"{node} may not be opened by this service.", remedy=remedy)
     if error.errno in {errno.ENOENT, errno.ENXIO, errno.ENODEV}:
         return NotFound(f"There is no device at {node}.", remedy="Check power and cables (lsscsi -g).")
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return Refused(f"{node} may not be read and written.", remedy="Give the service the group of the node (tape).")
     return Unreachable(f"{node} cannot be opened: {error.strerror}.", remedy="Check power and cables.")
+
+
+def kept_from_us(node: str, error: OSError) -> str:
+    """The remedy where a node was not opened because it is kept from this process; "" where that is not the reason.
+
+    A service that systemd gives a /dev of its own does not even see a node that the kernel has.
+    """
+    if error.errno == errno.ENOENT and not os.path.exists(os.path.join(CLASS, os.path.basename(node))):
+        return ""
+    if error.errno not in {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS}:
+        return ""
+    return (
+        "Put the drop-in vaultd-tape.conf and the udev rule in their places (docs/howto/tape-drive.md), then restart "
+        "the service; the node must belong to the group tape."
+    )

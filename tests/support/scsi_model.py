@@ -139,6 +139,7 @@ class Tape(Device):
         self.bad = set()
         self.loading = 0
         self.unloaded = False
+        self.prevented = False
         self.long_residue = True
         self.at = [0, 0]
 
@@ -169,8 +170,16 @@ class Tape(Device):
         page = bytes((0x10, 14)) + bytes(14)
         return bytes((3 + len(block) + len(page), 0, 0x80 if 9 in self.alerts else 0, len(block))) + block + page
 
+    def op_1e(self, cdb, _length):
+        self.prevented = bool(cdb[4] & 1)
+        return b""
+
     def op_1b(self, cdb, _length):
+        if cdb[4] & 1 and self.present:
+            self.unloaded = False
         self._ready()
+        if self.prevented and not cdb[4] & 1:
+            raise Check(5, 0x53, 2)
         self.unloaded = not cdb[4] & 1
         self.at = [0, 0]
         return b""

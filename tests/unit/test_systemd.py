@@ -133,6 +133,8 @@ def test_user_and_folders_are_made_as_the_unit_needs_them(tmp_path):
     user = next(line for line in (tmp_path / "etc/passwd").read_text().splitlines() if line.startswith("vault:"))
     _, _, uid, gid, _, home, shell = user.split(":")
     assert (home, shell) == ("/var/lib/vault", "/usr/sbin/nologin")
+    groups = (tmp_path / "etc/group").read_text().splitlines()
+    assert next(line for line in groups if line.startswith("tape:")).endswith(":vault")
     made = run(tmpfiles, "--create", f"--root={tmp_path}", str(TMPFILES))
     assert made.returncode == 0, made.stderr
 

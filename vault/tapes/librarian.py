@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 TAPE_KINDS: Final = (TaskKind.TAPE_WRITE, TaskKind.TAPE_CHECK, TaskKind.RECALL, TaskKind.DRIVE_CLEAN)
 LONGEST_TURN_SECONDS: Final = 5.0
 REOPEN_SECONDS: Final = 10.0
+REAL_END: Final = timedelta(hours=3, minutes=50)
+"""A little less than systemd waits for the service with systemd/vaultd-tape.conf."""
 CALL_PATIENCE_SECONDS: Final = 20.0
 """So long a person waits for the library to begin with what is asked of it."""
 
@@ -92,14 +94,24 @@ class Librarian:
                     tasks.finish(tx, task.id, TaskState.CANCELLED, "the daemon was started anew")
         self._thread.start()
 
-    def stop(self, patience: timedelta) -> bool:
-        """Ask the work to stop at its next read, wait so long, and tell whether it did."""
+    def ask_to_stop(self) -> None:
+        """Have the work stop at its next read."""
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
+
+    def stop(self, patience: timedelta) -> bool:
+        """Ask the work to stop at its next read, wait so long, and tell whether it did."""
+        self.ask_to_stop()
         if self._thread.is_alive():
             self._thread.join(patience.total_seconds())
         return not self._thread.is_alive()
+
+    @property
+    def end_takes(self) -> timedelta:
+        """How long a stop must wait at least: a real drive may load, or write its index, for as long as that, and
+        ending ``ltfs`` before would be a crash for the volume."""
+        return REAL_END if self.settings.kind == "scsi" else timedelta()
 
     def wake(self) -> None:
         """Something changed: look soon."""

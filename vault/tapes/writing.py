@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 
 import structlog
 
-from hardware.errors import Full
+from hardware.errors import Full, HardwareError
 from hardware.tape.errors import NeedsRecovery
 from hardware.tape.library import Library
 from hardware.tape.session import CartridgeSession, RecoveryStep, WriteSession
@@ -177,8 +177,12 @@ def _session(
                 written.capacity = writing.free_bytes() if present == 0 else volume.size_bytes
                 keep = belongings.reserve(present + len(spooled), packed)
                 began = time.monotonic()
-                for item in spooled:
-                    _write(tapes, writing, volume, item, keep, written, doing)
+                try:
+                    for item in spooled:
+                        _write(tapes, writing, volume, item, keep, written, doing)
+                except Interrupted:
+                    _end_in_order(writing, barcode)
+                    raise
                 moved(tapes, library, barcode, session.drive, written=written.bytes, seconds=time.monotonic() - began)
                 if written.copies:
                     _finish(tapes, writing, volume, pool, packed, written)
@@ -189,6 +193,14 @@ def _session(
         _tell(tapes, written, Outcome.SUCCESS, "")
     _judge_room(tapes, pool, written)
     return written
+
+
+def _end_in_order(writing: WriteSession, barcode: str) -> None:
+    """The daemon stops, which is no crash: what was finished is committed, and the volume needs no recovery."""
+    try:
+        writing.commit()
+    except HardwareError as error:
+        log.warning("session-not-ended-in-order", barcode=barcode, reason=str(error))
 
 
 def _failed(tapes: Tapes, written: Written, error: VaultError) -> None:
@@ -260,8 +272,12 @@ def _write(
             _stream(tapes, writing, item, path, doing)
         else:
             sink = writing.create(path, length=item.length, replaces=True)
-            with item.file.open("rb") as source:
-                _pour(source, sink.write, doing)
+            try:
+                with item.file.open("rb") as source:
+                    _pour(source, sink.write, doing)
+            except Interrupted:
+                sink.abandon()
+                raise
             sink.finish()
     except (Corrupted, Unreachable) as error:
         # Of the copies on disk; what the drive raises is of another kind.

@@ -155,6 +155,15 @@ def test_unloading(loaded):
     assert loaded.call(in_drive, ["state"], ["unload"], ["state"]) == [DriveState.READY, None, DriveState.EMPTY]
 
 
+def test_a_cartridge_that_nobody_took_out_is_loaded_again(loaded):
+    assert loaded.call(in_drive, ["unload"], ["wait_ready"], ["state"]) == [None, None, DriveState.READY]
+
+
+def test_a_cartridge_is_let_go_of_after_ltfs_was_killed_over_it(loaded):
+    loaded.do("set", node=NODE, prevented=True)
+    assert loaded.call(in_drive, ["unload"], ["state"]) == [None, DriveState.EMPTY]
+
+
 def test_a_drive_that_loads_is_waited_for_but_not_for_ever(loaded):
     loaded.do("set", node=NODE, loading=20)
     assert loaded.call(in_drive, ["wait_ready"]) == [None]
@@ -372,3 +381,17 @@ def test_what_does_not_fit_is_known_before_it_is_loaded(drive, barcode, write, r
         return
     with pytest.raises(Incompatible, match=reason):
         check_fits(drive, parse(barcode), write=write)
+
+
+def test_a_node_that_is_kept_from_the_service_is_no_missing_device(tmp_path, monkeypatch):
+    """systemd gives the service a /dev of its own, unless the drop-in for tape drives is there."""
+    monkeypatch.setattr(sgio, "CLASS", str(tmp_path))
+    (tmp_path / "sg9").mkdir()
+    with pytest.raises(Refused, match="may not be opened by this service") as caught:
+        SgDevice.open(str(tmp_path / "dev/sg9"))
+    assert "vaultd-tape.conf" in caught.value.remedy
+    with pytest.raises(Unreachable, match="cannot be opened") as caught:
+        MtxChanger(str(tmp_path / "dev/sg9"))
+    assert "vaultd-tape.conf" in caught.value.remedy
+    with pytest.raises(NotFound):
+        SgDevice.open(str(tmp_path / "dev/sg8"))
