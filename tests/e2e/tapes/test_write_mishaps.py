@@ -2,17 +2,20 @@
 cannot read. What did not come to be on tape is made anew elsewhere, and what was there stays good."""
 
 import shutil
+from datetime import timedelta
 
 import pytest
 
 from tests.e2e.tapes.test_import import foreign
+from tests.support.debian import REPO
 from tests.support.nodes import eventually
 from tests.support.tape_faults import DriveFault, drive_fault
 from tests.support.tapes import TapeBench
 from vault.errors import Interrupted, Refused
 from vault.model import CopyState, EventType
 from vault.tape_model import CartridgeState
-from vault.tapes import record
+from vault.tapes import record, writing
+from vault.tapes.context import Doing
 
 CONTENT = b"content " * 200_000
 """Some records long."""
@@ -126,3 +129,39 @@ def test_a_tape_that_cannot_be_read_just_now_is_read_again_before_anything_is_co
         was = [copy.state for copy in bench.tape_copies("Đ-1").values()]
         assert was == [CopyState.GOOD]
         assert bench.cartridge("VLT001L8").state is CartridgeState.APPENDABLE
+
+
+def test_a_stop_in_the_midst_of_a_session_ends_it_in_order(tmp_path, monkeypatch):
+    """What was finished is committed before the daemon ends: it is not written again, nothing is to be recovered."""
+    begun, pour = [], writing._pour
+
+    def stopped(source, write, doing):
+        begun.append(source.name)
+        pour(source, write, Doing(doing.progress, lambda: len(begun) == 2))
+
+    monkeypatch.setattr(writing, "_pour", stopped)
+    with TapeBench(tmp_path, ()) as bench:
+        for identifier in ("Đ-1", "Đ-2"):
+            bench.deposit(identifier, CONTENT, filename="tệp")
+        bench.running.tape_desk.make_practice("lib", "VLT001L8", 256 << 20)
+        for identifier in ("Đ-1", "Đ-2"):
+            bench.wait_for_tape(identifier)
+            bench.assert_on_tape(identifier, 1, "VLT001L8")
+        bench.settle()
+        assert len(begun) == 3, "the first, the second, and the second again"
+        assert bench.events(EventType.CARTRIDGE_RECOVERED) == []
+
+
+def test_a_stop_waits_for_what_a_real_drive_does(tmp_path):
+    """Its index takes minutes: ltfs, ended before, leaves a volume that needs recovery."""
+    with TapeBench(tmp_path) as bench:
+        (librarian,) = bench.running.librarians.values()
+        assert librarian.end_takes == timedelta()
+        librarian.settings = librarian.settings.model_copy(update={"kind": "scsi"})
+        patience = []
+        stop = librarian.stop
+        librarian.stop = lambda longest: patience.append(longest) or stop(longest)
+        bench.stop()
+        unit = (REPO / "systemd/vaultd-tape.conf").read_text()
+        assert "\nTimeoutStopSec=4h\n" in unit
+        assert timedelta(hours=3) < patience[0] < timedelta(hours=4)
