@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,9 @@ from hardware.tape.tools.acts import Timeouts, Tools
 from hardware.tape.tools.running import run
 from hardware.tape.tools.table import READ_ONLY, SUCCESS, TABLE, Act, Ended, done, error_of
 from hardware.tape.virtual import VirtualChanger
+from tests.support.debian import REPO
 from tests.support.standin import AMPLE, ENDED, FORMATTED, SERVED, UUID, StandIn, needs_mounts
+from tests.support.tools import require
 
 
 @pytest.fixture
@@ -338,3 +341,21 @@ def test_the_first_load_of_an_lto9_cartridge_has_its_time():
     assert Timeouts.for_cartridge(Generation.LTO9).mount >= 2.5 * 3600
     assert Timeouts.for_cartridge(None).mount >= 2.5 * 3600
     assert Timeouts.for_cartridge(Generation.LTO8).mount < 2 * 3600
+
+
+@needs_mounts
+def test_the_service_takes_a_dead_mount_away_with_the_one_capability_that_it_has():
+    """umount(8) would refuse it, and a setuid program may not be run."""
+    setpriv = require("setpriv", "util-linux")
+    rights = [f"--{which}=-all,+sys_admin" for which in ("inh-caps", "ambient-caps", "bounding-set")]
+    nobody = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", *rights, "--no-new-privs"]
+    with tempfile.TemporaryDirectory(dir="/tmp") as point:
+        Path(point).chmod(0o755)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "left", point], check=True)
+        try:
+            code = f"from hardware.tape.tools.acts import _detach; raise SystemExit(not _detach({point!r}))"
+            subprocess.run([*nobody, sys.executable, "-c", code], cwd=REPO, check=True, timeout=60)
+            assert not is_mount_point(point)
+        finally:
+            if is_mount_point(point):
+                subprocess.run(["umount", "-l", point], check=True)
