@@ -62,6 +62,9 @@ STOP_PATIENCE = timedelta(seconds=20)
 UPLOADS_EVERY = timedelta(minutes=10)
 """So often it is looked for uploads whose time is over."""
 
+RECALLS_EVERY = timedelta(minutes=10)
+"""And for recalled content whose time is over."""
+
 
 class Node:
     """A storage node without its doors. ``start`` once, ``stop`` once."""
@@ -116,6 +119,7 @@ class Node:
         self.health = HealthWatch(self.custodian)
         recall = settings.recall
         cache = RecallCache(recall.path or settings.node.state / "recall", recall.max_bytes, recall.keep)
+        self.recall_cache = cache
         self.librarians = {library.name: Librarian(self.tapes, library, cache) for library in settings.libraries}
         self.tape_desk = TapeDesk(self.tapes, self.librarians, cache)
         self.tape_import = TapeImport(self.tapes, self.tape_desk)
@@ -157,6 +161,8 @@ class Node:
         self.clock.every(forecast.EVERY, forecast.SCHEDULE, lambda: forecast.look(self.custodian))
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)
         self.clock.every(min(UPLOADS_EVERY, self.settings.intake.upload_expires), "uploads", self.uploads.expire)
+        if self.librarians:
+            self.clock.every(min(RECALLS_EVERY, self.settings.recall.keep), "recalled", self.recall_cache.expire)
         self.watch.start()
         self.devices.start()
         self.dispatcher.start()

@@ -13,11 +13,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.support.nodes import BAD, Bench, eventually
 from tests.support.sickness import Sickness
+from vault import daemon
+from vault.api.auth import ALL_SCOPES, Principal
+from vault.api.door import Door
+from vault.api.kept_answers import KeptAnswers
 from vault.custody import replacing
 from vault.custody.orders import order_repair
 from vault.errors import VaultError
 from vault.model import Condition, CopyState, EventType, Outcome, VolumeMode
+from vault.node import Node
 
+EVERYBODY = Principal("user:test", ALL_SCOPES)
 IDENTIFIERS = ("Đ-1", "Đ-2")
 VOLUMES = st.sampled_from("abc")
 ILLNESSES = {
@@ -47,6 +53,7 @@ class Custody(RuleBasedStateMachine):
         self.spoilt: dict[str, str] = {}
         self.ever_spoilt: set[tuple[str, str]] = set()
         self.count = 0
+        self.answers_of: Node | None = None
 
     def teardown(self) -> None:
         try:
@@ -219,6 +226,21 @@ class Custody(RuleBasedStateMachine):
     def no_copy_is_bad_on_a_volume_that_nobody_touched(self) -> None:
         spoilt = {volume for volume, _ in self.ever_spoilt}
         assert [c for c in self.bench.all_copies() if c.state in BAD and c.volume not in spoilt] == []
+
+    @invariant()
+    def an_answer_that_is_kept_is_what_the_catalogue_says(self) -> None:
+        """Of changes that come between the two looks the next pair of looks knows."""
+        if self.answers_of is not self.bench.running:
+            self.answers_of = self.bench.running
+            self.parts = daemon._parts(self.answers_of, Door(None))
+            self.answers = KeptAnswers(self.parts)
+        for identifier in self.heads:
+
+            def agree(identifier: str = identifier) -> bool:
+                kept = self.answers.find(EVERYBODY, identifier) or self.answers.make(EVERYBODY, identifier)
+                return kept == KeptAnswers(self.parts).make(EVERYBODY, identifier)
+
+            eventually(agree, 20, f"the answer of {identifier} is an old one")
 
     def check_everything(self) -> None:
         self.bench.settle()

@@ -33,6 +33,7 @@ from vault.api import (
 from vault.api.contract import make_document
 from vault.api.gate import Gate
 from vault.api.inventories import InventoryCache
+from vault.api.kept_answers import KeptAnswers
 from vault.api.limits import Limits
 from vault.api.parts import NodeParts
 from vault.api.places import Places
@@ -89,6 +90,7 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.upload_places = Places(intake.max_concurrent, intake.max_concurrent_per_token, patience)
     app.state.followers = following.Followers(node.settings.api.max_followers)
     app.state.inventories = InventoryCache()
+    app.state.kept_answers = KeptAnswers(node)
     app.state.lists_open = 0
     v1 = APIRouter(prefix=PREFIX)
     content_modules = (deposits, uploads, following, batches, catalogue, content, recalls)

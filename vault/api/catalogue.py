@@ -12,11 +12,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import AwareDatetime
+from starlette.concurrency import run_in_threadpool
 
 from vault import wire
 from vault.api import ownership, views
 from vault.api.auth import MayAudit, MayFollow, MayList
 from vault.api.conditional import answer, described
+from vault.api.kept_answers import KeptAnswers
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node
 from vault.api.paths import decode_identifier, make_cursor, read_cursor
@@ -138,18 +140,19 @@ def _fingerprint(wanted: Wanted) -> str:
     summary="A package, its versions and their copies",
     responses=described(wire.Package, "The package."),
 )
-def get_package(
+async def get_package(
     request: Request,
-    node: Node,
     who: MayFollow,
     identifier: Annotated[str, Path(description="The identifier, percent-encoded once.")],
 ) -> Response:
     """Everything that is known: what was said of it, versions, copies, whether it is accepted and the policy holds,
     which sets are complete, when each copy was last proved."""
     wanted = decode_identifier(identifier)
-    with node.catalogue.read() as tx:
-        found = views.package(node, tx, ownership.seen_package(tx, who, wanted))
-    return answer(request, found)
+    kept: KeptAnswers = request.app.state.kept_answers
+    document = kept.find(who, wanted)
+    if document is None:
+        document = await run_in_threadpool(kept.make, who, wanted)
+    return answer(request, document)
 
 
 @router.get("/events", tags=["events"], summary="What happened")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -24,15 +25,28 @@ def described(model: type[wire.Model], what: str) -> Responses:
     }
 
 
-def answer(request: Request, document: wire.Model) -> Response:
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An answer as it is sent, and its entity tag."""
+
+    body: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, document: wire.Model) -> Self:
+        """The document, written out."""
+        body = document.model_dump_json().encode()
+        return cls(body, hashlib.sha256(body).hexdigest()[:_TAG_DIGITS])
+
+
+def answer(request: Request, document: wire.Model | Document) -> Response:
     """Answer with the document, or 304 where the client has it already.
 
     The tag is weak, so that nobody takes it for that of a version: ``If-Match`` of a deposit wants ``"vN"``.
     """
-    body = document.model_dump_json().encode()
-    tag = hashlib.sha256(body).hexdigest()[:_TAG_DIGITS]
-    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "private, no-cache"}
+    made = document if isinstance(document, Document) else Document.of(document)
+    headers = {"ETag": f'W/"{made.tag}"', "Cache-Control": "private, no-cache"}
     known = ", ".join(request.headers.getlist("if-none-match"))
-    if known and entity_tag_matches(known, tag):
+    if known and entity_tag_matches(known, made.tag):
         return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+    return Response(made.body, headers=headers, media_type="application/json")

@@ -182,7 +182,7 @@ class Limits:
             touched = self._noted.get(token.id) != hour
             self._noted[token.id] = hour
         try:
-            with self._catalogue.write() as tx:
+            with self._catalogue.write(durably=False) as tx:
                 if touched:
                     tokens.touch(tx, token.id)
                 if used is not None and (fresh.bytes or fresh.packages):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from vault.catalog.changes import about
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_ASKED_FOR, IS_DUE_SOME_TIME, cartridges, copies, mount_requests, tape_files, volumes
 from vault.errors import NotFound
@@ -147,7 +148,7 @@ def written(tx: Tx, barcode: str, *, generation: int, size_bytes: int | None, fr
         values: dict[str, object] = {"free_bytes": free_bytes}
         if size_bytes is not None:
             values["size_bytes"] = size_bytes
-        tx.connection.execute(volumes.update().where(volumes.c.id == volume_id).values(**values))
+        tx.connection.execute(about(volumes.update().where(volumes.c.id == volume_id).values(**values)))
 
 
 def loaded(tx: Tx, barcode: str, element: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import sqlalchemy as sa
 
+from vault.catalog.changes import about
 from vault.catalog.engine import Tx
 from vault.catalog.schema import (
     IS_DUE_SOME_TIME,
@@ -123,10 +124,11 @@ def plan(tx: Tx, version_id: int, volume_id: int, state: CopyState = CopyState.P
         "failures": 0,
     }
     if present:
-        tx.connection.execute(copies.update().where(place).values(**values))
+        tx.connection.execute(about(copies.update().where(place).values(**values), ("version", version_id)))
         _count(tx, volume_id, CopyState.RETIRED, -1)
     else:
-        tx.connection.execute(copies.insert().values(version_id=version_id, volume_id=volume_id, **values))
+        row = copies.insert().values(version_id=version_id, volume_id=volume_id, **values)
+        tx.connection.execute(about(row, ("version", version_id)))
     _count(tx, volume_id, state, +1)
     return _several(tx, _COPIES.where(place))[0]
 
@@ -178,7 +180,8 @@ def change(
     if due_at is not KEEP:
         values.update(due_at=due_at)
     if values:
-        tx.connection.execute(copies.update().where(copies.c.id == copy_id).values(**values))
+        this = copies.update().where(copies.c.id == copy_id)
+        tx.connection.execute(about(this.values(**values), ("package", before.package_id)))
     if moved:
         _count(tx, before.volume_id, before.state, -1)
         _count(tx, before.volume_id, to, +1)

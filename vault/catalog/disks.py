@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
+from vault.catalog.changes import about
 from vault.catalog.device_tables import disk_history, disks
 from vault.catalog.engine import Tx
 from vault.catalog.schema import volumes
@@ -76,5 +77,6 @@ def set_volume_health(tx: Tx, volume_id: int, health: Health, reason: str) -> bo
     changed: bool = before[0] is not health
     if changed:
         tx.owe()
-    tx.connection.execute(volumes.update().where(volumes.c.id == volume_id).values(health=health, health_reason=reason))
+    this = volumes.update().where(volumes.c.id == volume_id)
+    tx.connection.execute(about(this.values(health=health, health_reason=reason)))
     return changed

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from vault.catalog import migration, schema
+from vault.catalog import changes, migration, schema
 from vault.catalog.faults import BUSY, refuse_on_postgresql, translated
 from vault.clock import Clock, utcnow
 from vault.durable import TEMP_PREFIX, StrPath, describe_os_error, fsync_directory, rename_durably
@@ -38,6 +38,7 @@ class Tx:
     connection: sa.Connection
     now: datetime
     writable: bool
+    durably: bool = True
     event_owed: bool = False
     credentials_changed: bool = False
     """Set by whatever takes something from a token; see :attr:`Catalogue.credentials`."""
@@ -50,6 +51,8 @@ class Tx:
 
     def paid(self) -> None:
         """Note that the ledger has been told. Only ``ledger.append`` calls this."""
+        if not self.durably:
+            raise RuntimeError("an event in a transaction that a power cut may lose")
         self.event_owed = False
 
 
@@ -64,6 +67,10 @@ class Catalogue:
         self._turn = _turn_for(url)
         self._file: tuple[int, int] | None = None
         self._credentials = 0
+        self.changes = changes.Changes()
+        """What was committed here lately."""
+
+        changes.listen(engine)
 
     @classmethod
     def open(cls, url: str, clock: Clock = utcnow) -> Catalogue:
@@ -116,6 +123,7 @@ class Catalogue:
                 connection.execution_options(khoso_writes=True)
                 with connection.begin():
                     yield connection
+        self.changes.committed(changes.Gathered(everything=True))
 
     def schema_revision(self) -> str | None:
         """Return the revision of the schema, None when there is none yet (no file, or an empty database)."""
@@ -139,8 +147,12 @@ class Catalogue:
                 yield Tx(connection, self._clock(), writable=False)
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Tx]:
+    def write(self, *, durably: bool = True) -> Iterator[Tx]:
         """Begin a transaction that may change things; it commits, durably, when the body ends without an error.
+
+        With ``durably=False`` a power cut, though no kill, may lose it as long as no later one was durable: for what
+        nobody was told and is derived again, such as tasks and intentions. It waits for no disk, of which all who
+        write would wait with it. The order of commits stays. It can append no event.
 
         Transactions that write wait for one another, so what one reads stays so until it ends. Raises
         :class:`RuntimeError` and commits nothing when the body changed a state without telling the ledger, or
@@ -148,14 +160,22 @@ class Catalogue:
         """
         self.check_file()
         with self._turn.taken(self._place), translated(self._place), self._engine.connect() as connection:
-            connection.execution_options(khoso_writes=True)
-            with connection.begin():
-                if not self.is_sqlite:
-                    _lock_head(connection)
-                tx = Tx(connection, self._clock(), writable=True)
-                yield tx
-                if tx.event_owed:
-                    raise RuntimeError("a state was changed and the ledger was not told: nothing is committed")
+            connection.execution_options(khoso_writes=True, khoso_durably=durably)
+            gathered = changes.Gathered()
+            gathered.attach(connection)
+            try:
+                with connection.begin():
+                    if not self.is_sqlite:
+                        if not durably:
+                            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+                        _lock_head(connection)
+                    tx = Tx(connection, self._clock(), writable=True, durably=durably)
+                    yield tx
+                    if tx.event_owed:
+                        raise RuntimeError("a state was changed and the ledger was not told: nothing is committed")
+            finally:
+                # Also where it failed: whether a commit that did not answer was one, nobody knows.
+                self.changes.committed(gathered)
             if tx.credentials_changed:
                 self._credentials += 1
 
@@ -314,12 +334,24 @@ def _sqlite_engine(path: str) -> sa.Engine:
 
     def begin(connection: sa.Connection) -> None:
         # Taking the write lock at once means that no transaction fails half-way because another one wrote.
-        writes = connection.get_execution_options().get("khoso_writes", False)
-        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+        options = connection.get_execution_options()
+        writes = options.get("khoso_writes", False)
+        _set(connection, "query_only", "OFF" if writes else "ON")
+        if writes:
+            # In WAL mode NORMAL syncs before a checkpoint only, and no commit comes before an earlier one
+            # (sqlite.org/pragma.html#pragma_synchronous).
+            _set(connection, "synchronous", "FULL" if options.get("khoso_durably", True) else "NORMAL")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     sa.event.listen(engine, "begin", begin)
     return engine
+
+
+def _set(connection: sa.Connection, pragma: str, value: str) -> None:
+    """Set it, unless that was done the last time that this connection to the file was used."""
+    if connection.info.get(pragma) != value:
+        connection.exec_driver_sql(f"PRAGMA {pragma}={value}")
+        connection.info[pragma] = value
 
 
 def _create_sqlite_file(path: str) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from vault.catalog.changes import about
 from vault.catalog.engine import Tx
 from vault.catalog.schema import HAS_IDENTIFIER, events, ledger_head
 from vault.clock import from_text
@@ -34,7 +35,8 @@ def head(tx: Tx) -> Head | None:
 
 def add(tx: Tx, row: dict[str, object]) -> None:
     """Add a row and let the chain end with it. For ``ledger.append`` only."""
-    tx.connection.execute(events.insert().values(**row))
+    of_package = [("identifier", str(row["identifier"]))] if row["identifier"] else []
+    tx.connection.execute(about(events.insert().values(**row), *of_package))
     tx.connection.execute(ledger_head.update().values(seq=row["seq"], hash=row["hash"]))
 
 

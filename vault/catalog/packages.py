@@ -9,6 +9,7 @@ from typing import Final, cast
 
 import sqlalchemy as sa
 
+from vault.catalog.changes import about
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_BELOW_POLICY, IS_HELD, copies, packages, versions, volumes
 from vault.clock import from_text
@@ -70,7 +71,7 @@ def create(tx: Tx, identifier: str, descriptive: Descriptive, *, created_at: dat
     tx.owe()
     values = {name: getattr(descriptive, name) for name in _DESCRIPTIVE}
     tx.connection.execute(
-        packages.insert().values(identifier=identifier, head=0, created_at=created_at or tx.now, **values)
+        about(packages.insert().values(identifier=identifier, head=0, created_at=created_at or tx.now, **values))
     )
     created = get(tx, identifier)
     assert created is not None  # noqa: S101 - it was inserted in this transaction
@@ -81,7 +82,8 @@ def describe(tx: Tx, package_id: int, descriptive: Descriptive) -> None:
     """Replace what the depositor said of a package, as a new version may. Owes an event."""
     tx.owe()
     values = {name: getattr(descriptive, name) for name in _DESCRIPTIVE}
-    tx.connection.execute(packages.update().where(packages.c.id == package_id).values(**values))
+    this = packages.update().where(packages.c.id == package_id)
+    tx.connection.execute(about(this.values(**values), ("package", package_id)))
 
 
 def add_version(
@@ -122,29 +124,29 @@ def add_version(
             code="not-next-version",
         )
     tx.owe()
-    tx.connection.execute(
-        versions.insert().values(
-            package_id=package_id,
-            number=number,
-            kind=kind,
-            algorithm=algorithm,
-            content_digest=content_digest,
-            inventory_digest=inventory_digest,
-            files=files,
-            bytes=bytes,
-            part_bytes=part_bytes,
-            deposit_digests=dict(deposit_digests),
-            policy=policy,
-            policy_fingerprint=policy_fingerprint,
-            priority_class=priority_class,
-            priority=priority,
-            below_policy=below_policy,
-            ingest_id=ingest_id,
-            created_at=created_at or tx.now,
-            metadata=dict(metadata),
-        )
+    added_row = versions.insert().values(
+        package_id=package_id,
+        number=number,
+        kind=kind,
+        algorithm=algorithm,
+        content_digest=content_digest,
+        inventory_digest=inventory_digest,
+        files=files,
+        bytes=bytes,
+        part_bytes=part_bytes,
+        deposit_digests=dict(deposit_digests),
+        policy=policy,
+        policy_fingerprint=policy_fingerprint,
+        priority_class=priority_class,
+        priority=priority,
+        below_policy=below_policy,
+        ingest_id=ingest_id,
+        created_at=created_at or tx.now,
+        metadata=dict(metadata),
     )
-    tx.connection.execute(packages.update().where(packages.c.id == package_id).values(head=number))
+    newest = packages.update().where(packages.c.id == package_id).values(head=number)
+    tx.connection.execute(about(added_row, ("package", package_id)))
+    tx.connection.execute(about(newest, ("package", package_id)))
     added = _one_version(tx, versions.c.package_id == package_id, versions.c.number == number)
     assert added is not None  # noqa: S101 - it was inserted in this transaction
     return added
@@ -211,7 +213,8 @@ def set_standing(
     values: dict[str, object] = {"below_policy": below_policy, "policy": policy, "priority": stored}
     if policy_fingerprint is not None:
         values["policy_fingerprint"] = policy_fingerprint
-    tx.connection.execute(versions.update().where(versions.c.id == version_id).values(**values))
+    this = versions.update().where(versions.c.id == version_id)
+    tx.connection.execute(about(this.values(**values), ("version", version_id)))
     _note_last_proved(tx, version_id)
 
 
@@ -227,9 +230,8 @@ def _note_last_proved(tx: Tx, version_id: int) -> None:
     )
     # "" sorts before every time: what was never proved was last proved before any.
     last = min((moment or "" for moment in tx.connection.scalars(query)), default="")
-    tx.connection.execute(
-        packages.update().where(packages.c.id == mine, packages.c.last_proved != last).values(last_proved=last)
-    )
+    changed = packages.update().where(packages.c.id == mine, packages.c.last_proved != last).values(last_proved=last)
+    tx.connection.execute(about(changed, ("version", version_id)))
 
 
 def versions_of_packages(tx: Tx, package_ids: Collection[int]) -> dict[int, list[Version]]:
@@ -334,10 +336,10 @@ def set_receipt(tx: Tx, version_id: int, receipt: Mapping[str, Json]) -> None:
     if priority is None:
         raise NotFound(f"There is no version number {version_id}.")
     tx.owe()
-    this = versions.c.id == version_id
-    tx.connection.execute(versions.update().where(this).values(receipt=dict(receipt)))
+    this, what = versions.update().where(versions.c.id == version_id), ("version", version_id)
+    tx.connection.execute(about(this.values(receipt=dict(receipt)), what))
     stored = _urgency(tx, version_id) * URGENCY_STEP + priority % URGENCY_STEP
-    tx.connection.execute(versions.update().where(this).values(priority=stored))
+    tx.connection.execute(about(this.values(priority=stored), what))
 
 
 def receipt(tx: Tx, version_id: int) -> dict[str, Json] | None:

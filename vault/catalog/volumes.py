@@ -6,6 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from vault.catalog.changes import about
 from vault.catalog.engine import Tx
 from vault.catalog.schema import volumes
 from vault.errors import Conflict, NotFound
@@ -67,15 +68,10 @@ def set_condition(
     changed = _require(tx, volume_id).condition is not condition
     if changed:
         tx.owe()
-    _update(
-        tx,
-        volume_id,
-        condition=condition,
-        condition_reason=reason,
-        size_bytes=size_bytes,
-        free_bytes=free_bytes,
-        probed_at=tx.now,
-    )
+    seen = {"condition": condition, "condition_reason": reason, "size_bytes": size_bytes, "free_bytes": free_bytes}
+    # Nothing that is told of a package: a copy keeps the state last proved, wherever its volume is.
+    this = volumes.update().where(volumes.c.id == volume_id)
+    tx.connection.execute(about(this.values(**seen, probed_at=tx.now)))
     return changed
 
 

@@ -111,10 +111,10 @@ class Clock:
 
     def _run(self, kind: str, call: Callable[[], object]) -> None:
         try:
-            with self._catalogue.write() as tx:
+            with self._catalogue.write(durably=False) as tx:
                 schedules.started(tx, kind)
             call()
-            with self._catalogue.write() as tx:
+            with self._catalogue.write(durably=False) as tx:
                 schedules.succeeded(tx, kind)
         except VaultError as error:
             log.error("schedule-failed", kind=kind, code=error.code, reason=str(error))
@@ -126,7 +126,7 @@ class Clock:
 
     def _failed(self, kind: str, message: str) -> None:
         try:
-            with self._catalogue.write() as tx:
+            with self._catalogue.write(durably=False) as tx:
                 schedules.failed(tx, kind, message)
         except VaultError as error:
             log.error("schedule-not-recorded", kind=kind, code=error.code, reason=str(error))

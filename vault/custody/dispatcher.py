@@ -84,7 +84,7 @@ class Dispatcher:
     def start(self) -> None:
         """Begin. Tasks that a former process of this node was running are free at once: it is dead, or we would not
         have got its lock."""
-        with self._custodian.catalogue.write() as tx:
+        with self._custodian.catalogue.write(durably=False) as tx:
             tasks.release_all(tx)
         self._thread.start()
 
@@ -175,7 +175,7 @@ class Dispatcher:
         """Once in a while, that planning works: silence must be seen from outside."""
         if now - self._noted_at >= NOTE_PLANNING_SECONDS:
             self._noted_at = now
-            with self._custodian.catalogue.write() as tx:
+            with self._custodian.catalogue.write(durably=False) as tx:
                 schedules.succeeded(tx, "plan")
 
     def _renew(self) -> None:
@@ -184,7 +184,7 @@ class Dispatcher:
             running = list(self._running.values())
         if not running:
             return
-        with self._custodian.catalogue.write() as tx:
+        with self._custodian.catalogue.write(durably=False) as tx:
             readable = self._readable(tx)
             for work in running:
                 work.answered |= readable
@@ -233,7 +233,7 @@ class Dispatcher:
             self._woken = True
         names = ", ".join(sorted(hung))
         log.error("task-given-up", task=task.id, kind=str(task.kind), identifier=task.identifier, hangs=sorted(hung))
-        with self._custodian.catalogue.write() as tx:
+        with self._custodian.catalogue.write(durably=False) as tx:
             wait = backoff(task.attempts, custody.retry_min, custody.retry_max)
             tasks.postpone(tx, task.id, tx.now + wait, f"{why}, and {names} does not answer.", self._owner)
 
@@ -245,7 +245,7 @@ class Dispatcher:
         lanes = sum(max(0, count) for count in free.values())
         if lanes == 0:
             return frozenset()
-        with self._custodian.catalogue.write() as tx:
+        with self._custodian.catalogue.write(durably=False) as tx:
             claimed = tasks.claim(
                 tx, owner=self._owner, lease=self._custodian.settings.custody.lease, free_lanes=free,
                 limit=lanes,
@@ -272,7 +272,7 @@ class Dispatcher:
                 del self._running[task.id]
                 reason = f"It could not be begun: {error}."
         log.error("task-not-begun", task=task.id, kind=str(task.kind), identifier=task.identifier, reason=reason)
-        with self._custodian.catalogue.write() as tx:
+        with self._custodian.catalogue.write(durably=False) as tx:
             tasks.postpone(tx, task.id, tx.now + self._custodian.settings.custody.retry_min, reason, self._owner)
 
     def _readable(self, tx: Tx) -> set[str]:
@@ -346,7 +346,7 @@ class Dispatcher:
 
     def _finish(self, task: Task, result: Result | None, progress: Progress) -> None:
         custody = self._custodian.settings.custody
-        with self._custodian.catalogue.write() as tx:
+        with self._custodian.catalogue.write(durably=False) as tx:
             owner = self._owner
             tasks.renew(tx, task.id, owner, custody.lease, progress.done)
             if result is None:

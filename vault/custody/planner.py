@@ -65,7 +65,7 @@ class Planner:
     def tick(self) -> Tick:
         """Look at what is most urgent, and at some of the rest, in bounded steps."""
         custodian = self._custodian
-        with custodian.catalogue.write() as tx:
+        with custodian.catalogue.write(durably=False) as tx:
             tasks.release_expired(tx)
             tasks.purge(tx, tx.now - _KEEP_ENDED_TASKS)
             self._bring_near(tx)
@@ -102,7 +102,7 @@ class Planner:
         """A copy to two volumes must not wait for the one that is away: it is derived again for the other alone."""
         away = [volume.name for volume in volumes.values() if volume.condition is not Condition.ONLINE]
         if away:
-            with self._custodian.catalogue.write() as tx:
+            with self._custodian.catalogue.write(durably=False) as tx:
                 for name in away:
                     tasks.cancel_ready(tx, name, TaskKind.REPLICATE, f"{name} cannot be written just now")
 

@@ -67,7 +67,7 @@ class Shortfalls:
                     break
                 lacking = [lack.version for lack in self._lacks(tx, page, sight)]
             if lacking:
-                with self._custodian.catalogue.write() as tx:
+                with self._custodian.catalogue.write(durably=False) as tx:
                     # Looked at once more, where nothing else can change: they may have been helped in between.
                     for lack in self._lacks(tx, lacking, sight):
                         made = self._derive(tx, lack, sight)

@@ -23,8 +23,7 @@ MAX_PADDING = 64 * 1024**2
 """Zero bytes accepted after the end of the archive: tar pads to its blocking factor, tape tools to more."""
 
 _ZERO = bytes(BLOCK)
-_REFILL = 256 * 1024
-_DIRECT = 64 * 1024
+_REFILL = _DIRECT = 1024 * 1024
 _MAX_NUMBER = 2**63 - 1
 
 _FILES = frozenset({b"0", b"\0", b"7"})  # “7” is a contiguous file, to be treated as a regular one
@@ -50,7 +49,7 @@ _PAX_SIZE = re.compile(r"[0-9]{1,19}")
 
 
 class _Feed:
-    """The source, with a small buffer for headers; large reads go past the buffer, without a copy."""
+    """The source, with a buffer for headers and small members; large reads go past the buffer, without a copy."""
 
     __slots__ = ("_buffer", "_position", "_read")
 

@@ -88,16 +88,21 @@ class BodyPipe:
                 if self._error is not None:
                     raise self._error
                 return b""
-            chunk = self._chunks.popleft()
-            if len(chunk) > size:
-                self._chunks.appendleft(chunk[size:])
-                chunk = chunk[:size]
+            # All that waits at once: each piece by itself would be a turn of its own for everything behind this.
+            taken, count = [], 0
+            while self._chunks and count < size:
+                chunk = self._chunks.popleft()
+                if len(chunk) > size - count:
+                    self._chunks.appendleft(chunk[size - count :])
+                    chunk = chunk[: size - count]
+                taken.append(chunk)
+                count += len(chunk)
             was_full = self._waiting_bytes >= self._limit
-            self._waiting_bytes -= len(chunk)
+            self._waiting_bytes -= count
             room = was_full and self._waiting_bytes < self._limit
         if room:
             self._make_room()
-        return chunk
+        return taken[0] if len(taken) == 1 else b"".join(taken)
 
     def _make_room(self) -> None:
         try:

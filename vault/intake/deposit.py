@@ -82,7 +82,8 @@ class Intake:
         Raises Invalid (with every fault), Conflict, Full, Unreachable, Interrupted; then nothing of it is stored, its
         staging is empty, and the ingest says why.
         """
-        with self._custodian.catalogue.write() as tx:
+        # Nobody knows of it before it is stored, which makes this durable too.
+        with self._custodian.catalogue.write(durably=False) as tx:
             agency = request.descriptive.agency
             ingests.begin(tx, request.ingest_id, request.identifier, request.agent, agency)
             if request.callback:

@@ -88,6 +88,8 @@ class RecallCache:
             if expected is not None and digest.hexdigest() != expected:
                 raise Corrupted(f"{content_path} came from tape with another digest.", code="tape-damaged")
             temporary.rename(target)
+            # A part that is still coming is in use, however long it takes.
+            os.utime(self._part_of(target))
         except OSError as error:
             raise describe_os_error(error, f"keeping {content_path} in the recall cache") from error
         finally:
@@ -116,6 +118,10 @@ class RecallCache:
             total -= size
             gone.append(path.relative_to(self._path))
         return gone
+
+    def expire(self) -> list[Path]:
+        """Let go of what nobody has used for ``keep``, and of what is more than ``max_bytes``; as :meth:`make_room`."""
+        return self.make_room(0)
 
     def _parts(self) -> Iterator[tuple[float, Path, int]]:
         for path in self._path.glob("*/*/*/*/v*"):

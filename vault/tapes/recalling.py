@@ -266,8 +266,6 @@ def _read_into(cache: RecallCache, reader: TapeReader, entry: FileEntry | None, 
     part = part_of(version)
     stream = Pieces(reader.read(entry), doing)
     head = part_tar.read_head(stream, version.number, inventory_digest=version.inventory_digest)
-    cache.put(part.object_id, f"v{version.number}/{INVENTORY_FILE}", [head.inventory_bytes], version.algorithm,
-              version.inventory_digest)  # fmt: skip
     layout = head.layout()
     digests = head.inventory.content_of_version_part(version.number)
     wanted = [path for path in item.need.paths if path in digests]
@@ -277,7 +275,9 @@ def _read_into(cache: RecallCache, reader: TapeReader, entry: FileEntry | None, 
         files = head.inventory.files_of_version(version.number)
         wanted = [files[path][1] for path in item.recall.files if path in files and files[path][1] in digests]
     total = sum(layout.files[path].length for path in wanted)
-    cache.make_room(total)
+    cache.make_room(total + len(head.inventory_bytes))
+    cache.put(part.object_id, f"v{version.number}/{INVENTORY_FILE}", [head.inventory_bytes], version.algorithm,
+              version.inventory_digest)  # fmt: skip
     for path in sorted(wanted, key=lambda one: layout.files[one].offset):
         span = layout.files[path]
         if not cache.has(part.object_id, path):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.holdings import add_copy, add_version, add_volume, tell
 from vault import ledger
-from vault.catalog import Catalogue, copies, facts, packages, tokens, verifications, volumes
+from vault.catalog import Catalogue, copies, events, facts, packages, schedules, tokens, verifications, volumes
 from vault.errors import ConfigError, Unreachable
 from vault.model import Condition, CopyState, Descriptive, EventType, Scope, VolumeMode
 
@@ -186,3 +186,24 @@ def test_no_password_is_shown():
         pass
     assert "hunter2" not in str(failed.value)
     assert failed.value.code == "catalogue-unreachable"
+
+
+def test_what_a_power_cut_may_lose_is_seen_at_once_and_is_no_event(catalogue):
+    with catalogue.write(durably=False) as tx:
+        schedules.succeeded(tx, "plan")
+    with catalogue.read() as tx:
+        assert [one.kind for one in schedules.all(tx)] == ["plan"]
+    with pytest.raises(RuntimeError, match="power cut"), catalogue.write(durably=False) as tx:
+        tell(tx)
+    with catalogue.read() as tx:
+        assert events.last_seq(tx) == 0
+
+
+def test_only_what_may_be_lost_does_not_wait_for_the_disk(catalogue):
+    asked = "PRAGMA synchronous" if catalogue.is_sqlite else "SHOW synchronous_commit"
+    found = []
+    # Over one connection after the other, and so over the same.
+    for durably in (True, False, True):
+        with catalogue.write(durably=durably) as tx:
+            found.append(str(tx.connection.exec_driver_sql(asked).scalar()))
+    assert found == (["2", "1", "2"] if catalogue.is_sqlite else ["on", "off", "on"])
