@@ -54,7 +54,7 @@ def test_a_generated_client_deposits_asks_and_fetches(node: Node, tmp_path: Path
     (folder / "openapi.json").write_bytes(document.content)
     shutil.copy(PROGRAM, folder)
     run(folder, program, f"{packages}/openapi-typescript/bin/cli.js", "openapi.json", "-o", "schema.ts")
-    options = ("--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--lib", "es2022,dom", "--types", "")
+    options = ("--strict", "--noUncheckedIndexedAccess", "--target", "es2022", "--lib", "es2022,dom")
     run(folder, program, f"{packages}/typescript/bin/tsc", *options, "--module", "node16", PROGRAM.name)
     body = folder / "body"
     body.write_bytes(os.urandom(3_000_000))
