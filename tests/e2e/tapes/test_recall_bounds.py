@@ -26,8 +26,8 @@ class TapeNode(WatchedBench, TapeBench):
 class Reader:
     """Fetches over HTTP, and waits for the tape where only that has it."""
 
-    def __init__(self, bench: TapeNode) -> None:
-        headers = {"Authorization": f"Bearer {make_token(bench.running, 'read')}"}
+    def __init__(self, bench: TapeNode, *scopes: str) -> None:
+        headers = {"Authorization": f"Bearer {make_token(bench.running, *scopes)}"}
         self._bench = bench
         self._client = httpx.Client(base_url=f"http://{bench.target}", headers=headers, timeout=30, trust_env=False)
 
@@ -70,7 +70,7 @@ def test_what_came_back_goes_when_there_is_no_room_and_when_its_time_is_over(tmp
             bench.path(volume).rename(tmp_path / f"{volume}-away")
             bench.wait_for(volume, Condition.OFFLINE)
         bench.open_door()
-        with Reader(bench) as reader:
+        with Reader(bench, "read") as reader:
             for identifier, body in BODIES.items():
                 assert reader.fetch(identifier) == body
                 assert sum(kept(cache).values()) <= MOST
@@ -81,6 +81,6 @@ def test_what_came_back_goes_when_there_is_no_room_and_when_its_time_is_over(tmp
         bench.restart(dataclasses.replace(bench.settings, recall=recall))
         eventually(lambda: not kept(cache), 60, lambda: kept(cache))
         bench.open_door()
-        with Reader(bench) as reader:
+        with Reader(bench, "read", "audit") as reader:
             assert reader.ask("Đ-2").status_code == 202
         bench.shut_door()
