@@ -21,7 +21,7 @@ LONG_FILES: dict[str, str] = {
 }
 """Files of ours that may be longer than LIMIT lines, with the reason."""
 
-GENERATED = re.compile(r"LICENSE|requirements.*\.lock|.*\.(po|mo|pot)|monitoring/.*\.json")
+GENERATED = re.compile(r"LICENSE|.*package-lock\.json|requirements.*\.lock|.*\.(po|mo|pot)|monitoring/.*\.json")
 SKIPPED_FOLDERS = {"__pycache__", "demo", "build", "dist", "bench-results"}
 TEXT = re.compile(r"|\.(cfg|conf|ini|json|lock|mako|md|py|rules|service|sh|sql|toml|txt|xml|ya?ml)")
 """Suffixes of text files; files without one are scripts."""
