@@ -58,7 +58,7 @@ def block(name: str, sys: Path = SYS) -> Block:
     """What the kernel says of the disk of that name; all of it unknown where there is none."""
     folder = sys / "class/block" / name
     device = folder / "device"
-    serial = _vpd_serial(device / "vpd_pg80") or _line(device / "serial") or _line(folder / "serial")
+    serial = vpd_serial(device / "vpd_pg80") or _line(device / "serial") or _line(folder / "serial")
     wwn = _bare_wwn(_line(folder / "wwid")) or _bare_wwn(_line(device / "wwid"))
     sectors, rotational = _line(folder / "size"), _line(folder / "queue/rotational")
     return Block(
@@ -98,8 +98,8 @@ def _bare_wwn(text: str) -> str:
     return found[1] if found else ""
 
 
-def _vpd_serial(path: Path) -> str:
-    """The unit serial number page: a header of four bytes, then text (SPC-4, 7.8.15)."""
+def vpd_serial(path: Path) -> str:
+    """The serial number in ``vpd_pg80`` of a SCSI device in sysfs; "" where there is none. A header of four bytes, then text (SPC-4, 7.8.15)."""
     data = _bytes(path)
     return clean(data[4:].decode("ascii", "replace")) if len(data) > 4 else ""
 

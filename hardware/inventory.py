@@ -249,6 +249,9 @@ def _device(device: pyudev.Device) -> Device | None:
     if device.subsystem == "scsi_tape" and _TAPE.match(device.sys_name):
         return _scsi(Role.TAPE_DRIVE, device, parent)
     if parent is not None and _attribute(parent, "type") == _CHANGER_TYPE and device.subsystem != "scsi_tape":
+        # One changer has two nodes: mtx speaks to sg3, and sch0 stands for it only where there is none.
+        if device.subsystem == "scsi_changer" and os.path.isdir(os.path.join(parent.sys_path, "scsi_generic")):
+            return None
         return _scsi(Role.CHANGER, device, parent)
     return None
 
@@ -278,24 +281,22 @@ def _block(device: pyudev.Device) -> Device | None:
 
 def _scsi(role: Role, device: pyudev.Device, parent: pyudev.Device | None) -> Device:
     properties = device.properties
-    serial = (
-        _attribute(parent, "vpd_pg80") or properties.get("ID_SCSI_SERIAL") or properties.get("ID_SERIAL_SHORT") or ""
-    )
+    # Past libudev, which reads attributes as texts: the page ends for it at its second byte.
+    serial = blocks.vpd_serial(Path(parent.sys_path) / "vpd_pg80") if parent is not None else ""
+    serial = serial or properties.get("ID_SCSI_SERIAL") or properties.get("ID_SERIAL_SHORT") or ""
     serial = serial or (properties.get("ID_SERIAL") or "")
-    wwn = (properties.get("ID_WWN") or "").removeprefix("0x")
-    wwn = wwn or _attribute(parent, "wwid").removeprefix("naa.")
+    # ID_WWN is the first half of it, which all units of one target may have in common.
+    wwn = _attribute(parent, "wwid").removeprefix("naa.") or (properties.get("ID_WWN") or "").removeprefix("0x")
     model = " ".join(filter(None, (_attribute(parent, "vendor"), _attribute(parent, "model"))))
     return Device(role, serial or wwn, device.device_node or f"/dev/{device.sys_name}", model, serial, wwn)
 
 
 def _attribute(device: pyudev.Device | None, name: str) -> str:
-    """An attribute in sysfs, as one line; "" where there is none. A page of vital product data loses its header."""
+    """An attribute in sysfs, as one line; "" where there is none."""
     if device is None:
         return ""
     try:
         data: bytes = device.attributes.get(name) or b""
     except OSError:
         return ""
-    if name.startswith("vpd_"):
-        data = data[4:]
     return blocks.clean(data[:512].decode("utf-8", "replace"))

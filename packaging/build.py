@@ -98,6 +98,8 @@ def copy_system_files() -> None:
             place(f"usr/lib/systemd/system/{source.name}", packaged(source.read_text()))
     for source in sorted((ROOT / "systemd").glob("*.conf")):
         place(f"usr/share/doc/khoso/examples/{source.name}", packaged(source.read_text()))
+    # Where `vaultctl init` has it from: what a program needs may not stand below /usr/share/doc (Debian policy 12.3).
+    place("usr/lib/khoso/vaultd-tape.conf", packaged((ROOT / "systemd/vaultd-tape.conf").read_text()))
     for folder in ("sysusers.d", "tmpfiles.d"):
         place(f"usr/lib/{folder}/khoso.conf", (ROOT / "systemd" / folder / "khoso.conf").read_text())
     for source in (ROOT / "systemd/udev").iterdir():

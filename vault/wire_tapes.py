@@ -108,7 +108,7 @@ class TapeImport(Model):
 
 
 class TapeLibrary(Model):
-    """A library. ``problem`` is why it cannot be used; empty where it can."""
+    """A library. ``problem`` is why it cannot be used at all; empty where it can."""
 
     name: str
     problem: str
@@ -116,6 +116,7 @@ class TapeLibrary(Model):
     lacking: list[str] = Field(description="Pools for which something waits, and no cartridge has room.")
     doing: str
     waiting_bytes: dict[str, int] = Field(description="What waits to be written, by pool.")
+    unwritable: str = Field("", description="Why nothing can be written, while all else is done; empty where it can.")
 
 
 class TapeDrive(Model):

@@ -69,7 +69,8 @@ def scsi_library(
         robot.close()
         raise
     ports = {number: ScsiPort(number, serial, node) for number, (serial, node) in pairing.items()}
-    return Library(robot, ports, new_session or mounted_sessions(tools, spool), name=name)
+    sessions = new_session or mounted_sessions(tools, spool)
+    return Library(robot, ports, sessions, name=name, lacking=tools.lacking)
 
 
 def pair(
@@ -112,7 +113,8 @@ def manual_library(
         raise DriveVanished(f"The drive {drive} is not there.", remedy="Check its power and cables (lsscsi -g).")
     ((serial, node),) = found.items()
     changer = ManualChanger(folder, serial=serial)
-    return Library(changer, {0: ScsiPort(0, serial, node)}, new_session or mounted_sessions(tools, spool), name=name)
+    sessions = new_session or mounted_sessions(tools, spool)
+    return Library(changer, {0: ScsiPort(0, serial, node)}, sessions, name=name, lacking=tools.lacking)
 
 
 def own_sessions(spool: str | os.PathLike[str] | None = None) -> NewSession:

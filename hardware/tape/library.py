@@ -53,7 +53,8 @@ class NewSession(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """A cleaning that was done. ``cartridge`` counts this use; ``flags`` are what the drive says afterwards."""
+    """A cleaning that was done. ``cartridge`` counts this use; ``flags`` are what the drive says afterwards, and
+    ``INVALID_CLEANING_MEDIUM`` where it made the cartridge ready, as one with data: it has cleaned nothing."""
 
     drive: int
     cartridge: CleaningCartridge
@@ -70,11 +71,14 @@ class Library:
         new_session: NewSession,
         *,
         name: str = "",
+        lacking: Callable[[], HardwareError | None] = lambda: None,
         wait: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``ports`` are the drives by their number in the changer; a drive without a port was not found by serial."""
+        """``ports`` are the drives by their number in the changer; a drive without a port was not found by serial.
+        ``lacking`` says what is missing on this machine for writing, each time it is asked."""
         self.name = name
+        self._lacking = lacking
         self.changer = changer
         self._ports = dict(ports)
         self._new_session = new_session
@@ -101,6 +105,12 @@ class Library:
             seen = Inventory(status, found, drives, status.duplicates(), changes)
             self._seen = seen
             return seen
+
+    def check_writes(self) -> None:
+        """Raise ``Unreachable`` where no cartridge can be written here, whichever it is, as the programs for that are
+        not installed. Everything but formatting and writing can be done all the same."""
+        if (lacking := self._lacking()) is not None:
+            raise lacking
 
     def session_in(self, drive: int) -> CartridgeSession | None:
         """The session that has a drive's cartridge open."""
@@ -278,11 +288,13 @@ class Library:
                 outcome = self._bring(inventory, place, drive, chosen.barcode)
                 if isinstance(outcome, OperatorAsked):
                     return outcome
-            self._wait_cleaned(drive)
+            taken_for_data = self._wait_cleaned(drive) is DriveState.READY
             try:
                 flags = self._port(drive).drive().alerts()
             except Unsupported:
                 flags = frozenset()  # a drive without TapeAlert
+            if taken_for_data:
+                flags |= {Flag.INVALID_CLEANING_MEDIUM}
             self._unload(self.changer.inventory().drive(drive), None)
             return Cleaned(drive, chosen.used(flags), flags)
 
@@ -427,17 +439,18 @@ class Library:
             raise
         return session
 
-    def _wait_cleaned(self, drive: int) -> None:
+    def _wait_cleaned(self, drive: int) -> DriveState:
         """Until the drive has finished with its cleaning cartridge: it then reports that there is none."""
         end = self._clock() + _CLEANING_TIMEOUT
         device = self._port(drive).drive()
-        while device.state() in {DriveState.CLEANING, DriveState.LOADING}:
+        while (state := device.state()) in {DriveState.CLEANING, DriveState.LOADING}:
             if self._clock() >= end:
                 raise TimedOut(
                     f"Drive {drive} still cleans after {_CLEANING_TIMEOUT / 60:.0f} minutes.",
                     remedy="Look at its panel, and take the cleaning cartridge out.",
                 )
             self._wait(_INTERVAL)
+        return state
 
 
 def _twice(barcode: str) -> DuplicateBarcode:

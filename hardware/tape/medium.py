@@ -23,6 +23,8 @@ _READ_TIMEOUT: Final = 600.0
 _BEGINNING: Final = (0x00, 0x04)
 _END_OF_DATA: Final = (0x00, 0x05)
 _NOTHING_SAID: Final = (0x00, 0x00)
+_INVALID_COMMAND: Final = (0x20, 0x00)
+_AT_BEGINNING: Final = 0x80
 _FILEMARKS: Final = 1
 _ATTRIBUTE_BYTES: Final = 4096
 _READ_ONLY: Final = "Writing to a real drive by SG_IO is not done; the LTFS tools write."
@@ -50,23 +52,35 @@ class SgMedium:
 
     def position(self) -> Position:
         """READ POSITION, long form."""
+        return self._where()[0]
+
+    def _where(self) -> tuple[Position, bool]:
+        """The position, and whether the drive says that it is the beginning of a partition."""
         data = self._ask(bytes((0x34, 0x06, *bytes(8))), length=32)
         if len(data) < 32:
             raise NotUnderstood(f"{self._device.node} sent {len(data)} bytes as its position.")
         if data[0] & 0x0C:
             raise Unreachable(f"{self._device.node} does not know where the tape stands.", remedy="Load it again.")
-        return Position(int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:16], "big"))
+        here = Position(int.from_bytes(data[4:8], "big"), int.from_bytes(data[8:16], "big"))
+        return here, bool(data[0] & _AT_BEGINNING)
 
     def locate(self, partition: int, block: int) -> Position:
-        """LOCATE(16). The end of data is a place to stop at, and no error."""
+        """LOCATE(16). The end of data is a place to stop at, and no error.
+
+        The beginning of the tape is found by REWIND where a drive does not know LOCATE: so it can still be said what is
+        on a cartridge, though no LTFS volume can be. Such a drive has been seen to say block 0 wherever it stood (tgt),
+        so it is believed there only where it says that it is at a beginning.
+        """
         if partition not in {0, 1} or not 0 <= block <= END:
             raise Refused(f"There is no partition {partition}, block {block} on a tape of two partitions.")
-        here = self.position()
-        if here == Position(partition, block):
+        here, at_beginning = self._where()
+        if here == Position(partition, block) and (block or at_beginning):
             return here
         change = 0x02 if here.partition != partition else 0
         cdb = bytes((0x92, change, 0, partition, *block.to_bytes(8, "big"), *bytes(4)))
         reply = self._execute(cdb, timeout=_MOVE_TIMEOUT)
+        if _ended(reply, _INVALID_COMMAND) and partition == block == 0:
+            reply = self._execute(bytes((0x01, 0, 0, 0, 0, 0)), timeout=_MOVE_TIMEOUT)
         if not reply.good and not _stopped_at_end(reply):
             raise self._device.error(reply)
         return self.position()

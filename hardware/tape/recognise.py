@@ -66,7 +66,8 @@ def _first(medium: TapeMedium) -> bytes | Mark:
 
 
 def _blank(medium: TapeMedium) -> bool:
-    """Whether the other partition is empty too; a cartridge that was never divided has none."""
+    """Whether the other partition is empty too; a cartridge that was never divided has none, nor has one in a drive
+    that cannot divide it (``Unsupported``, a kind of ``Refused``)."""
     try:
         return medium.locate(1, END).block == 0
     except (Refused, NotFound):

@@ -77,6 +77,17 @@ class Machine:
         if tell:
             self.testbed.uevent(place, "add")
 
+    def library(self, number, serial):
+        """A changer as the kernel has it: two nodes, and the serial number in a page that libudev cannot read."""
+        parent = self.scsi(f"3:0:{number}:0", 8, "IBM", "3573-TL")
+        self.testbed.set_attribute_binary(parent, "vpd_pg80", b"\0\x80\0\x0a" + serial.encode())
+        sch = self.testbed.add_device("scsi_changer", "sch7", parent, [], ["DEVNAME", "/dev/sch7"])
+        generic = self.testbed.add_device(
+            "scsi_generic", "scsi_generic/sg7", parent, [], ["DEVNAME", "/dev/sg7", "ID_SERIAL", "3" + 31 * "0", "ID_WWN", "0x6000"]
+        )
+        for place in (sch, generic):
+            self.testbed.uevent(place, "add")
+
     def remove(self, name, *, tell=True):
         place, parent = self.places.pop(name)
         if tell:
@@ -105,6 +116,8 @@ def hotplug(machine):
     yield machine.until(bool)
     machine.remove("nst0")
     yield machine.until(bool)
+    machine.library(1, "CH0002")
+    yield machine.until(lambda told: any(place == "/dev/sg7" for *_, place in told))
 
 
 def moved(machine):

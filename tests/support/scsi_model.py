@@ -141,6 +141,7 @@ class Tape(Device):
         self.unloaded = False
         self.prevented = False
         self.long_residue = True
+        self.lost = False  # as tgt: it knows no LOCATE, and says block 0 wherever it stands
         self.at = [0, 0]
 
     def insert(self, folder):
@@ -226,11 +227,20 @@ class Tape(Device):
         self._ready()
         if cdb[1] & 0x1F != 6:
             raise Check(5, 0x24, 0)
+        if self.lost:
+            return bytes((32,)) + bytes(31)
         begin = 0x80 if self.at[1] == 0 else 0
         marks = self._blocks()[self.at[0]][: self.at[1]].count("F")
         return struct.pack(">BxxxIQQ8x", begin, self.at[0], self.at[1], marks)
 
+    def op_01(self, _cdb, _length):
+        self._ready()
+        self.at[1] = 0
+        return b""
+
     def op_92(self, cdb, _length):
+        if self.lost:
+            raise Check(5, 0x20, 0)
         self._ready()
         partition = cdb[3] if cdb[1] & 2 else self.at[0]
         block = int.from_bytes(cdb[4:12], "big")

@@ -38,6 +38,10 @@ def of_tapes(desk: TapeDesk, tx: Tx) -> Iterator[wire.Alert]:
             yield _alert("critical", "library-unusable", library.name,
                          f"The tape library {library.name} cannot be used. {library.problem}",
                          "It is tried again by itself.")  # fmt: skip
+        elif library.unwritable:
+            yield _alert("critical", "library-unwritable", library.name,
+                         f"Nothing can be written in the tape library {library.name}. {library.unwritable}",
+                         "What waits for tape is written by itself once that is cured.")  # fmt: skip
         for note in library.notes:
             yield _alert("warning", "library-note", library.name, note,
                          f"Then: vaultctl tapes inventory --library {library.name}")  # fmt: skip

@@ -196,6 +196,7 @@ class TapeDesk:
                         f" --erase {barcode}",
                         code="cartridge-not-blank",
                     )
+                library.check_writes()
                 make_volume(self._tapes, session, pool, barcode, content, agent)
 
         self._librarian(cartridge.library).call(act)

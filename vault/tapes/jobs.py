@@ -82,9 +82,12 @@ def derive(
     cache: RecallCache,
     present: Collection[str],
     failed: Collection[tuple[str, int]] = (),
+    *,
+    writes: bool = True,
 ) -> Outlook:
     """Look at everything that concerns this library. ``present`` are the cartridges in it that can be used, ``failed``
-    the recalls, with the copies from which they could not be had."""
+    the recalls, with the copies from which they could not be had. Where it cannot write (``writes``), what waits for
+    that goes on waiting, and nothing is brought for it."""
     custodian = tapes.custodian
     jobs: list[Job] = []
     lacking: list[str] = []
@@ -116,7 +119,7 @@ def derive(
         for pool in tapes.pools_of(library):
             found = waiting_for(custodian, tx, pool, most_bytes=min(library.spool_bytes, library.mount_after_bytes))
             waiting[pool.name] = found
-            if not found.is_due(library, tx.now):
+            if not writes or not found.is_due(library, tx.now):
                 continue
             chosen = _cartridge_for(pool, found, mine, volumes, present)
             if chosen is None:

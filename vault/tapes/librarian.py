@@ -52,7 +52,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class LibraryView:
     """How a library stands, for people: ``problem`` is why it cannot be used, ``notes`` what should be looked at.
-    ``unclean`` are drives that ask to be cleaned, for which a cleaning cartridge is to be brought."""
+    ``unclean`` are drives that ask to be cleaned, for which a cleaning cartridge is to be brought. ``unwritable`` is
+    why nothing can be written, while all else can be done."""
 
     name: str
     problem: str
@@ -61,6 +62,7 @@ class LibraryView:
     doing: str
     waiting_bytes: dict[str, int] = field(default_factory=dict)
     unclean: tuple[TapeDrive, ...] = ()
+    unwritable: str = ""
 
 
 class Librarian:
@@ -80,6 +82,7 @@ class Librarian:
         self._sight = shelves.Sight(frozenset(), ())
         self._outlook = Outlook((), (), {})
         self._problem = "It was not opened yet."
+        self._unwritable = ""
         self._doing = ""
         self._inventory_at = float("-inf")
         self._listened_at = float("-inf")
@@ -124,7 +127,7 @@ class Librarian:
         waiting = {pool: found.bytes for pool, found in self._outlook.waiting.items()}
         return LibraryView(
             self.settings.name, self._problem, self._sight.notes, self._outlook.lacking, self._doing, waiting,
-            self._outlook.unclean,
+            self._outlook.unclean, self._unwritable,
         )  # fmt: skip
 
     def doing(self) -> Doing:
@@ -189,7 +192,10 @@ class Librarian:
             return False
         if time.monotonic() - self._inventory_at > self.settings.inventory_interval.total_seconds():
             self._take_inventory(library)
-        self._outlook = jobs.derive(self._tapes, self.settings, self._cache, self._sight.present, self._failed)
+        self._unwritable = _why_unwritable(library)
+        self._outlook = jobs.derive(
+            self._tapes, self.settings, self._cache, self._sight.present, self._failed, writes=not self._unwritable
+        )
         end_recalls(self._tapes, self._outlook.ended)
         with self._catalogue.write() as tx:
             schedules.succeeded(tx, f"library-{self.settings.name}")
@@ -332,3 +338,11 @@ class Librarian:
         yield Doing(progress, lambda: self._stopping)
         with self._catalogue.write() as tx:
             tasks.renew(tx, task.id, self._owner, _LEASE, done)
+
+
+def _why_unwritable(library: Library) -> str:
+    try:
+        library.check_writes()
+    except HardwareError as error:
+        return str(error)
+    return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hardware.errors import Unreachable
 from hardware.tape.libraries import manual_library, scsi_library, virtual_library
 from hardware.tape.library import Library
 from hardware.tape.tools.acts import Tools
@@ -15,7 +14,8 @@ from vault.config import LibrarySettings
 
 def open_library(state_folder: Path, settings: LibrarySettings) -> Library:
     """Open it, for us alone; a virtual one is made where there is none. ``state_folder`` is where what is known of
-    tapes is kept. Raises errors of :mod:`hardware.errors`."""
+    tapes is kept. A real one is opened without the LTFS tools too: all but writing needs none of them
+    (``Library.check_writes``). Raises errors of :mod:`hardware.errors`."""
     spool = state_folder / "index-spool"
     spool.mkdir(mode=0o750, parents=True, exist_ok=True)
     if settings.kind == "virtual" and settings.path is not None:
@@ -25,11 +25,6 @@ def open_library(state_folder: Path, settings: LibrarySettings) -> Library:
         return virtual_library(settings.path, name=settings.name, spool=spool)
     state = state_folder / settings.name
     tools = Tools(work=str(state / "ltfs"), mounts=str(state / "mounts"))
-    if tools.missing():
-        raise Unreachable(
-            f"The LTFS tools are not installed ({', '.join(tools.missing())}).",
-            remedy="A real drive needs them: see docs/howto/tape-drive.md.",
-        )
     serials = settings.drives if isinstance(settings.drives, tuple) else ()
     if settings.changer == "none":
         drive = serials[0] if serials else "auto"

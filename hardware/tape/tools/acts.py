@@ -94,6 +94,16 @@ class Tools:
             name for name in ("mkltfs", "ltfs", "ltfsck") if shutil.which(name, path=self.folder or None) is None
         )
 
+    def lacking(self) -> Unreachable | None:
+        """Why nothing can be written with them: some are not there; None where all are."""
+        missing = self.missing()
+        if not missing:
+            return None
+        return Unreachable(
+            f"The LTFS tools are not installed ({', '.join(missing)}).",
+            remedy="A real drive needs them: see docs/howto/tape-drive.md.",
+        )
+
     def format(self, device: str, serial: str, *, name: str, force: bool, generation: Generation | None = None) -> str:
         """Make an empty volume; returns its UUID. Raises what the table says, ``ToolHung``, ``ToolCrashed``."""
         command = [self._program("mkltfs"), "-e", self.backend, "-d", device, "-s", serial]

@@ -1,7 +1,7 @@
 """A daemon whose library is of kind ``scsi``: real ioctls, the real mtx, one process that owns changer and drives.
 
-Writing needs the LTFS tools and a drive that writes: that is for the machine with tgt or mhvtl. Here they only have to
-be there; everything that the node does by itself with changer and drives goes through the emulated devices.
+Writing needs the LTFS tools and a drive that writes: that is for the machine with mhvtl. Without them everything that
+the node does by itself with changer and drives goes through the emulated devices, and only writing waits.
 """
 
 import os
@@ -27,6 +27,8 @@ LIBRARY = """
 name = "autoloader"
 kind = "scsi"
 inventory_interval = "1s"
+[[pool]]
+name = "tape"
 """
 HELD = os.urandom(1_300_000)
 
@@ -41,13 +43,11 @@ class ScsiNode(Node):
         return {**super()._environment(), **self.devices}
 
 
-def tools_in(path: Path) -> str:
-    """A folder with programs of the names of the LTFS tools; each would only fail."""
-    path.mkdir()
+def put_tools_into(path: Path) -> None:
+    """Programs of the names of the LTFS tools; each would only fail."""
     for name in ("mkltfs", "ltfs", "ltfsck"):
         (path / name).write_text(f"#!{sys.executable}\nraise SystemExit(16)\n")
         (path / name).chmod(0o755)
-    return str(path)
 
 
 @pytest.fixture
@@ -76,8 +76,9 @@ def node(tmp_path, library):
     root = tmp_path / "node"
     root.mkdir()
     made = ScsiNode.make(root, LIBRARY)
-    tools = tools_in(tmp_path / "tools")
-    made.devices = {**library.environment, "PATH": f"{tools}:/usr/sbin:/sbin:{os.environ['PATH']}"}
+    (tmp_path / "tools").mkdir()
+    # Without whatever else is on this machine: no LTFS tools.
+    made.devices = {**library.environment, "PATH": f"{tmp_path}/tools:/usr/sbin:/usr/bin:/sbin:/bin"}
     made.start()
     try:
         yield made
@@ -140,6 +141,30 @@ def test_a_daemon_owns_a_scsi_library(node, library):
         with pytest.raises(Refused):
             tapes.act(client, "CLN001CU", "load")
         assert seen(client, "CLN001CU").state == "cleaning"
+
+
+def unwritable(client):
+    """What the library says of writing, and what the status tells of it."""
+    told = [alert.message for alert in client.status().alerts if alert.code == "library-unwritable"]
+    return tapes.everything(client).libraries[0].unwritable, told
+
+
+def test_without_the_ltfs_tools_only_writing_waits_and_says_so(node, library):
+    log = (node.root / "log").read_text
+    with node.client() as client:
+        eventually(lambda: seen(client, "VLT001L8"), 60, log)
+        reason, (told,) = eventually(lambda: unwritable(client), 60, log)
+        assert reason == (
+            "The LTFS tools are not installed (mkltfs, ltfs, ltfsck). A real drive needs them: see "
+            "docs/howto/tape-drive.md."
+        )
+        assert told == f"Nothing can be written in the tape library autoloader. {reason}"
+        assert "library-unusable" not in [alert.code for alert in client.status().alerts]
+        # A cartridge with data is told for what it is; a blank one is not begun with.
+        with pytest.raises(Refused, match="it holds the LTFS volume"):
+            tapes.act(client, "VLT001L8", "format", wire.FormatOrder(pool="tape"))
+        put_tools_into(node.root.parent / "tools")
+        eventually(lambda: unwritable(client) == ("", []), 60, log)
 
 
 def content(client):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from hardware.mounts import Mount
 from vault.cli.doctor import service as doctor
 from vault.cli.setup import service
-from vault.config import check_state, parse_settings
+from vault.config import LibrarySettings, check_state, parse_settings
 from vault.config import machine as config_machine
 
 STRICT = {"ProtectSystem": "strict", "ReadWritePaths": "-/srv /mnt/nas-b", "StateDirectory": "vault"}
@@ -57,6 +58,35 @@ def test_volumes_elsewhere_are_allowed_by_a_drop_in_of_our_own(tmp_path):
     assert not service.allow([Path("/mnt/Kho 1%")], dropin)
     assert service.allow([Path("/srv/nas-a")], dropin)
     assert dropin.read_text().endswith("[Service]\n")
+
+
+def test_real_tape_drives_are_allowed_by_the_drop_in_that_the_program_brings(tmp_path):
+    dropin = tmp_path / "vaultd.service.d/tape.conf"
+    real, virtual = tape(settings("/srv/a"), "scsi"), tape(settings("/srv/a"), "virtual")
+    assert not service.allow_tapes(virtual.libraries, dropin)
+    assert not dropin.exists()
+    assert service.allow_tapes(real.libraries, dropin)
+    assert "DeviceAllow=char-sg rw" in dropin.read_text()
+    assert not service.allow_tapes(real.libraries, dropin)
+    dropin.unlink()
+    dropin.write_text("# the administrator's own\n")
+    assert not service.allow_tapes(real.libraries, dropin)
+    assert dropin.read_text() == "# the administrator's own\n"
+
+
+def test_a_service_that_may_open_no_drive_is_said():
+    real, virtual = tape(settings("/srv/a"), "scsi"), tape(settings("/srv/a"), "virtual")
+    (found,) = doctor.tape_devices(real, {"PrivateDevices": "yes"})
+    assert (found.level, found.area) == (doctor.Level.BAD, "tape library l")
+    assert "vaultctl init" in found.remedy
+    assert not doctor.tape_devices(real, {"PrivateDevices": "no"})
+    assert not doctor.tape_devices(real, {})
+    assert not doctor.tape_devices(virtual, {"PrivateDevices": "yes"})
+
+
+def tape(found, kind):
+    library = LibrarySettings(name="l", kind=kind, path="/srv/l" if kind == "virtual" else None)
+    return dataclasses.replace(found, libraries=(library,))
 
 
 TABLE = {

@@ -35,14 +35,17 @@ def played(scenario, *folder):
 
 
 def test_disks_tapes_and_changers_come_and_go():
-    came, medium, gone = played("hotplug")
-    assert came == [
+    came, medium, gone, library = played("hotplug")
+    assert sorted(came) == [
+        ["added", "changer", "CH0001", "/dev/sch0"],
         ["added", "disk", "S-B", "/dev/sdb"],
         ["added", "tape-drive", "10WT012345", "/dev/nst0"],
-        ["added", "changer", "CH0001", "/dev/sch0"],
     ]
     assert medium == [["medium", "disk", "S-B", "/dev/sdb"]]
     assert gone == [["removed", "tape-drive", "10WT012345", "/dev/nst0"]]
+    # One changer, whichever of its two nodes came first.
+    assert {(role, key) for _, role, key, _ in library} == {("changer", "CH0002")}
+    assert library[-1][3] == "/dev/sg7"
 
 
 def test_disks_that_change_their_names_stay_themselves():

@@ -38,7 +38,8 @@ def library(_library):
     """An empty library of one drive at /dev/sg1."""
     _library.do("take", kind=DRIVE, number=0)
     _library.do("take", kind=STORAGE, number=0)
-    _library.do("set", node=NODE, faults=[], alerts=[], bad=[], loading=0, unloaded=False, descriptor_sense=False)
+    _library.do("set", node=NODE, faults=[], alerts=[], bad=[], loading=0, unloaded=False, lost=False,
+                descriptor_sense=False)  # fmt: skip
     _library.do("set", node=_library.changer, faults=[], door_open=False)
     return _library
 

@@ -90,6 +90,16 @@ def test_the_end_of_data_whichever_way_a_drive_says_it(loaded):
         assert found is said or isinstance(found, Corrupted if said is Corrupted else ()), sense
 
 
+def test_a_drive_that_knows_no_locate_is_rewound(loaded):
+    """tgt's: it says block 0 wherever it stands. What a cartridge begins with is told each time; nothing else is."""
+    loaded.do("set", node=NODE, lost=True)
+    acts = [("locate", 0, 0), ("read",), ("locate", 0, 0), ("read",), ("locate", 0, 3), ("locate", 1, END)]
+    _, first, _, again, *beyond = loaded.call(in_medium, *acts)
+    assert first == again
+    assert first[:4] == b"VOL1"
+    assert [type(found) for found in beyond] == [Unsupported, Unsupported]
+
+
 def test_nothing_is_written(loaded, cartridge):
     before = sorted(os.listdir(cartridge))
     loaded.do("trace", node=NODE)

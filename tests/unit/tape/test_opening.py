@@ -4,6 +4,12 @@ import pytest
 
 from hardware.errors import HardwareError, Refused, Unreachable
 from hardware.tape.errors import DriveVanished
+from hardware.tape.libraries import mounted_sessions
+from hardware.tape.library import Library
+from hardware.tape.session import Blank
+from hardware.tape.tools.acts import Tools
+from hardware.tape.virtual import VirtualChanger
+from hardware.tape.virtual_drive import VirtualPort
 from vault.config.settings import LibrarySettings
 from vault.tapes.opening import open_library
 
@@ -21,11 +27,23 @@ def test_a_virtual_library_is_made_and_found_again(tmp_path):
             assert len(library.inventory().drives) == 2
 
 
-def test_real_drives_need_the_ltfs_tools(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unreachable, match="mkltfs, ltfs, ltfsck") as caught:
-        opened(tmp_path, kind="scsi")
-    assert "tape-drive.md" in caught.value.remedy
+def test_a_library_without_the_ltfs_tools_does_all_but_write(tmp_path):
+    tools = Tools(str(tmp_path), str(tmp_path), folder=str(tmp_path))
+    with VirtualChanger.create(tmp_path / "library") as changer:
+        changer.add_cartridge("VLT001L8", capacity_mb=64)
+    changer = VirtualChanger(tmp_path / "library")
+    with Library(
+        changer, {0: VirtualPort(changer, 0)}, mounted_sessions(tools, tmp_path), lacking=tools.lacking
+    ) as library:
+        with library.load("VLT001L8") as session:
+            assert session.recognise() == Blank()
+        with pytest.raises(Unreachable, match=r"not installed \(mkltfs, ltfs, ltfsck\)") as caught:
+            library.check_writes()
+        assert "tape-drive.md" in caught.value.remedy
+        for name in ("mkltfs", "ltfs", "ltfsck"):
+            (tmp_path / name).write_text("#!/bin/sh\n")
+            (tmp_path / name).chmod(0o755)
+        library.check_writes()
 
 
 @pytest.mark.parametrize(
@@ -38,9 +56,6 @@ def test_real_drives_need_the_ltfs_tools(tmp_path, monkeypatch):
     ],
 )
 def test_a_machine_without_the_hardware_says_what_is_missing(tmp_path, monkeypatch, facts, error):
-    for name in ("mkltfs", "ltfs", "ltfsck"):
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(error) as caught:
         opened(tmp_path, kind="scsi", **facts)

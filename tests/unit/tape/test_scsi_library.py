@@ -170,6 +170,11 @@ def test_cleaning_with_the_library(library):
     done = ask("clean", 0)
     assert (done.drive, done.cartridge.barcode, done.cartridge.uses) == (0, "CLN001CU", 1)
     assert ask("inventory").find("CLN001CU").place.number == 3
+    # One with data whose box says that it cleans: the drive makes it ready, and is not clean.
+    library.do("put", kind=STORAGE, number=2, barcode="CLN001CU", folder=str(library.cartridge))
+    done = ask("clean", 0)
+    assert done.flags == {Flag.INVALID_CLEANING_MEDIUM}
+    assert ask("inventory").find("CLN001CU").place.number == 3
     # One that bears a label of data: the drive knows better, and nothing is concluded of what is on it.
     library.fault("/dev/sg2", 2, 0x30, 3, opcode=0, times=9)
     said = ask("load", "VLT002L8", drive=0)

@@ -101,9 +101,12 @@ def init(
         compose.place(text, path, who.gid if who.uid else None)
         _say(session, _("{path} was written.").format(path=path))
     installed = service.is_installed()
-    if installed and service.allow(one.path for one in settings.volumes) and running:
+    allowed = installed and any(
+        (service.allow(one.path for one in settings.volumes), service.allow_tapes(settings.libraries))
+    )
+    if allowed and running:
         service.restart()
-        _say(session, _("vaultd was restarted: it may write to more folders now."))
+        _say(session, _("vaultd was restarted: it may use more folders and devices now."))
     if running:
         with session.client() as client:
             secret = making.ask_daemon(client, settings, token)

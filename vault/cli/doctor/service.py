@@ -23,7 +23,8 @@ _TIMEOUT = 10.0
 def service(settings: Settings) -> list[Finding]:
     """Whether the service may write to every volume, and whether the volumes are mounted at boot; nothing where systemd
     does not run the daemon."""
-    found = sandbox(settings, unit_properties())
+    unit = unit_properties()
+    found = [*sandbox(settings, unit), *tape_devices(settings, unit)]
     return [*found, *boot(settings, mounted_at_boot())]
 
 
@@ -31,7 +32,7 @@ def unit_properties() -> Mapping[str, str]:
     """What systemd knows of the unit; nothing where there is no systemd, or no such unit."""
     if not _RUNNING.is_dir():
         return {}
-    names = ("LoadState", "ProtectSystem", "ReadWritePaths", "StateDirectory")
+    names = ("LoadState", "ProtectSystem", "ReadWritePaths", "StateDirectory", "PrivateDevices")
     command = ["systemctl", "show", UNIT, f"--property={','.join(names)}"]
     environ = {**os.environ, "LC_ALL": "C.UTF-8"}
     try:
@@ -57,6 +58,19 @@ def sandbox(settings: Settings, unit: Mapping[str, str]) -> list[Finding]:
             remedy = _("Type vaultctl init again, which allows it; or: systemctl edit vaultd, ReadWritePaths={path}")
             found.append(Finding(Level.BAD, name, what, remedy.format(path=path)))
     return found
+
+
+def tape_devices(settings: Settings, unit: Mapping[str, str]) -> list[Finding]:
+    """Real tape libraries in the configuration of a daemon that may open no device (PrivateDevices=)."""
+    if unit.get("PrivateDevices") != "yes":
+        return []
+    what = _("The service vaultd may not open tape drives and libraries.")
+    remedy = _("Type vaultctl init again, which allows it; or see docs/howto/tape-drive.md.")
+    return [
+        Finding(Level.BAD, _("tape library {name}").format(name=library.name), what, remedy)
+        for library in settings.libraries
+        if library.kind == "scsi"
+    ]
 
 
 def mounted_at_boot() -> frozenset[str]:

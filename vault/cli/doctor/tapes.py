@@ -41,8 +41,9 @@ def _real(settings: Settings, library: LibrarySettings) -> Iterator[Finding]:
     area = _area(library)
     missing = Tools(work=str(settings.node.state), mounts=str(settings.node.state)).missing()
     if missing:
-        what = _("These programs are not installed: {names}").format(names=", ".join(missing))
-        yield Finding(Level.BAD, area, what, _("A real drive needs them: see docs/howto/tape-drive.md."))
+        what = _("Nothing can be written to its cartridges: the LTFS tools are not installed ({names}).")
+        text = what.format(names=", ".join(missing))
+        yield Finding(Level.BAD, area, text, _("A real drive needs them: see docs/howto/tape-drive.md."))
     nodes = find_nodes()
     drives = [node.path for node in nodes if not node.changer]
     changers = [node.path for node in nodes if node.changer]

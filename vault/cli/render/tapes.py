@@ -43,6 +43,9 @@ def _library(library: tapes.TapeLibrary, say: Speech) -> Text:
         line.append(plain(library.problem), style="bold red")
     else:
         line.append(plain(library.doing) or _("idle"))
+    if library.unwritable:
+        text = _("Nothing can be written: {reason}").format(reason=plain(library.unwritable))
+        line.append("\n    " + text, style="bold red")
     for pool, waiting in library.waiting_bytes.items():
         if waiting:
             text = _("{size} wait for the pool {pool}").format(size=say.size(waiting), pool=plain(pool))

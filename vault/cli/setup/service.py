@@ -7,12 +7,17 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from vault.config import LibrarySettings
 from vault.durable import write_durably
 from vault.errors import Unreachable
 from vault.i18n import _
 
 UNIT = "vaultd.service"
 DROPIN = Path("/etc/systemd/system/vaultd.service.d/volumes.conf")
+TAPE_DROPIN = DROPIN.with_name("tape.conf")
+_HERE = Path(__file__)
+_TAPE_SOURCES = (_HERE.parents[3] / "systemd/vaultd-tape.conf", _HERE.parents[4] / "vaultd-tape.conf")
+"""Where the program brings it: a checkout, and the package (packaging/build.py)."""
 _HEAD = "# Written by `vaultctl init`: volumes of vault.toml that are not below /srv.\n[Service]\n"
 _RUNNING = Path("/run/systemd/system")
 _ASKING_SECONDS = 30
@@ -36,6 +41,18 @@ def allow(paths: Iterable[Path], dropin: Path = DROPIN) -> bool:
         return False
     dropin.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     write_durably(dropin, text.encode())
+    _systemctl("daemon-reload", seconds=_ASKING_SECONDS)
+    return True
+
+
+def allow_tapes(libraries: Iterable[LibrarySettings], dropin: Path = TAPE_DROPIN) -> bool:
+    """Let the service open tape drives and libraries where the configuration has real ones, by a link to the drop-in
+    that the program brings; one that is there already stays. Return whether anything changed."""
+    source = next((path for path in _TAPE_SOURCES if path.exists()), None)
+    if source is None or os.path.lexists(dropin) or not any(library.kind == "scsi" for library in libraries):
+        return False
+    dropin.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    dropin.symlink_to(source)
     _systemctl("daemon-reload", seconds=_ASKING_SECONDS)
     return True
 
