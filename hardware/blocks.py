@@ -99,7 +99,8 @@ def _bare_wwn(text: str) -> str:
 
 
 def vpd_serial(path: Path) -> str:
-    """The serial number in ``vpd_pg80`` of a SCSI device in sysfs; "" where there is none. A header of four bytes, then text (SPC-4, 7.8.15)."""
+    """The serial number in ``vpd_pg80`` of a SCSI device in sysfs, "" where there is none: a header of four bytes, then
+    text (SPC-4, 7.8.15)."""
     data = _bytes(path)
     return clean(data[4:].decode("ascii", "replace")) if len(data) > 4 else ""
 

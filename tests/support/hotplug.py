@@ -82,9 +82,8 @@ class Machine:
         parent = self.scsi(f"3:0:{number}:0", 8, "IBM", "3573-TL")
         self.testbed.set_attribute_binary(parent, "vpd_pg80", b"\0\x80\0\x0a" + serial.encode())
         sch = self.testbed.add_device("scsi_changer", "sch7", parent, [], ["DEVNAME", "/dev/sch7"])
-        generic = self.testbed.add_device(
-            "scsi_generic", "scsi_generic/sg7", parent, [], ["DEVNAME", "/dev/sg7", "ID_SERIAL", "3" + 31 * "0", "ID_WWN", "0x6000"]
-        )
+        properties = ["DEVNAME", "/dev/sg7", "ID_SERIAL", "3" + 31 * "0", "ID_WWN", "0x6000"]
+        generic = self.testbed.add_device("scsi_generic", "scsi_generic/sg7", parent, [], properties)
         for place in (sch, generic):
             self.testbed.uevent(place, "add")
 
