@@ -155,6 +155,12 @@ _NAMES: Final = {
     (0x53, 0x02): " (medium removal prevented)",
 }
 
+RESERVED: Final = (
+    "Find out which host uses it; one must let go. One that died while ltfs had a volume mounted still holds it: then "
+    "switch the drive off and on."
+)
+"""What to do where another host has reserved a drive. ``ltfs`` does, and the drive remembers it until it is told, or
+has no power: a server that takes over the library of a dead one meets that."""
 _NO_MEDIUM: Final = 0x3A
 _DOOR: Final = "Close the door and insert the magazines; the library then takes inventory by itself."
 _WAIT: Final = "Wait until it is ready; its panel says what it does."
@@ -228,4 +234,4 @@ def error_of(sense: Sense, what: str) -> HardwareError:
 
 def reservation_conflict(what: str) -> HardwareError:
     """The error for SCSI status 18h: another host has reserved the device."""
-    return Busy(f"{what}: another host has reserved it.", remedy="Find out which host uses it; one must let go.")
+    return Busy(f"{what}: another host has reserved it.", remedy=RESERVED)

@@ -27,6 +27,7 @@ from hardware.tape.errors import (
     ToolCrashed,
     WriteProtected,
 )
+from hardware.tape.sense import RESERVED
 
 _MESSAGE: Final = re.compile(r"\bLTFS([0-9]{4,5}[IWE])\b")
 _SHOWN: Final = 400
@@ -83,8 +84,8 @@ TABLE: Final[dict[str, tuple[type[HardwareError], str, str]]] = {
     "12016E": (NoCartridge, "There is no cartridge in the drive.", "Load one."),
     "30286I": (NoCartridge, "There is no cartridge in the drive.", "Load one."),
     "12010E": (Busy, "Another program holds the drive.", "Find out with fuser which it is."),
-    "12014E": (Busy, "Another host has reserved the drive.", "Find out which; one must let go."),
-    "30266W": (Busy, "Another host has reserved the drive.", "Find out which; one must let go."),
+    "12014E": (Busy, "Another host has reserved the drive.", RESERVED),
+    "30266W": (Busy, "Another host has reserved the drive.", RESERVED),
     "30247I": (DriveVanished, "The connection to the drive was lost.", _CABLES),
     "30248I": (DriveVanished, "Another drive answers where this one was.", _CABLES),
     "30210I": (DriveVanished, "The drive cannot be opened.", _CABLES),
