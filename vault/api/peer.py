@@ -19,7 +19,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vault.api.problems import MEDIA_TYPE, document_of
-from vault.errors import Invalid, Unreachable, VaultError
+from vault.errors import Interrupted, Invalid, Unreachable, VaultError
 
 PEER_UID: Final = "khoso.peer_uid"
 ABORT: Final = "khoso.abort"
@@ -255,12 +255,24 @@ class PeerProtocol(HttpToolsProtocol):
 
     def _head_late(self) -> None:
         self._head_timer = None
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._head_bytes:
+            self._refuse(_late(), b"408 Request Timeout")
+        else:
             self.transport.close()
 
 
 def _idle_since(one: PeerProtocol) -> float:
     return one.idle_since
+
+
+def _late() -> VaultError:
+    return Interrupted(
+        f"The head of the request was not complete after {HEAD_SECONDS:.0f} seconds.",
+        remedy="Send it again, over a better connection.",
+        code="request-timeout",
+    )
 
 
 def _crowded() -> VaultError:

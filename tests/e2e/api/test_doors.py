@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.serving import Running, eventually, served
+from vault.api import peer
 from vault.api.auth import local_operator
 from vault.errors import Forbidden
 
@@ -84,6 +85,22 @@ def test_fields_of_a_head_are_counted(running: Running) -> None:
     fields = "".join(f"X-{n}: y\r\n" for n in range(101))
     status, problem = ask(running, f"GET /healthz HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode())
     assert (status, problem["code"]) == (431, "headers-too-large")
+
+
+def test_a_head_that_comes_drop_by_drop_is_not_waited_for(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peer, "HEAD_SECONDS", 0.3)
+    with connect(running) as silent, connect(running) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        status, problem = answer(slow)
+        assert (status, problem["code"]) == (408, "request-timeout")
+        assert problem["remedy"]
+        assert silent.recv(1) == b""
+    # The second head on a connection has no more time than the first.
+    with connect(running) as kept:
+        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert kept.recv(12) == b"HTTP/1.1 200"
+        kept.sendall(b"GET /he")
+        assert b"408 Request Timeout" in b"".join(iter(lambda: kept.recv(65536), b""))
 
 
 def test_connections_are_bounded_and_the_idle_go_first(narrow: Running) -> None:

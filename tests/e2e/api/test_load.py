@@ -68,6 +68,9 @@ def test_a_hundred_who_do_not_read_cost_no_more_than_a_bounded_buffer_each(node:
         assert node.peak_memory() < MOST_MEMORY
         # Two pieces that wait, one that is read, one held back for the digest, and one in the server's hands.
         assert node.memory() - before < 102 * 2 * MIB
+        # No request holds a lane: whatever they do, a deposit is copied and proved.
+        body.write_bytes(b"while a hundred wait")
+        node.deposit(body, 60)
     eventually(lambda: node.threads() < 60)
 
 
