@@ -248,15 +248,23 @@ Taker = Callable[[str, Iterator[bytes]], None]
 
 
 def read_part(
-    source: ReadableStream, number: int, *, inventory_digest: str = "", take: Taker | None = None
+    source: ReadableStream,
+    number: int,
+    *,
+    inventory_digest: str = "",
+    begin: Callable[[PartHead], None] | None = None,
+    take: Taker | None = None,
 ) -> PartRead:
     """Read the tar of a version from end to end and compare every byte with what it must be.
 
-    ``take`` is given each file of ``vN/content`` on the way; what it leaves unread is read all the same. A damaged file
-    or header is one :class:`Wrong` and the next file is read on: where it stands is known. Raises Invalid where the
-    beginning is no such tar, or not that of this version; errors of ``source`` and ``take`` pass through.
+    ``begin`` is given what stands before the files, and ``take`` each file of ``vN/content`` on the way; what it leaves
+    unread is read all the same. A damaged file or header is one :class:`Wrong` and the next file is read on: where it
+    stands is known. Raises Invalid where the beginning is no such tar, or not that of this version; errors of
+    ``source``, ``begin`` and ``take`` pass through.
     """
     head = read_head(source, number, inventory_digest=inventory_digest, to_first_file=True)
+    if begin is not None:
+        begin(head)
     digests = head.inventory.content_of_version_part(number)
     mtime = _mtime(head.inventory, number)
     stream = _Exact(source, lenient=True)

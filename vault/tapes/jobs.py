@@ -7,8 +7,8 @@ be written, then what is due to be checked.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vault.catalog import cartridges, copies
@@ -47,7 +47,8 @@ class Rank(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class Job:
     """One thing that a library can do now. ``pool`` is set where a cartridge is written for it, ``drive`` where one is
-    cleaned, ``clear`` where a suspect cartridge is read through."""
+    cleaned, ``clear`` where a suspect cartridge is read through, ``check`` where what is on one is read back; that goes
+    with what is recalled from the same cartridge."""
 
     key: str
     kind: TaskKind
@@ -59,6 +60,7 @@ class Job:
     drive: int | None = None
     alone: tuple[Recall, ...] = ()
     clear: bool = False
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,22 @@ def derive(
             # A drive that is held may still be cleaned, and nothing else.
             jobs = cleanings
     _ask(tapes, mine, needed)
-    ordered = tuple(sorted(jobs, key=lambda job: (job.rank, job.key)))
+    ordered = tuple(sorted(_together(jobs), key=lambda job: (job.rank, job.key)))
     return Outlook(ordered, tuple(lacking), waiting, tuple(plan.ended), tuple(unclean))
+
+
+def _together(jobs: Sequence[Job]) -> list[Job]:
+    """What is recalled from a cartridge and what is checked on it is one job: it is mounted once and read once."""
+    checks = {job.barcode: job for job in jobs if job.check}
+    recalls = {job.barcode: job for job in jobs if job.kind is TaskKind.RECALL and job.barcode in checks}
+    both = [
+        replace(
+            job, rank=min(job.rank, checks[barcode].rank), total_bytes=job.total_bytes + checks[barcode].total_bytes,
+            check=True,
+        )
+        for barcode, job in recalls.items()
+    ]  # fmt: skip
+    return [job for job in jobs if job.barcode not in recalls or not (job.check or job.kind is TaskKind.RECALL)] + both
 
 
 def _cleanings(
@@ -187,7 +203,7 @@ def _check(tx: Tx, numbers: dict[tuple[str, CopyState], int], volume: Volume, ca
     files = cartridges.files(tx, [copy.id for copy in found])
     total = sum(file.length for file in files.values())
     rank = Rank.UNSETTLED if unsettled else Rank.DUE
-    return Job(f"tape-check:{cartridge.barcode}", TaskKind.TAPE_CHECK, rank, cartridge.barcode, total)
+    return Job(f"tape-check:{cartridge.barcode}", TaskKind.TAPE_CHECK, rank, cartridge.barcode, total, check=True)
 
 
 def _clearings(tx: Tx, mine: dict[str, Cartridge], present: Collection[str], needed: dict[str, str]) -> Iterator[Job]:

@@ -28,9 +28,9 @@ from vault.tapes.clearing import clear_cartridge
 from vault.tapes.context import Doing, Tapes, explained
 from vault.tapes.drives import clean_drive, listen
 from vault.tapes.jobs import Job, Outlook
+from vault.tapes.one_pass import Asked, read_cartridge
 from vault.tapes.opening import open_library
-from vault.tapes.proving import check_cartridge
-from vault.tapes.recalling import end_recalls, fetch
+from vault.tapes.recalling import end_recalls
 from vault.tapes.writing import write_pool
 
 log = structlog.get_logger(__name__)
@@ -312,11 +312,8 @@ class Librarian:
             return clear_cartridge(self._tapes, library, job.barcode, doing)
         if job.drive is not None:
             return clean_drive(self._tapes, library, job.drive, self._tapes.agent)
-        if job.kind is TaskKind.RECALL:
-            return fetch(
-                self._tapes, library, self._cache, job.barcode, list(job.fetches), job.alone, self._failed, doing
-            )
-        return check_cartridge(self._tapes, library, job.barcode, doing).message
+        asked = Asked(job.check, job.fetches, job.alone, self._cache, self._failed)
+        return read_cartridge(self._tapes, library, job.barcode, asked, doing).message
 
     @property
     def _owner(self) -> str:

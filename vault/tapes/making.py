@@ -207,16 +207,20 @@ class Pieces:
         return bytes(taken)
 
 
-Taker = Callable[[str, Iterator[bytes]], None]
+def read_tar(
+    stream: Pieces,
+    part: Part,
+    *,
+    begin: Callable[[part_tar.PartHead], None] | None = None,
+    take: part_tar.Taker | None = None,
+) -> CheckReport:
+    """Read a part's tar to its end and compare every byte; hand its head to ``begin`` and each file's bytes to ``take``
+    on the way.
 
-
-def read_tar(stream: Pieces, part: Part, take: Taker | None = None) -> CheckReport:
-    """Read a part's tar to its end and compare every byte; hand each file's bytes to ``take`` on the way.
-
-    What is wrong stands in the report; errors of the stream and of ``take`` pass through.
+    What is wrong stands in the report; errors of the stream, of ``begin`` and of ``take`` pass through.
     """
     try:
-        found = part_tar.read_part(stream, part.number, inventory_digest=part.inventory_digest, take=take)
+        found = part_tar.read_part(stream, part.number, inventory_digest=part.inventory_digest, begin=begin, take=take)
     except Invalid as error:
         head = f"v{part.number}/{INVENTORY_FILE}"
         return CheckReport((Finding(FindingKind.MISMATCH, head, part.inventory_digest, error=error.code),), 0, 0)

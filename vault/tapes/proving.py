@@ -1,32 +1,32 @@
 """Reading copies back from a cartridge: what a session left, what it wrote, what is due or ordered to be checked.
 
 Everything here goes by what the medium says now. A session that was cut off, and one that said it succeeded, are looked
-at in the same way: what is not in the cartridge's last index is not there.
+at in the same way: what is not in the cartridge's last index is not there. The pass over the tape in which it is done
+is :mod:`vault.tapes.one_pass`'s.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterator
+import itertools
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 import hardware.errors as hw
 from hardware.ltfs.model import FileEntry
-from hardware.tape.library import Library
-from hardware.tape.reading import TapeReader, Wanted
+from hardware.tape.reading import TapeReader
 from vault.catalog import cartridges, copies, packages, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.custody import record as custody_record
 from vault.custody.context import part_of
+from vault.formats.part_tar import PartHead
 from vault.model import Copy, CopyState, Json, MediumClass, Version
 from vault.tape_model import CartridgeState, TapeFile
-from vault.tapes import holding, record
+from vault.tapes import record
 from vault.tapes.context import Doing, Tapes
-from vault.tapes.indexes import keep_index
-from vault.tapes.loading import Counted, loaded, moved
 from vault.tapes.making import Pieces, path_on_tape, read_tar
 from vault.volumes.base import CheckReport, Finding, FindingKind, Verdict
 
@@ -36,37 +36,21 @@ MOST_AT_ONCE = 20_000
 """So many copies are checked in one job; what is left is the next one's."""
 
 _BAD = (CopyState.DAMAGED, CopyState.MISSING)
+_UNSETTLED = (CopyState.WRITING, CopyState.WRITTEN)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What a reading came to: how many copies are good, and how many were not on the tape at all that were being
-    written when the last session ended. ``message`` is for people."""
-
-    good: int
-    lost: int
-    message: str
-    drive: int | None = None
-    """Where it was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Due:
+class Due:
     """A copy that is to be read, and where it should stand."""
 
     copy: Copy
     version: Version
-    file: TapeFile | None
-
-
-def _due(copy: Copy, version: Version, file: TapeFile | None) -> _Due:
-    """After a rebuild of the catalogue nothing tells where a copy stands but its name."""
-    return _Due(copy, version, file or TapeFile(copy.id, path_on_tape(version), 0, -1))
+    file: TapeFile
 
 
 def to_check(tx: Tx, volume_id: int, barcode: str, limit: int = MOST_AT_ONCE) -> list[Copy]:
     """The copies on a cartridge that are to be settled, proved, or checked (due, or by order)."""
-    found = {c.id: c for c in copies.in_states(tx, (CopyState.WRITING, CopyState.WRITTEN), limit, volume_id)}
+    found = {c.id: c for c in copies.in_states(tx, _UNSETTLED, limit, volume_id)}
     found |= {c.id: c for c in copies.due(tx, volume_id, tx.now, limit)}
     for order in verifications.running(tx):
         if order.volume in ("", barcode):
@@ -85,74 +69,93 @@ def to_check(tx: Tx, volume_id: int, barcode: str, limit: int = MOST_AT_ONCE) ->
     return list(found.values())[:limit]
 
 
-def check_cartridge(tapes: Tapes, library: Library, barcode: str, doing: Doing) -> Checked:
-    """Load a cartridge and read back all that is to be checked on it, in tape order."""
-    custodian = tapes.custodian
-    with custodian.catalogue.read() as tx:
+def due_on(tapes: Tapes, barcode: str, most_bytes: int | None = None) -> list[Due]:
+    """The same with all that is to be known for it, in tape order; no more than ``most_bytes`` of tars, but whatever is
+    to be settled."""
+    with tapes.custodian.catalogue.read() as tx:
         volume = catalog_volumes.get(tx, barcode)
         if volume is None:
-            return Checked(0, 0, "nothing of ours is on it")
+            return []
         wanted = to_check(tx, volume.id, barcode)
         files = cartridges.files(tx, [copy.id for copy in wanted])
         due = [_due(copy, packages.need_version(tx, copy.version_id), files.get(copy.id)) for copy in wanted]
-    if not due:
-        return Checked(0, 0, "nothing was due any more")
-    with loaded(tapes, library, barcode) as session:
-        try:
-            reader = session.open_for_reading()
-        except (hw.Corrupted, hw.NoVolume) as error:
-            _nothing_to_read(tapes, barcode, due, error)
-            raise
-        with reader:
-            keep_index(tapes, barcode, reader)
-            began, counted = time.monotonic(), Counted(doing)
-            try:
-                outcomes = _check(tapes, barcode, reader, due, counted.doing)
-            finally:
-                seconds = time.monotonic() - began
-                moved(tapes, library, barcode, session.drive, read=counted.bytes, seconds=seconds)
-        drive = session.drive
-    custodian.wake()
-    good = sum(state is CopyState.GOOD for state in outcomes)
-    lost = sum(state is CopyState.RETIRED for state in outcomes)
-    if not good and len(outcomes) > lost:
-        holding.failed(tapes, library, barcode, drive, "nothing that was read back was right")
-    elif good and good + lost == len(outcomes):
-        holding.proved(tapes, library, drive)
-    said = f"{good} good, {len(outcomes) - good} not" if good < len(outcomes) else f"{good} good"
-    return Checked(good, lost, said, drive)
+    due.sort(key=lambda item: (item.copy.state not in _UNSETTLED, item.file.start_block))
+    if most_bytes is None:
+        return due
+    ends = itertools.accumulate(max(item.file.length, 0) for item in due)
+    return [item for item, end in zip(due, ends, strict=True) if end <= most_bytes or item.copy.state in _UNSETTLED]
 
 
-def _check(tapes: Tapes, barcode: str, reader: TapeReader, due: Collection[_Due], doing: Doing) -> list[CopyState]:
-    paths = {item.file.path for item in due if item.file is not None}
-    entries = {entry.path: entry for entry in reader.files() if entry.path in paths}
+def _due(copy: Copy, version: Version, file: TapeFile | None) -> Due:
+    """After a rebuild of the catalogue nothing tells where a copy stands but its name."""
+    return Due(copy, version, file or TapeFile(copy.id, path_on_tape(version), 0, -1))
+
+
+def settle(
+    tapes: Tapes, barcode: str, due: Collection[Due], entries: Mapping[str, FileEntry]
+) -> tuple[list[CopyState], list[Due]]:
+    """Conclude what follows from the index alone, whose ``entries`` these are by path: how these copies ended, and
+    those that are to be read."""
     outcomes: list[CopyState] = []
-    wanted: list[Wanted[_Due]] = []
+    wanted: list[Due] = []
+    unknown: list[TapeFile] = []
     for item in due:
-        entry = entries.get(item.file.path) if item.file is not None else None
+        entry = entries.get(item.file.path)
         if item.copy.state is CopyState.WRITING:
             settled = _settle(tapes, item, entry)
             if settled is None:
                 outcomes.append(CopyState.RETIRED)
                 continue
-            item = _Due(settled, item.version, item.file)  # noqa: PLW2901 - the same copy, a step further
+            item = Due(settled, item.version, item.file)  # noqa: PLW2901 - the same copy, a step further
         if entry is None:
             outcomes.append(conclude(tapes, barcode, item.version, item.copy, CheckReport((), 0, 0, absent=True)))
-        else:
-            wanted.append(Wanted(item, entry))
-    _note_places(tapes, wanted)
-    for want, pieces in reader.in_tape_order(wanted):
-        report = read_back(reader, want.entry, pieces, want.key.version, doing)
-        outcomes.append(conclude(tapes, barcode, want.key.version, want.key.copy, report))
-    return outcomes
+            continue
+        wanted.append(item)
+        if item.file.length < 0:
+            unknown.append(TapeFile(item.copy.id, entry.path, entry.start.block, entry.length))
+    if unknown:
+        with tapes.custodian.catalogue.write() as tx:
+            for file in unknown:
+                cartridges.set_file(tx, file)
+    return outcomes, wanted
+
+
+class Passenger(Protocol):
+    """Who takes something of a tar that is being checked."""
+
+    def begin(self, head: PartHead, /) -> None:
+        """What stands in it is known."""
+
+    def take(self, path: str, pieces: Iterator[bytes], /) -> None:
+        """The bytes of a content path come by. Those that are not read are read all the same."""
+
+
+def check(
+    tapes: Tapes,
+    barcode: str,
+    reader: TapeReader,
+    entry: FileEntry,
+    item: Due,
+    passenger: Passenger | None,
+    doing: Doing,
+) -> CopyState:
+    """Read a copy back from the tape and enter what came out; the state in which it is then."""
+    pieces = reader.read(entry, 0, entry.length)
+    report = read_back(reader, entry, pieces, item.version, doing, passenger)
+    return conclude(tapes, barcode, item.version, item.copy, report)
 
 
 def read_back(
-    reader: TapeReader, entry: FileEntry, pieces: Iterator[bytes], version: Version, doing: Doing
+    reader: TapeReader,
+    entry: FileEntry,
+    pieces: Iterator[bytes],
+    version: Version,
+    doing: Doing,
+    passenger: Passenger | None = None,
 ) -> CheckReport:
     """Compare a version's tar, whose bytes come as ``pieces``. It is read twice before anything is called damaged: it
     may have been the way, and not the tape."""
-    report = _read(entry, version, Pieces(pieces, doing))
+    report = _read(entry, version, Pieces(pieces, doing), passenger)
     if report.verdict is not Verdict.DAMAGED:
         return report
     again = _read(entry, version, Pieces(reader.read(entry), doing))
@@ -162,31 +165,22 @@ def read_back(
     return CheckReport(tuple(doubts), again.files, again.bytes)
 
 
-def _note_places(tapes: Tapes, wanted: Collection[Wanted[_Due]]) -> None:
-    """Write down where those stand of which it was not known."""
-    unknown = [want for want in wanted if want.key.file is not None and want.key.file.length < 0]
-    if unknown:
-        with tapes.custodian.catalogue.write() as tx:
-            for want in unknown:
-                entry = want.entry
-                cartridges.set_file(tx, TapeFile(want.key.copy.id, entry.path, entry.start.block, entry.length))
-
-
-def _read(entry: FileEntry, version: Version, pieces: Pieces) -> CheckReport:
+def _read(entry: FileEntry, version: Version, pieces: Pieces, passenger: Passenger | None = None) -> CheckReport:
+    begin, take = (passenger.begin, passenger.take) if passenger is not None else (None, None)
     try:
-        return read_tar(pieces, part_of(version))
+        return read_tar(pieces, part_of(version), begin=begin, take=take)
     except hw.Corrupted as error:
         return CheckReport((Finding(FindingKind.UNREADABLE, entry.path, error=error.message[:200]),), 0, 0)
 
 
-def _settle(tapes: Tapes, item: _Due, entry: FileEntry | None) -> Copy | None:
+def _settle(tapes: Tapes, item: Due, entry: FileEntry | None) -> Copy | None:
     """A copy whose session ended somehow: enter it as written if the medium has it, give it up if not."""
     custodian = tapes.custodian
     with custodian.catalogue.write() as tx:
         copy = copies.need(tx, item.copy.id)
         if copy.state is not CopyState.WRITING:
             return copy if copy.state is CopyState.WRITTEN else None
-        if entry is None or item.file is None or entry.length != item.file.length:
+        if entry is None or entry.length != item.file.length:
             reason = "What was written did not come to be on the tape."
             custody_record.given_up(custodian, tx, item.version, copy, reason)
             return None
@@ -229,7 +223,7 @@ def _retire_replaced(tapes: Tapes, tx: Tx, version: Version, good: Copy) -> None
             custody_record.replaced(tapes.custodian, tx, version, other, good.volume)
 
 
-def _nothing_to_read(tapes: Tapes, barcode: str, due: Collection[_Due], error: hw.HardwareError) -> None:
+def nothing_to_read(tapes: Tapes, barcode: str, due: Collection[Due], error: hw.HardwareError) -> None:
     """The cartridge is the right one and its index cannot be read: each of its copies is in doubt."""
     finding = Finding(FindingKind.UNREADABLE, "the index of the cartridge", error=error.message[:200])
     report = CheckReport((finding,), 0, 0)

@@ -1,9 +1,12 @@
-"""Bringing back from tape what somebody asked for: what of it is needed from where, and reading that in tape order."""
+"""Bringing back from tape what somebody asked for: what of it is needed from where, and reading it from a tar.
+
+The pass over the tape in which that is done is :mod:`vault.tapes.one_pass`'s.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterator, Mapping
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,31 +14,29 @@ import structlog
 
 import hardware.errors as hw
 from hardware.ltfs.model import FileEntry
-from hardware.tape.library import Library
 from hardware.tape.reading import TapeReader
 from vault.catalog import cartridges, copies, packages, recalls
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.custody import record as custody_record
 from vault.custody.context import part_of
-from vault.errors import Corrupted, Full, Interrupted, Invalid, NotFound, VaultError
+from vault.errors import Corrupted, Full, Interrupted, Invalid, NotFound, Unreachable, VaultError
 from vault.formats import part_tar
 from vault.formats.ocfl import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
 from vault.ledger import append
 from vault.model import Condition, Copy, CopyState, EventType, MediumClass, NewEvent, Outcome, RecallState, Version
 from vault.tape_model import CartridgeState, Recall, TapeFile, Whereabouts
-from vault.tapes import holding, singles
+from vault.tapes import singles
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Doing, Tapes
-from vault.tapes.indexes import keep_index
-from vault.tapes.loading import loaded, moved
 from vault.tapes.making import Pieces, path_on_tape
 
 log = structlog.get_logger(__name__)
 
 _TRUST: Final = (CopyState.GOOD, CopyState.WRITTEN, CopyState.SUSPECT, CopyState.DAMAGED)
 _UNUSABLE: Final = (CartridgeState.FOREIGN, CartridgeState.RETIRED, CartridgeState.CLEANING)
+_AT_ONCE: Final = 100
 _READABLE: Final = (Condition.ONLINE, Condition.READ_ONLY)
 
 
@@ -56,7 +57,7 @@ class Fetch:
     recall: Recall
     need: Need
     copy: Copy
-    file: TapeFile | None
+    file: TapeFile
 
 
 @dataclass
@@ -170,56 +171,119 @@ def _inventory_at_hand(
     return None
 
 
-def fetch(
-    tapes: Tapes,
-    library: Library,
-    cache: RecallCache,
-    barcode: str,
-    fetches: list[Fetch],
-    alone: Collection[Recall],
-    failed: set[tuple[str, int]],
-    doing: Doing,
-) -> str:
-    """Read everything that is wanted from one cartridge, forwards only; return how it went. ``alone`` are single files
-    of an adopted one."""
-    wanted = [*(item.recall for item in fetches), *alone]
-    with tapes.custodian.catalogue.write() as tx:
-        for recall in wanted:
-            recalls.note(tx, recall.id, RecallState.READING, barcode=barcode, message="")
-    done = 0
+class Serving:
+    """Everybody who recalls something of one tar, while it is read: what they want goes to the cache as it comes by.
+
+    What is wrong is nobody's error but that of the files it is met at; :meth:`end` says for whom it was.
+    """
+
+    def __init__(
+        self, tapes: Tapes, cache: RecallCache, fetches: Sequence[Fetch], failed: set[tuple[str, int]]
+    ) -> None:
+        self._tapes = tapes
+        self._cache = cache
+        self._fetches = fetches
+        self._failed = failed
+        self._wrong: dict[str, str] = {}
+        self._spoilt = "It could not be read."
+        self._stopped: VaultError | None = None
+        self._digests: Mapping[str, str] = {}
+        self._of: list[frozenset[str]] = []
+        self._total = 0
+        self.version = fetches[0].need.version
+        self.wanted: frozenset[str] = frozenset()
+        """The content paths that are to be brought back, once the head is known."""
+
+    def begin(self, head: part_tar.PartHead) -> None:
+        """The head was read: what is wanted is known now, and room is made for it."""
+        part = part_of(self.version)
+        self._digests = head.inventory.content_of_version_part(part.number)
+        self._of = [frozenset(_wanted(fetch, head, self._digests)) for fetch in self._fetches]
+        self._spoilt = ""
+        beside = len(head.inventory_bytes)
+        for paths in self._of:
+            # What would not fit together comes with the next pass.
+            more = self.wanted | paths
+            if not self.wanted or beside + sum(head.sizes[path] for path in more) <= self._cache.max_bytes:
+                self.wanted = more
+        self._total = sum(head.sizes[path] for path in self.wanted)
+        try:
+            self._cache.make_room(self._total + beside)
+            self._cache.put(part.object_id, f"v{part.number}/{INVENTORY_FILE}", [head.inventory_bytes], part.algorithm,
+                            part.inventory_digest)  # fmt: skip
+        except (Full, Unreachable) as error:
+            self._stopped = error
+
+    def take(self, path: str, pieces: Iterator[bytes]) -> None:
+        """A file comes by. Raises ``hw.Corrupted`` where the tape cannot be read there, and Interrupted."""
+        object_id = part_of(self.version).object_id
+        if path not in self.wanted or self._stopped is not None or self._cache.has(object_id, path):
+            return
+        try:
+            self._cache.put(object_id, path, pieces, self.version.algorithm, self._digests[path])
+        except (Full, Unreachable) as error:
+            self._stopped = error
+        except Corrupted as error:
+            self._wrong[path] = error.message
+        except hw.Corrupted as error:
+            self._wrong[path] = error.message
+            raise
+
+    def spoilt(self, why: str) -> None:
+        """The head cannot be read, so nothing can be had."""
+        self._spoilt = why
+
+    def end(self, *, checked: bool) -> int:
+        """Note for whom it failed; the bytes that they have now. Of a copy that is not ``checked`` now, what was met
+        makes a doubt. Raises Full and Unreachable of the cache."""
+        copy = self._fetches[0].copy
+        failed = [
+            fetch.recall.id
+            for number, fetch in enumerate(self._fetches)
+            if self._spoilt or not self._wrong.keys().isdisjoint(self._of[number])
+        ]
+        if failed:
+            why = self._spoilt or "; ".join(f"{path}: {wrong}" for path, wrong in self._wrong.items())
+            self._failed.update((recall_id, copy.id) for recall_id in failed)
+            log.warning("recall-failed", barcode=copy.volume, identifier=self.version.identifier, reason=why[:500])
+            if not checked:
+                with self._tapes.custodian.catalogue.write() as tx:
+                    now, met = copies.need(tx, copy.id), f"a recall met: {why}"[:500]
+                    custody_record.doubted(self._tapes.custodian, tx, self.version, now, met)
+        if self._stopped is not None:
+            raise self._stopped
+        return 0 if self._spoilt else self._total
+
+
+def _wanted(fetch: Fetch, head: part_tar.PartHead, digests: Mapping[str, str]) -> Iterable[str]:
+    """The content paths of the part that a recall wants."""
+    named = [path for path in fetch.need.paths if path in digests]
+    if named or not (fetch.need.whole or fetch.recall.files):
+        return named
+    if fetch.need.whole:
+        return digests
+    files = head.inventory.files_of_version(fetch.need.version.number)
+    return [files[path][1] for path in fetch.recall.files if path in files and files[path][1] in digests]
+
+
+def fetch_part(serving: Serving, reader: TapeReader, entry: FileEntry, doing: Doing) -> None:
+    """Head first, then the files by their offsets: nothing else of the tar is read."""
+    number, digest = serving.version.number, serving.version.inventory_digest
     try:
-        with loaded(tapes, library, barcode) as session, session.open_for_reading() as reader:
-            keep_index(tapes, barcode, reader)
-            paths = {item.file.path for item in fetches if item.file is not None} | {one.files[0] for one in alone}
-            entries = {entry.path: entry for entry in reader.files() if entry.path in paths}
-            began = time.monotonic()
-            for item in sorted(fetches, key=lambda one: _place(one, entries)):
-                entry = entries.get(item.file.path) if item.file is not None else None
-                done += _fetch_one(tapes, cache, reader, entry, item, failed, doing)
-            for recall in sorted(alone, key=lambda one: _block(entries.get(one.files[0]))):
-                done += _fetch_alone(tapes, cache, reader, entries.get(recall.files[0]), recall, failed, doing)
-            moved(tapes, library, barcode, session.drive, read=done, seconds=time.monotonic() - began)
-            if done:
-                holding.proved(tapes, library, session.drive)
-    finally:
-        with tapes.custodian.catalogue.write() as tx:
-            for recall in wanted:
-                present = recalls.get(tx, recall.id)
-                if present is not None and present.state is RecallState.READING:
-                    recalls.note(tx, present.id, RecallState.WAITING, barcode="", message="", done_bytes=done)
-    tapes.custodian.wake()
-    return f"{done} bytes brought back for {len({recall.id for recall in wanted})} recalls"
+        head = part_tar.read_head(Pieces(reader.read(entry), doing), number, inventory_digest=digest)
+        layout = head.layout()
+    except (hw.Corrupted, Invalid, NotFound) as error:
+        serving.spoilt(str(error))
+        return
+    serving.begin(head)
+    for path in sorted(serving.wanted, key=lambda one: layout.files[one].offset):
+        span = layout.files[path]
+        # What is wrong with one file keeps nobody from the next; it is told at the end.
+        with contextlib.suppress(hw.Corrupted):
+            serving.take(path, _watched(reader.read(entry, span.offset, span.length), doing))
 
 
-def _place(item: Fetch, entries: Mapping[str, FileEntry]) -> int:
-    return _block(entries.get(item.file.path) if item.file is not None else None)
-
-
-def _block(entry: FileEntry | None) -> int:
-    return entry.start.block if entry is not None else 0
-
-
-def _fetch_alone(
+def fetch_alone(
     tapes: Tapes,
     cache: RecallCache,
     reader: TapeReader,
@@ -228,6 +292,7 @@ def _fetch_alone(
     failed: set[tuple[str, int]],
     doing: Doing,
 ) -> int:
+    """Read a single file of an adopted cartridge into the cache; its bytes, 0 where that failed."""
     try:
         return singles.fetch(tapes, cache, reader, entry, recall, doing)
     except (hw.Corrupted, NotFound, Full) as error:
@@ -236,54 +301,6 @@ def _fetch_alone(
         with tapes.custodian.catalogue.write() as tx:
             cartridges.failed(tx, recall.identifier)
         return 0
-
-
-def _fetch_one(
-    tapes: Tapes,
-    cache: RecallCache,
-    reader: TapeReader,
-    entry: FileEntry | None,
-    item: Fetch,
-    failed: set[tuple[str, int]],
-    doing: Doing,
-) -> int:
-    try:
-        return _read_into(cache, reader, entry, item, doing)
-    except (hw.Corrupted, Corrupted, Invalid, NotFound) as error:
-        failed.add((item.recall.id, item.copy.id))
-        log.warning("recall-failed", barcode=item.copy.volume, identifier=item.recall.identifier, reason=str(error))
-        with tapes.custodian.catalogue.write() as tx:
-            now = copies.need(tx, item.copy.id)
-            custody_record.doubted(tapes.custodian, tx, item.need.version, now, f"a recall met: {error}"[:500])
-        return 0
-
-
-def _read_into(cache: RecallCache, reader: TapeReader, entry: FileEntry | None, item: Fetch, doing: Doing) -> int:
-    """Head first, then the files by their offsets: nothing else of the tar is read."""
-    if entry is None:
-        raise NotFound(f"{item.copy.volume} has no file for it.")
-    version = item.need.version
-    part = part_of(version)
-    stream = Pieces(reader.read(entry), doing)
-    head = part_tar.read_head(stream, version.number, inventory_digest=version.inventory_digest)
-    layout = head.layout()
-    digests = head.inventory.content_of_version_part(version.number)
-    wanted = [path for path in item.need.paths if path in digests]
-    if item.need.whole and not wanted:
-        wanted = list(digests)
-    elif not wanted and item.recall.files:
-        files = head.inventory.files_of_version(version.number)
-        wanted = [files[path][1] for path in item.recall.files if path in files and files[path][1] in digests]
-    total = sum(layout.files[path].length for path in wanted)
-    cache.make_room(total + len(head.inventory_bytes))
-    cache.put(part.object_id, f"v{version.number}/{INVENTORY_FILE}", [head.inventory_bytes], version.algorithm,
-              version.inventory_digest)  # fmt: skip
-    for path in sorted(wanted, key=lambda one: layout.files[one].offset):
-        span = layout.files[path]
-        if not cache.has(part.object_id, path):
-            pieces = _watched(reader.read(entry, span.offset, span.length), doing)
-            cache.put(part.object_id, path, pieces, version.algorithm, digests[path])
-    return total
 
 
 def _watched(pieces: Iterator[bytes], doing: Doing) -> Iterator[bytes]:
@@ -296,25 +313,31 @@ def _watched(pieces: Iterator[bytes], doing: Doing) -> Iterator[bytes]:
 
 def end_recalls(tapes: Tapes, ended: Collection[tuple[Recall, str]]) -> None:
     """Note which recalls are ready (no reason), and which cannot be had."""
-    for recall, reason in ended:
+    listed = list(ended)
+    for first in range(0, len(listed), _AT_ONCE):
         with tapes.custodian.catalogue.write() as tx:
-            present = recalls.get(tx, recall.id)
-            if present is None or present.state not in (RecallState.WAITING, RecallState.READING):
-                continue
-            to = RecallState.FAILED if reason else RecallState.READY
-            recalls.finish(tx, recall.id, to, reason, recall.total_bytes if not reason else recall.done_bytes)
-            alone = recall.version == singles.OF_A_CARTRIDGE
-            append(
-                tx,
-                NewEvent(
-                    EventType.RECALL_ENDED,
-                    Outcome.FAILURE if reason else Outcome.SUCCESS,
-                    tapes.agent,
-                    "" if alone else recall.identifier,
-                    None if alone else recall.version,
-                    recall.identifier if alone else "",
-                    detail={"recall": recall.id, "files": len(recall.files), "reason": reason},
-                ),
-            )
+            for recall, reason in listed[first : first + _AT_ONCE]:
+                _end_recall(tapes, tx, recall, reason)
     if ended:
         tapes.custodian.wake()
+
+
+def _end_recall(tapes: Tapes, tx: Tx, recall: Recall, reason: str) -> None:
+    present = recalls.get(tx, recall.id)
+    if present is None or present.state not in (RecallState.WAITING, RecallState.READING):
+        return
+    to = RecallState.FAILED if reason else RecallState.READY
+    recalls.finish(tx, recall.id, to, reason, recall.total_bytes if not reason else recall.done_bytes)
+    alone = recall.version == singles.OF_A_CARTRIDGE
+    append(
+        tx,
+        NewEvent(
+            EventType.RECALL_ENDED,
+            Outcome.FAILURE if reason else Outcome.SUCCESS,
+            tapes.agent,
+            "" if alone else recall.identifier,
+            None if alone else recall.version,
+            recall.identifier if alone else "",
+            detail={"recall": recall.id, "files": len(recall.files), "reason": reason},
+        ),
+    )

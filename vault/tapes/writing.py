@@ -39,7 +39,7 @@ from vault.tapes.formatting import format_scratch
 from vault.tapes.gathering import REFUSED, refusals, waiting_for
 from vault.tapes.loading import loaded, moved
 from vault.tapes.making import Made, estimated_length, make_tar, path_on_tape, stream_tar, tar_length
-from vault.tapes.proving import check_cartridge
+from vault.tapes.one_pass import Asked, read_cartridge
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ def write_pool(
         shutil.rmtree(folder, ignore_errors=True)
     if not written.copies:
         return "nothing of what waits fits on it"
-    proved = check_cartridge(tapes, library, barcode, doing)
+    proved = read_cartridge(tapes, library, barcode, Asked(), doing)
     if proved.lost:
         _believed_no_more(tapes, barcode, written, proved.lost)
         if proved.drive is not None:
