@@ -104,7 +104,7 @@ def copy_system_files() -> None:
         place(f"usr/lib/{folder}/khoso.conf", (ROOT / "systemd" / folder / "khoso.conf").read_text())
     for source in (ROOT / "systemd/udev").iterdir():
         place(f"usr/lib/udev/rules.d/{source.name}", source.read_text())
-    for source in (ROOT / "monitoring").rglob("*.yml"):
+    for source in sorted(one for end in ("yml", "tmpl", "json") for one in (ROOT / "monitoring").rglob(f"*.{end}")):
         place(f"usr/share/khoso/{source.relative_to(ROOT)}", source.read_text())
     for source in (ROOT / "docs").rglob("*.md"):
         place(f"usr/share/doc/khoso/{source.relative_to(ROOT / 'docs')}", source.read_text())

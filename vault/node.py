@@ -84,7 +84,7 @@ class Node:
             raise
 
     def _build(self, settings: Settings, clock: TimeSource) -> None:
-        self.key = NodeKey.load_or_create(Path(settings.node.state) / "node.key")
+        self.key = NodeKey.load_or_create(settings.node.key_file)
         self.catalogue = Catalogue.open(settings.catalog.url, clock)
         if not self._new_catalogue:
             refuse_lost_catalogue(self.catalogue, Path(settings.node.state))

@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
@@ -26,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from vault.credentials import is_credential, missing
 from vault.durable import StrPath, describe_os_error, write_durably
 from vault.errors import ConfigError, Conflict, Fault, Invalid
 from vault.model import Json
@@ -66,13 +68,16 @@ class NodeKey:
 
     @classmethod
     def load_or_create(cls, path: StrPath) -> NodeKey:
-        """Load the key at ``path`` (PKCS #8 in PEM, not encrypted), or create it there with mode 0600.
+        """Load the key at ``path`` (PKCS #8 in PEM, not encrypted), or create it there with mode 0600. A credential of
+        the service manager's is only loaded.
 
         Raises :class:`ConfigError` when the file is readable or writable by others, belongs to someone else, is a
         link, or holds no such key; :class:`~vault.errors.Full`, :class:`~vault.errors.Unreachable` or
         :class:`~vault.errors.NotFound` (no such folder) as the file system has it.
         """
         pem = _read_key_file(path)
+        if pem is None and is_credential(Path(path)):
+            raise missing(Path(path), "no such file")
         if pem is None:
             created = Ed25519PrivateKey.generate()
             pem = created.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -124,7 +129,8 @@ def _read_key_file(path: StrPath) -> bytes | None:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise ConfigError(f"The node's key {shown} is not a plain file.", remedy=remedy)
-        if facts.st_mode & 0o077:
+        # The mask of an ACL shows as the group's rights: so systemd lets the one service read what belongs to root.
+        if facts.st_mode & (0o037 if is_credential(Path(path)) else 0o077):
             mode = stat.S_IMODE(facts.st_mode)
             raise ConfigError(f"The node's key {shown} is open to others (mode {mode:04o}).", remedy=remedy)
         if facts.st_uid not in _owners(path):

@@ -24,11 +24,35 @@ nas-a /srv/nas-a tmpfs size=3G 0 0
 nas-b /srv/nas-b tmpfs size=3G 0 0
 nas-c /srv/nas-c tmpfs size=3G,noauto 0 0
 """
+MIGRATION = '''\
+"""A later form of the catalogue: of each package something more is known."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{later}"
+down_revision = "{newest}"
+
+
+def upgrade() -> None:
+    op.add_column("packages", sa.Column("shelfmark", sa.Text(), nullable=False, server_default=""))
+    op.execute("UPDATE packages SET shelfmark = 'H:' || identifier")
+    op.create_index("packages_by_shelfmark", "packages", ["shelfmark"])
+'''
+LATER = "9001"
+"""The revision that the package ``newer`` brings the catalogue to."""
+
+
 HOLDER = """
 set -e
+[ ! -e /dev/fuse ] || set -- "$@" --bind=/dev/fuse
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+upper=$2
+shift 2
 exec systemd-nspawn --quiet --register=no --keep-unit --private-network --machine=khoso-test --console=pipe \
-    -D "$2/root" -b
+    "$@" -D "$upper/root" -b
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.debian import REPO
+from tests.support.debian import LATER, MIGRATION, REPO
 from tests.support.tools import require
 
 
@@ -32,7 +32,7 @@ def deb() -> Path:
 
 @pytest.fixture(scope="session")
 def newer(deb, tmp_path_factory) -> Path:
-    """The same package, said to be of the next version."""
+    """The next version, whose catalogue has another form: a column with values, and an index, more."""
     tree = tmp_path_factory.mktemp("newer")
     subprocess.run(["dpkg-deb", "-R", str(deb), str(tree / "root")], timeout=300, check=True)
     version = subprocess.run(
@@ -41,6 +41,9 @@ def newer(deb, tmp_path_factory) -> Path:
     for name in ("control", "preinst", "postinst"):
         path = tree / "root/DEBIAN" / name
         path.write_text(path.read_text().replace(version, f"{version}+1"))
+    site = tree / "root/usr/lib/khoso/site-packages/vault/catalog/migrations/versions"
+    newest = max(path.name.split("_")[1] for path in site.glob("rev_*.py"))
+    (site / f"rev_{LATER}_later.py").write_text(MIGRATION.format(later=LATER, newest=newest))
     made = tree / "newer.deb"
     pack = ["dpkg-deb", "--root-owner-group", "-Znone", "-b", str(tree / "root"), str(made)]
     subprocess.run(pack, timeout=300, check=True, capture_output=True)

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.support.debian import Machine, machine
+from tests.support.debian import LATER, Machine, machine
 from tests.support.tools import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(1200)]
@@ -66,13 +66,78 @@ def test_people_find_what_they_need(debian):
     assert debian.run("bash", "-c", completed, "/usr/share/bash-completion/completions/vaultctl").split() == ["deposit"]
 
 
-def test_an_upgrade_begins_with_a_backup(debian):
+def refused(debian: Machine) -> str:
+    """An upgrade that is refused: the old version stays, with its catalogue, and serves; what was said."""
+    said = debian.run("dpkg", "-i", "/newer.deb", code=1)
+    assert "it is as it was" in said
+    assert "+1" not in debian.run("dpkg-query", "-W", "khoso")
+    assert debian.shell("dpkg-query -W -f '${db:Status-Status}' khoso") == "installed"
+    return said
+
+
+def ask(debian: Machine, query: str, file: str = "/var/lib/vault/catalog.db") -> str:
+    """What a catalogue answers."""
+    script = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchall())"
+    return debian.run("python3", "-c", script, file, query).strip()
+
+
+def test_an_upgrade_without_room_for_its_backup_is_refused(debian):
+    debian.shell("mkdir -p /var/lib/vault/before-upgrade")
+    debian.shell("mount -t tmpfs -o size=64k tmpfs /var/lib/vault/before-upgrade")
+    assert "no room" in refused(debian)
+    assert answers(debian)
+    debian.shell("umount /var/lib/vault/before-upgrade; rmdir /var/lib/vault/before-upgrade")
+
+
+def test_an_upgrade_without_room_to_migrate_is_refused(debian):
+    """There is room for the backup, and then less than the catalogue needs to be made over."""
+    debian.shell("systemctl stop vaultd; cp -a /var/lib/vault /opt/state")
+    size = int(debian.shell("stat -c %s /opt/state/catalog.db"))
+    used = int(debian.shell("du -sB1 /opt/state").split()[0])
+    debian.shell(f"mount -t tmpfs -o size={used + 2 * size} tmpfs /var/lib/vault; cp -a /opt/state/. /var/lib/vault/")
+    debian.shell("chown vault:vault /var/lib/vault; chmod 750 /var/lib/vault")
+    said = refused(debian)
+    assert "free" in said
+    debian.shell("umount /var/lib/vault; rm -r /opt/state; systemctl start vaultd")
+    assert answers(debian)
+
+
+def test_an_upgrade_of_a_damaged_catalogue_is_refused(debian):
+    debian.shell("systemctl stop vaultd; cp -a /var/lib/vault/catalog.db /opt/")
+    debian.shell("dd if=/dev/urandom of=/var/lib/vault/catalog.db bs=4096 seek=4 count=20 conv=notrunc status=none")
+    said = refused(debian)
+    assert "catalogue" in said
+    assert debian.shell("ls -A /var/lib/vault/before-upgrade").strip() == "", "no copy of it passes for a backup"
+    debian.shell("cp -a /opt/catalog.db /var/lib/vault/; systemctl start vaultd")
+    assert answers(debian)
+
+
+def test_an_upgrade_begins_with_a_backup_and_brings_the_catalogue_to_its_new_form(debian):
+    before = ask(debian, "SELECT version_num FROM alembic_version")
     debian.run("dpkg", "-i", "/newer.deb")
-    kept = debian.shell("ls /var/lib/vault/before-upgrade").split()
-    assert len(kept) == 1
-    assert kept[0].endswith(".db")
+    (kept,) = debian.shell("ls /var/lib/vault/before-upgrade").split()
+    assert ask(debian, "SELECT version_num FROM alembic_version", f"/var/lib/vault/before-upgrade/{kept}") == before
+    assert ask(debian, "SELECT version_num FROM alembic_version") == f"('{LATER}',)"
+    assert ask(debian, "SELECT shelfmark FROM packages") == "('H:H49/1',)"
     debian.shell("vaultctl receipt verify /tmp/receipt.json")
+    debian.shell("vaultctl ledger verify")
+    debian.shell("echo 'Công văn' >/tmp/second.txt; vaultctl deposit /tmp/second.txt --identifier H49/2 --wait receipt")
     assert "disk = 2" in debian.run("cat", "/etc/vault/vault.toml")
+
+
+def test_the_older_program_leaves_a_catalogue_of_a_newer_form_alone(debian):
+    """Whoever forces the older package on finds the daemon refusing, once, with the way out; the newer one goes on."""
+    debian.run("dpkg", "--force-downgrade", "--unpack", "/khoso.deb", code=1)
+    debian.shell(
+        "dpkg-deb -x /khoso.deb /opt/older; mv /usr/lib/khoso /opt/newer; cp -a /opt/older/usr/lib/khoso /usr/lib/"
+    )
+    debian.run("systemctl", "restart", "vaultd", code=None)
+    assert debian.run("systemctl", "show", "vaultd", "--property=ExecMainStatus", "--value").strip() == "78"
+    assert LATER in debian.run("journalctl", "-u", "vaultd", "-n", "5", "--no-pager")
+    assert ask(debian, "SELECT version_num FROM alembic_version") == f"('{LATER}',)"
+    debian.shell("rm -r /usr/lib/khoso; mv /opt/newer /usr/lib/khoso; rm -r /opt/older")
+    debian.shell("systemctl reset-failed vaultd; systemctl start vaultd")
+    assert answers(debian)
 
 
 def test_a_downgrade_is_refused_with_its_reason(debian):

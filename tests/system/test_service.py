@@ -50,6 +50,58 @@ def test_it_may_next_to_nothing(node):
     assert len(listening) == 1, "one open port"
 
 
+PROBE = "/etc/systemd/system/probe.service"
+FUSE = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+os.makedirs("/var/lib/vault/cartridge", exist_ok=True)
+options = f"fd={os.open('/dev/fuse', os.O_RDWR)},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}"
+mounted = libc.mount(b"ltfs", b"/var/lib/vault/cartridge", b"fuse", 6, options.encode())
+print("fuse", mounted, os.strerror(ctypes.get_errno()), os.getuid() != 0)
+libc.umount2(b"/var/lib/vault/cartridge", 2)
+os.rmdir("/var/lib/vault/cartridge")
+"""
+PRIORITY = """
+import ctypes, os, sys
+sys.path.insert(0, "/usr/lib/khoso/site-packages")
+from vault.custody.pacing import io_priority
+get = {"x86_64": 252, "aarch64": 31}[os.uname().machine]
+for level in ("low", "idle"):
+    with io_priority(level):
+        print(level, ctypes.CDLL(None).syscall(get, 1, 0) >> 13, ctypes.CDLL(None).syscall(get, 1, 0) & 7)
+"""
+
+
+def in_the_unit(node: Machine, script: str, more: str = "") -> str:
+    """What a Python script prints that runs in place of the daemon, in all that the unit puts around it."""
+    node.run("sh", "-c", 'printf "%s" "$0" >/opt/probe.py', script)
+    keep = r"/^(ExecStart|ExecReload|Type|Restart|WatchdogSec|RuntimeDirectory|NotifyAccess)/d"
+    start = r"s|^\[Service\]|&\nType=oneshot\nExecStart=/usr/bin/python3 -IS /opt/probe.py|"
+    node.shell(f"sed -E '{keep}; {start}' /usr/lib/systemd/system/vaultd.service >{PROBE}; mkdir -p {PROBE}.d")
+    node.shell(f"cp {more} {PROBE}.d/" if more else f"rm -f {PROBE}.d/*")
+    node.shell("systemctl daemon-reload; systemctl start probe || true")
+    return node.run("journalctl", "-u", "probe", "-o", "cat", "--no-pager")
+
+
+def test_checks_may_read_at_a_low_priority(node):
+    """Best effort at its lowest, or idle (ioprio_set(2)); and the node as a whole weighs more than other services."""
+    said = in_the_unit(node, PRIORITY)
+    assert "low 2 7" in said
+    assert "idle 3" in said
+    assert state(node, "Slice") == "vault.slice"
+    assert node.run("systemctl", "show", "vault.slice", "--property=IOWeight", "--value").strip() == "500"
+
+
+def test_only_with_the_drop_in_for_tape_it_can_mount_cartridges(node):
+    if node.typed("test", "-e", "/dev/fuse").returncode != 0:
+        pytest.skip("this machine has no /dev/fuse")
+    assert "fuse 0" not in in_the_unit(node, FUSE)
+    node.shell("getent group tape || groupadd --system tape")
+    said = in_the_unit(node, FUSE, "/usr/share/doc/khoso/examples/vaultd-tape.conf")
+    assert re.search(r"fuse 0 .* True", said), said
+    assert "ltfs" not in node.run("cat", "/proc/mounts"), "nobody else sees it"
+
+
 def test_it_may_write_to_its_own_and_its_volumes_only(node):
     pid = state(node, "MainPID")
     for path, code in (("/srv/nas-a/x", 0), ("/var/lib/vault/x", 0), ("/etc/vault/x", 1), ("/var/tmp/../log/x", 1)):

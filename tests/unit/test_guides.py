@@ -11,7 +11,7 @@ from tests.support.guides import HOWTO, blocks
 TRANSLATED = sorted(path.name.removesuffix(".vi.md") for path in HOWTO.glob("*.vi.md"))
 SCENES = (
     "install", "first-volume", "first-tape", "first-deposit", "a-disk-died", "the-server-died", "move-to-a-new-nas",
-    "yearly-drill", "upgrade",
+    "yearly-drill", "upgrade", "restore", "a-tape-is-bad", "grafana", "credentials",
 )  # fmt: skip
 
 

@@ -90,6 +90,18 @@ def test_the_guide_puts_things_where_the_unit_looks_for_them():
         assert str(path.relative_to(REPO)) in guide
 
 
+def test_checks_may_lower_their_priority_and_the_slice_weighs_more_than_others(tmp_path):
+    """io_priority() is a courtesy that fails silently: @resources would take it away."""
+    allowed = settings()["SystemCallFilter"]
+    assert allowed.index("ioprio_set") > allowed.index("~@privileged @resources")
+    (name,) = settings()["Slice"]
+    text = (REPO / "systemd" / name).read_text()
+    assert int(re.search(r"(?m)^IOWeight=(\d+)$", text)[1]) > 100, "what others have (systemd.resource-control(5))"
+    (tmp_path / name).write_text(text)
+    verified = run(require("systemd-analyze", "systemd"), "verify", "--man=no", str(tmp_path / name))
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
 HELPERS = sorted(path for path in (REPO / "systemd").glob("vault-smart*"))
 
 

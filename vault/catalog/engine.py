@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from vault import credentials
 from vault.catalog import changes, migration, schema
 from vault.catalog.faults import BUSY, refuse_on_postgresql, translated
 from vault.clock import Clock, utcnow
@@ -76,9 +77,10 @@ class Catalogue:
     def open(cls, url: str, clock: Clock = utcnow) -> Catalogue:
         """Open the catalogue at ``url`` without touching it yet; call :meth:`migrate` before the first use.
 
-        ``url`` is ``sqlite:///PATH`` (a file) or ``postgresql://…``; raises :class:`ConfigError` for any other.
+        ``url`` is ``sqlite:///PATH`` (a file), ``postgresql://…``, or the ``credential:NAME`` that holds one; raises
+        :class:`ConfigError` for any other.
         """
-        parsed = _parse_url(url)
+        parsed = parse_url(url)
         if parsed.get_backend_name() == "sqlite":
             return cls(parsed, _sqlite_engine(str(parsed.database)), clock)
         return cls(parsed, _postgresql_engine(parsed), clock)
@@ -284,9 +286,10 @@ def _turn_for(url: sa.URL) -> _Turn:
         return _turns.setdefault(key, _Turn())
 
 
-def _parse_url(url: str) -> sa.URL:
+def parse_url(url: str) -> sa.URL:
+    """Where a catalogue is; a credential is read. Raises ConfigError."""
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(credentials.read(url) if credentials.is_reference(url) else url)
         backend = parsed.get_backend_name()
     except (sa.exc.ArgumentError, ValueError) as error:
         raise ConfigError("The catalogue's URL cannot be read.", remedy=_REMEDY_URL) from error

@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from vault.config import Settings
+from vault.credentials import is_credential
 from vault.durable import describe_os_error
 from vault.errors import Invalid, VaultError
 from vault.i18n import _
 from vault.signing import NodeKey
 
-KEY_FILE = "node.key"
 _LARGEST = 64 * 1024
 
 
@@ -63,7 +63,7 @@ def _from_pem(data: bytes) -> bytes | None:
 
 def node_key_of(settings: Settings) -> list[bytes]:
     """This node's own public key, where its file can be read by whoever asks; else nothing. None is ever made."""
-    path = settings.node.state / KEY_FILE
+    path = settings.node.key_file
     if not os.access(path, os.R_OK):
         return []
     try:
@@ -74,9 +74,9 @@ def node_key_of(settings: Settings) -> list[bytes]:
 
 def own_key(settings: Settings) -> NodeKey:
     """The node's key, to sign with; one is made where there is none, for the service's user. Raises ConfigError."""
-    folder = settings.node.state
-    key = NodeKey.load_or_create(folder / KEY_FILE)
-    owner = folder.stat()
-    if os.geteuid() == 0:
-        os.chown(folder / KEY_FILE, owner.st_uid, owner.st_gid)
+    path = settings.node.key_file
+    key = NodeKey.load_or_create(path)
+    owner = settings.node.state.stat()
+    if os.geteuid() == 0 and not is_credential(path):
+        os.chown(path, owner.st_uid, owner.st_gid)
     return key

@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
+from vault import credentials
 from vault.errors import Invalid
 from vault.model import DigestAlgorithm, MediumClass
 from vault.units import parse_duration, parse_size
@@ -110,6 +111,21 @@ def to_optional_path(value: object, info: ValidationInfo) -> Path | None:
     return None if value in (None, "") else to_absolute(value, info)
 
 
+def to_secret_file(value: object, info: ValidationInfo) -> Path | None:
+    """The file of a secret: an absolute path, or ``credential:NAME``; or none."""
+    if not isinstance(value, str) or not credentials.is_reference(value):
+        return to_optional_path(value, info)
+    _check_credential(value)
+    return credentials.path_of(value)
+
+
+def _check_credential(value: str) -> None:
+    try:
+        credentials.path_of(value)
+    except ValueError as error:
+        raise fault(str(error), 'write one such as "credential:node.key": letters, digits, dots, dashes') from None
+
+
 def to_optional_name(value: object) -> str:
     """A name, or none."""
     return "" if value == "" else to_name(value)
@@ -142,6 +158,9 @@ def to_listen(value: object) -> Address:
 
 def to_url(value: object, info: ValidationInfo) -> str:
     """Where a catalogue can live."""
+    if isinstance(value, str) and credentials.is_reference(value):
+        _check_credential(value)
+        return value
     if not isinstance(value, str) or (value and not value.startswith(_URL_SCHEMES)):
         raise fault("it is no database that the catalogue can live in", _DATABASE_REMEDY)
     if value.startswith(_FILE_URL):
@@ -240,6 +259,7 @@ def to_algorithm(value: object) -> DigestAlgorithm:
         raise fault("there is no such digest", 'write "sha512" or "sha256"') from None
 
 
+SecretFile = Annotated[Path | None, BeforeValidator(to_secret_file)]
 Drives = int | tuple[str, ...] | Literal["auto"]
 Duration = Annotated[timedelta, BeforeValidator(to_positive_duration)]
 Size = Annotated[int, BeforeValidator(to_size)]

@@ -23,6 +23,7 @@ from vault.config.fields import (
     Duration,
     Name,
     Patterns,
+    SecretFile,
     Section,
     Size,
     to_algorithm,
@@ -58,9 +59,15 @@ class NodeSettings(Section):
 
     name: Name
     state: AbsolutePath = Path("/var/lib/vault")
+    key: SecretFile = None
     accept_shared_devices: bool = False
     language: Language = "vi"
     time_zone: Annotated[str, BeforeValidator(to_time_zone)] = "Asia/Ho_Chi_Minh"
+
+    @property
+    def key_file(self) -> Path:
+        """Where the node's key is: in the state folder, unless something else is said."""
+        return self.key or self.state / "node.key"
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
@@ -69,7 +76,8 @@ class NodeSettings(Section):
 
 
 class CatalogSettings(Section):
-    """``[catalog]``: where the catalogue lives. In loaded settings ``url`` is never empty."""
+    """``[catalog]``: where the catalogue lives. In loaded settings ``url`` is never empty; ``credential:NAME``
+    is read where the catalogue is opened."""
 
     url: Annotated[str, BeforeValidator(to_url)] = ""
 
@@ -78,7 +86,7 @@ class TlsSettings(Section):
     """``[api.tls]``: what the daemon proves itself with, and whether clients must. Without it there is no TLS."""
 
     certificate: AbsolutePath | None = None
-    key: AbsolutePath | None = None
+    key: SecretFile = None
     client_ca: AbsolutePath | None = None
     client_auth: Literal["none", "optional", "required"] = "none"
 
@@ -192,7 +200,7 @@ class CallbackSettings(Section):
     ``authority`` signs their certificates, beside those that the system trusts."""
 
     hosts: Annotated[tuple[str, ...], BeforeValidator(to_hosts)] = ()
-    secret: AbsolutePath | None = None
+    secret: SecretFile = None
     authority: AbsolutePath | None = None
     loopback: bool = False
 

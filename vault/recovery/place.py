@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import sqlalchemy as sa
 
 from vault.catalog import facts, migration, schema
-from vault.catalog.engine import Catalogue
+from vault.catalog.engine import Catalogue, parse_url
 from vault.clock import Clock
 from vault.durable import describe_os_error, fsync_directory, rename_durably
 from vault.errors import ConfigError, VaultError
@@ -42,7 +42,7 @@ class Place(Protocol):
 
 def open_place(url: str, clock: Clock) -> Place:
     """The place for this catalogue. Raises ConfigError where the database holds a catalogue that cannot be moved."""
-    parsed = sa.make_url(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _File(Path(str(parsed.database)), clock)
     return _Database(url, clock)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from hardware.mounts import Mount
+from tests.support.tools import require
 from vault.cli.doctor import service as doctor
 from vault.cli.setup import service
 from vault.config import LibrarySettings, check_state, parse_settings
@@ -21,12 +24,12 @@ def english(monkeypatch):
     monkeypatch.setenv("KHOSO_LANG", "en")
 
 
-def settings(*paths: str, state: str = "/var/lib/vault", url: str = ""):
+def settings(*paths: str, state: str = "/var/lib/vault", url: str = "", key: str = "", more: str = ""):
     volumes = "".join(
         f'[[volume]]\nname = "v{n}"\nkind = "directory"\npath = "{path}"\ndomain = "d{n}"\nsite = "s"\n'
         for n, path in enumerate(paths)
     )
-    text = f'[node]\nname = "x"\nstate = "{state}"\n[catalog]\nurl = "{url}"\n{volumes}'
+    text = f'[node]\nname = "x"\nstate = "{state}"\nkey = "{key}"\n[catalog]\nurl = "{url}"\n{more}{volumes}'
     return parse_settings(f'{text}[[policy]]\nname = "default"\ndisk = 1\n', Path("/etc/vault/vault.toml"))
 
 
@@ -51,13 +54,62 @@ def test_a_volume_that_would_be_away_after_a_reboot_is_said():
 
 def test_volumes_elsewhere_are_allowed_by_a_drop_in_of_our_own(tmp_path):
     dropin = tmp_path / "vaultd.service.d/volumes.conf"
-    assert not service.allow([Path("/srv/nas-a")], dropin)
+    assert not service.tell(settings("/srv/nas-a"), dropin)
     assert not dropin.exists()
-    assert service.allow([Path("/srv/nas-a"), Path("/mnt/Kho 1%")], dropin)
+    assert service.tell(settings("/srv/nas-a", "/mnt/Kho 1%"), dropin)
     assert dropin.read_text().endswith('[Service]\nReadWritePaths=-"/mnt/Kho 1%%"\n')
-    assert not service.allow([Path("/mnt/Kho 1%")], dropin)
-    assert service.allow([Path("/srv/nas-a")], dropin)
-    assert dropin.read_text().endswith("[Service]\n")
+    assert not service.tell(settings("/mnt/Kho 1%"), dropin)
+    assert service.tell(settings("/srv/nas-a"), dropin)
+    assert dropin.read_text() == "", "nothing is left of what no longer holds"
+
+
+ELSEWHERE = """[recall]
+path = "/srv/cache/recall"
+[[library]]
+name = "l"
+kind = "virtual"
+path = "/var/lib/vault/practice"
+spool = "/mnt/spool"
+"""
+
+
+def test_the_mounts_of_the_nodes_own_folders_are_required_and_those_of_volumes_are_not(tmp_path):
+    dropin = tmp_path / "volumes.conf"
+    url = "sqlite:////data/catalogue/catalog.db"
+    assert service.tell(settings("/srv/nas-a", "/mnt/nas-b", url=url, more=ELSEWHERE), dropin)
+    required = re.findall("(?m)^RequiresMountsFor=(.*)$", dropin.read_text())
+    assert required == ['"/data/catalogue"', '"/mnt/spool"', '"/srv/cache/recall"']
+    analyze = require("systemd-analyze", "systemd")
+    unit = tmp_path / "x.service"
+    unit.write_text(dropin.read_text() + "ExecStart=/bin/true\n")
+    verified = subprocess.run([analyze, "verify", "--man=no", unit], capture_output=True, timeout=60, check=False)
+    assert (verified.returncode, verified.stderr) == (0, b"")
+
+
+def test_a_mount_that_the_service_does_not_wait_for_is_said_with_its_line():
+    found = settings("/srv/a", url="sqlite:////data/catalogue/catalog.db", state="/data/vault")
+    (first, second) = doctor.waiting(found, {"RequiresMountsFor": "/var/lib/vault"}, ["/data"])
+    assert {first.level, second.level} == {doctor.Level.BAD}
+    assert 'RequiresMountsFor="/data/catalogue"' in first.remedy
+    assert 'RequiresMountsFor="/data/vault"' in second.remedy
+    assert not doctor.waiting(found, {"RequiresMountsFor": "/data/catalogue /data/vault"}, ["/data"])
+    assert not doctor.waiting(found, {"RequiresMountsFor": ""}, ["/"]), "it is on the disk of the system"
+    assert not doctor.waiting(found, {}, ["/data"])
+
+
+def test_a_volume_without_which_the_service_would_not_start_is_said():
+    (found,) = doctor.waiting(settings("/srv/a", "/srv/b"), {"RequiresMountsFor": "/var/lib/vault /srv/b"}, [])
+    assert (found.area, found.level) == ("v1", doctor.Level.NOTE)
+
+
+def test_a_credential_that_the_unit_does_not_give_is_said_with_its_line():
+    found = settings("/srv/a", url="credential:catalogue-url", key="credential:node.key")
+    unit = "[Service]\nLoadCredentialEncrypted=node.key:/etc/credstore.encrypted/node.key\n"
+    (missing,) = doctor.handed_over(found, unit)
+    assert "catalog.url" in missing.what
+    assert "LoadCredentialEncrypted=catalogue-url:/etc/credstore.encrypted/catalogue-url" in missing.remedy
+    assert not doctor.handed_over(found, f"{unit}SetCredential=catalogue-url:postgresql://x")
+    assert not doctor.handed_over(settings("/srv/a"), "")
 
 
 def test_real_tape_drives_are_allowed_by_the_drop_in_that_the_program_brings(tmp_path):

@@ -101,9 +101,7 @@ def init(
         compose.place(text, path, who.gid if who.uid else None)
         _say(session, _("{path} was written.").format(path=path))
     installed = service.is_installed()
-    allowed = installed and any(
-        (service.allow(one.path for one in settings.volumes), service.allow_tapes(settings.libraries))
-    )
+    allowed = installed and any((service.tell(settings), service.allow_tapes(settings.libraries)))
     if allowed and running:
         service.restart()
         _say(session, _("vaultd was restarted: it may use more folders and devices now."))

@@ -27,7 +27,7 @@ def examine(config: Path, endpoint: Callable[[], Endpoint], *, daemon: bool = Tr
     if settings is not None:
         yield from node.state_folder(settings.node.state)
         yield from node.state_elsewhere(settings)
-        yield node.key(settings.node.state)
+        yield node.key(settings)
         yield from node.certificate(settings)
         newest, found = node.catalogue(settings)
         yield from found

@@ -13,10 +13,10 @@ from vault.catalog import events as rows
 from vault.catalog.engine import Catalogue
 from vault.catalog.migration import newest_revision
 from vault.cli.doctor.finding import Finding, Level, bad
-from vault.cli.keys import KEY_FILE
 from vault.client import Client, Endpoint
 from vault.clock import utcnow
 from vault.config import Settings, check_state, examine
+from vault.credentials import is_credential
 from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.errors import VaultError
 from vault.i18n import _, n_
@@ -28,6 +28,10 @@ _LATE_SECONDS = 60
 _RENEW = timedelta(days=30)
 _BACKUP_OLD = timedelta(days=3)
 _HOUR = timedelta(hours=1)
+
+
+def _whose_credentials() -> str:
+    return _("systemd shows it to vaultd alone, and to root while vaultd runs (docs/howto/credentials.md).")
 
 
 def configuration(path: Path) -> tuple[Settings | None, list[Finding]]:
@@ -92,17 +96,20 @@ def state_elsewhere(settings: Settings) -> list[Finding]:
     ]
 
 
-def key(folder: Path) -> Finding:
+def key(settings: Settings) -> Finding:
     """Whether the node's key is there and can be used. None is made."""
     area = _("key")
-    path = folder / KEY_FILE
+    path, folder = settings.node.key_file, settings.node.state
     try:
         there = path.is_file()
     except OSError:
         there = False
     if not there:
         remedy = _("vaultd makes it when it first starts. If the node has issued receipts, restore it from a backup.")
-        return Finding(Level.NOTE, area, _("There is no key {path} that could be seen.").format(path=path), remedy)
+        what = _("There is no key {path} that could be seen.").format(path=path)
+        if is_credential(path):
+            what, remedy = _("The key is the credential {name}.").format(name=path.name), _whose_credentials()
+        return Finding(Level.NOTE, area, what, remedy)
     if not os.access(path, os.R_OK):
         what = _("The key {path} cannot be read by you, as it should be.").format(path=path)
         return Finding(Level.OK, area, what)
@@ -111,7 +118,7 @@ def key(folder: Path) -> Finding:
     except VaultError as error:
         return bad(area, error)
     owner, service = path.stat().st_uid, folder.stat().st_uid
-    if owner != service:
+    if owner != service and not is_credential(path):
         what = _("The key {path} belongs to user {owner}, and the service's user {service} cannot read it.").format(
             path=path, owner=owner, service=service
         )
@@ -127,7 +134,7 @@ def catalogue(settings: Settings) -> tuple[datetime | None, list[Finding]]:
     try:
         opened = Catalogue.open(settings.catalog.url)
     except VaultError as error:
-        return None, [bad(area, error)]
+        return None, [_not_opened(area, error)]
     try:
         revision, newest = opened.schema_revision(), newest_revision()
         if revision is None:
@@ -159,6 +166,12 @@ def catalogue(settings: Settings) -> tuple[datetime | None, list[Finding]]:
         head.seq,
     ).format(place=opened.place, found=revision, count=head.seq)
     return (last[0].time if last else None), [Finding(Level.OK, area, what)]
+
+
+def _not_opened(area: str, error: VaultError) -> Finding:
+    if error.code != "no-credential":
+        return bad(area, error)
+    return Finding(Level.NOTE, area, _("Where the catalogue is, is told by a credential."), _whose_credentials())
 
 
 def backups(schedules: Iterable[wire.Schedule], now: datetime) -> list[Finding]:

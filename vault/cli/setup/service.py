@@ -7,18 +7,17 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from vault.config import LibrarySettings
+from vault.cli.unit import UNIT, drop_in
+from vault.config import LibrarySettings, Settings
 from vault.durable import write_durably
 from vault.errors import Unreachable
 from vault.i18n import _
 
-UNIT = "vaultd.service"
 DROPIN = Path("/etc/systemd/system/vaultd.service.d/volumes.conf")
 TAPE_DROPIN = DROPIN.with_name("tape.conf")
 _HERE = Path(__file__)
 _TAPE_SOURCES = (_HERE.parents[3] / "systemd/vaultd-tape.conf", _HERE.parents[4] / "vaultd-tape.conf")
 """Where the program brings it: a checkout, and the package (packaging/build.py)."""
-_HEAD = "# Written by `vaultctl init`: volumes of vault.toml that are not below /srv.\n[Service]\n"
 _RUNNING = Path("/run/systemd/system")
 _ASKING_SECONDS = 30
 _STARTING_SECONDS = 15 * 60 + 30
@@ -30,14 +29,12 @@ def is_installed() -> bool:
     return _RUNNING.is_dir() and os.geteuid() == 0 and _systemctl("cat", UNIT, seconds=_ASKING_SECONDS).returncode == 0
 
 
-def allow(paths: Iterable[Path], dropin: Path = DROPIN) -> bool:
-    """Let the service write to volumes that are not below /srv, by a drop-in of the unit that is ours; the service sees
-    everything else as read-only. Return whether anything changed."""
-    outside = sorted({str(path) for path in paths if not path.is_relative_to("/srv")})
-    quoted = (path.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"') for path in outside)
-    text = _HEAD + "".join(f'ReadWritePaths=-"{path}"\n' for path in quoted)
+def tell(settings: Settings, dropin: Path = DROPIN) -> bool:
+    """Let the service write where the configuration says, and wait for the mounts that it needs, by a drop-in of the
+    unit that is ours; the service sees everything else as read-only. Return whether anything changed."""
+    text = drop_in(settings)
     before = dropin.read_text("utf-8") if dropin.exists() else ""
-    if text == before or (not outside and not before):
+    if text == before:
         return False
     dropin.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     write_durably(dropin, text.encode())
@@ -63,7 +60,7 @@ def start() -> None:
 
 
 def restart() -> None:
-    """The same for one that runs: it reads its configuration again, and sees what :func:`allow` changed."""
+    """The same for one that runs: it reads its configuration again, and sees what :func:`tell` changed."""
     _serving(_systemctl("restart", UNIT, seconds=_STARTING_SECONDS))
 
 
