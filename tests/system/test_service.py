@@ -121,6 +121,11 @@ def test_killed_it_comes_back_and_takes_deposits(node):
     ("spoil", "mend", "said"),
     [
         ("echo 'nonsense = 1' >>/etc/vault/vault.toml", "sed -i '$ d' /etc/vault/vault.toml", "no such setting"),
+        (
+            "sed -i 's/^disk = 2/disk = 9/' /etc/vault/vault.toml",
+            "sed -i 's/^disk = 9/disk = 2/' /etc/vault/vault.toml",
+            "add a [[volume]] in another domain, or ask for fewer copies",
+        ),
         ("chmod 644 /var/lib/vault/node.key", "chmod 600 /var/lib/vault/node.key", "open to others"),
     ],
 )
@@ -131,12 +136,69 @@ def test_what_cannot_work_is_said_and_not_tried_again(node, spoil, mend, said):
         eventually(lambda: state(node, "ActiveState") == "failed", 60)
         assert (state(node, "ExecMainStatus"), state(node, "NRestarts")) == ("78", state(node, "NRestarts"))
         assert state(node, "SubState") == "failed", "and not auto-restart"
-        assert said in node.run("journalctl", "-u", "vaultd", "-n", "20", "--no-pager")
+        journal = node.run("journalctl", "-u", "vaultd", "-n", "20", "--no-pager")
+        assert said in journal
+        assert "vault.toml" not in spoil or re.search(r"/etc/vault/vault\.toml:[1-9][0-9]*: ", journal), "with its line"
         assert said in node.run("vaultctl", "doctor", code=5)
     finally:
         node.shell(mend)
         node.run("systemctl", "reset-failed", "vaultd")
         node.run("systemctl", "start", "vaultd")
+
+
+def configured(node: Machine, more: str) -> None:
+    """Add to the configuration."""
+    node.run("python3", "-c", "import sys; open('/etc/vault/vault.toml', 'a').write(sys.argv[1])", more)
+
+
+def test_a_volume_that_is_mounted_late_is_taken_without_a_hand(node):
+    """At a boot the NAS may come after the daemon: it starts, says so, and goes on when the right volume is there."""
+    node.shell("mkdir -p /mnt/kept; mount --bind /srv/nas-b /mnt/kept; umount -l /srv/nas-b; systemctl restart vaultd")
+    assert conditions(node) == {"nas-a": "online", "nas-b": "offline"}
+    node.shell("mount --bind /mnt/kept /srv/nas-b")
+    eventually(lambda: conditions(node)["nas-b"] == "online", 90)
+    node.shell("umount /mnt/kept; vaultctl doctor")
+
+
+def test_a_full_disk_under_the_catalogue_is_said_and_outlived(node):
+    """It cannot work without room, and goes on by itself when there is some: this is nothing that a hand must start."""
+    node.shell("systemctl stop vaultd; cp -a /var/lib/vault /opt/state")
+    size = int(node.shell("du -sB1 /opt/state").split()[0])
+    node.shell(f"mount -t tmpfs -o size={size + 4_000_000} tmpfs /var/lib/vault; cp -a /opt/state/. /var/lib/vault/")
+    node.shell(
+        "chown vault:vault /var/lib/vault; chmod 750 /var/lib/vault; dd if=/dev/zero of=/var/lib/vault/fill || true"
+    )
+    node.run("systemctl", "start", "--no-block", "vaultd")
+    full = ["journalctl", "-u", "vaultd", "-n", "30", "--no-pager", "-o", "cat"]
+    eventually(lambda: re.search(r"no room|is full", node.run(*full)), 90, lambda: node.run(*full))
+    assert "no room for the catalogue" in node.run("vaultctl", "doctor", code=5)
+    node.shell("rm /var/lib/vault/fill")
+    eventually(lambda: state(node, "ActiveState") == "active", 120)
+    node.shell("systemctl stop vaultd; umount /var/lib/vault; rm -r /opt/state; systemctl start vaultd")
+
+
+def test_the_mount_of_a_folder_of_its_own_is_waited_for(node):
+    """Doctor gives the line, init writes it; then the daemon does not begin in an empty mount point."""
+    node.shell("cp /etc/vault/vault.toml /opt/; mkdir -p /mnt/cache; cp /etc/fstab /opt/")
+    node.shell(
+        "echo 'cache /mnt/cache tmpfs size=99M 0 0' >>/etc/fstab; systemctl daemon-reload;"
+        "mount /mnt/cache; chown vault: /mnt/cache"
+    )
+    configured(node, '\n[recall]\npath = "/mnt/cache/recall"\n')
+    said = node.run("vaultctl", "doctor", code=5)
+    assert 'RequiresMountsFor="/mnt/cache/recall"' in said
+    assert "may not write to /mnt/cache/recall" in said
+    node.shell("vaultctl init")
+    assert "/mnt/cache" not in node.run("vaultctl", "doctor", code=0)
+    node.shell("systemctl stop vaultd; umount /mnt/cache")
+    node.shell("sed -i 's|^cache.*|none /mnt/cache nosuchfs defaults 0 0|' /etc/fstab")
+    node.shell("systemctl daemon-reload; systemctl reset-failed")
+    node.run("systemctl", "start", "vaultd", code=1)
+    assert state(node, "ActiveState") == "inactive", "nothing of it ran"
+    node.shell("cp /opt/fstab /etc/fstab; cp /opt/vault.toml /etc/vault/vault.toml")
+    node.shell("systemctl daemon-reload; systemctl reset-failed")
+    node.shell("vaultctl init --no-start; systemctl start vaultd")
+    assert "RequiresMountsFor" not in node.run("systemctl", "cat", "vaultd").replace("add RequiresMountsFor=", "")
 
 
 def test_a_volume_that_is_away_comes_late_or_is_another_one(node):

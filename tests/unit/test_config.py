@@ -266,6 +266,11 @@ def test_what_follows_from_another_fault_is_not_said():
     assert "no path" in only(changed('"/srv/b"', "7"))
 
 
+@pytest.mark.parametrize("text", ["", "# every key as a comment\n#[node]\n"])
+def test_of_a_file_that_says_nothing_yet_one_thing_is_said(text):
+    assert "vaultctl init" in only(text)
+
+
 def test_a_password_is_not_repeated():
     text = changed('name = "n"', 'name = "n"\n[catalog]\nurl = "mysql://me:s3cr@t/x@host/db?password=s3cr"')
     assert "s3cr" not in only(text)

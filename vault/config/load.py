@@ -91,6 +91,9 @@ def examine_text(text: str, path: Path) -> tuple[Settings | None, list[Problem]]
             if f"('{table}',)" in message:
                 message = f"[{table}] stands there twice; each {table} is a table of its own, written [[{table}]]"
         return None, [Problem(path, line, "", "", f"it is no TOML: {message}", "correct the line, or the one above")]
+    if not document:
+        what, remedy = "nothing is set in it yet", "type: vaultctl init (it asks what it needs, and writes this file)"
+        return None, [Problem(path, 0, "", "", what, remedy)]
     return _Reader(document, Source(path, locate(text))).read()
 
 

@@ -27,7 +27,7 @@ from vault.custody.context import STORED_STATES, Custodian
 from vault.custody.state import lock_state
 from vault.errors import Corrupted, Refused, Unreachable, VaultError
 from vault.ledger import append, verify
-from vault.model import EventType, Json, NewEvent, Outcome, Volume
+from vault.model import EventType, Json, NewEvent, Outcome, Volume, VolumeMode
 from vault.recovery.described import describe
 from vault.recovery.entering import Standing, enter_copy, enter_version, look_up
 from vault.recovery.found_backups import FoundBackup, find_backups
@@ -238,7 +238,7 @@ class _Rebuild:
         read = {source.name for source in self._report.sources}
         with catalogue.read() as tx:
             for volume in catalog_volumes.all(tx):
-                if volume.name not in read:
+                if volume.name not in read and volume.mode is not VolumeMode.RETIRED:
                     message = "It was not read: what the catalogue says of its copies is what was known before."
                     self._report.trouble(Trouble("volume-not-read", volume.name, message))
 

@@ -21,6 +21,7 @@ from vault import wire
 from vault.catalog import tokens
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Catalogue
+from vault.cli.unit import own_folders
 from vault.client import Client
 from vault.config import Settings, VolumeSettings
 from vault.custody.beginning import begin
@@ -89,9 +90,10 @@ class ServiceUser:
 
 
 def folders(settings: Settings, user: ServiceUser, say: Say) -> None:
-    """Make the state folder and let the service's user write to the volumes that are still empty. Raises as the file
-    system has it."""
-    _own_folder(settings.node.state, user, say)
+    """Make the node's own folders, and let the service's user write to the volumes that are still empty. Raises as the
+    file system has it."""
+    for path in own_folders(settings).values():
+        _own_folder(path, user, say)
     for volume in settings.volumes:
         with describing(f"looking at {volume.path}"):
             facts = os.stat(volume.path)
