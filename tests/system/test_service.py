@@ -97,7 +97,7 @@ def test_only_with_the_drop_in_for_tape_it_can_mount_cartridges(node):
         pytest.skip("this machine has no /dev/fuse")
     assert "fuse 0" not in in_the_unit(node, FUSE)
     node.shell("getent group tape || groupadd --system tape")
-    said = in_the_unit(node, FUSE, "/usr/share/doc/khoso/examples/vaultd-tape.conf")
+    said = in_the_unit(node, FUSE, "/usr/lib/khoso/vaultd-tape.conf")
     assert re.search(r"fuse 0 .* True", said), said
     assert "ltfs" not in node.run("cat", "/proc/mounts"), "nobody else sees it"
 

@@ -275,6 +275,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "nothing-to-rebuild-from": Entry(503, "There is nothing that the catalogue could be rebuilt from"),
     "rebuild-unfinished": Entry(500, "The rebuild of the catalogue did not come to its end"),
     "catalogue-newer": Entry(500, "The catalogue is of a newer program"),
+    "no-credential": Entry(500, "A credential was not handed over"),
     "catalogue-gone": Entry(503, "The catalogue's file was deleted or replaced"),
     "catalogue-unreachable": Entry(503, "The catalogue does not answer"),
     "ledger-damaged": Entry(500, "The ledger is damaged"),
