@@ -3,6 +3,7 @@ no reason to doubt a copy, and the work goes on by itself when it is cured."""
 
 import json
 
+from hardware.ltfs import VirtualMedium
 from hardware.tape.changer import Slot
 from hardware.tape.virtual import DOOR, STATE
 from tests.support.nodes import eventually
@@ -75,6 +76,31 @@ def test_with_the_door_open_everything_waits_and_says_so(tmp_path):
         bench.settle()
         assert bench.told() == {}
         assert {bench.cartridge("VLT001L8").state} == {CartridgeState.APPENDABLE}
+
+
+def test_a_door_that_is_opened_in_the_middle_of_a_session_ends_nothing_and_is_told(tmp_path, monkeypatch):
+    door, opened = tmp_path / "library" / DOOR, []
+    write = VirtualMedium.write
+
+    def and_open_the_door(medium, record):
+        if not opened:
+            opened.append(door.touch())
+        return write(medium, record)
+
+    with TapeBench(tmp_path) as bench:
+        bench.deposit("Đ-1", b"one", filename="tệp")
+        bench.wait_for_tape("Đ-1")
+        bench.settle()
+        monkeypatch.setattr(VirtualMedium, "write", and_open_the_door)
+        bench.deposit("Đ-2", b"two" * 600_000, filename="tệp")
+        bench.wait_told("library-unusable", "its door is open. Close the door")
+        assert opened
+        assert bench.good_tapes("Đ-1") == {"VLT001L8"}
+        door.unlink()
+        assert bench.wait_for_tape("Đ-2") == "VLT001L8"
+        bench.settle()
+        bench.assert_on_tape("Đ-2", 1, "VLT001L8")
+        eventually(lambda: bench.told() == {}, 30, bench.told)
 
 
 def test_a_drive_that_is_gone_is_named_and_used_again_when_it_is_back(tmp_path):

@@ -13,7 +13,7 @@ from hardware.mounts import is_mount_point
 from hardware.tape.libraries import mounted_sessions
 from hardware.tape.tools.acts import Timeouts
 from tests.support.nodes import eventually
-from tests.support.standin import AMPLE, ENDED, SERVED, StandIn, needs_mounts
+from tests.support.standin import AMPLE, ENDED, FORMATTED, SERVED, StandIn, needs_mounts
 from tests.support.tapes import TapeBench
 from vault.model import EventType
 from vault.tape_model import CartridgeState
@@ -24,6 +24,10 @@ AT_ONCE = Timeouts(format=60, mount=1, unmount=60, list=60, recover=60, serve=60
 CHECKED = [["say", "LTFS16023I LTFS volume information:."], ["exit", 0]]
 
 MISHAPS = {
+    "it dies before it mounts": (
+        [["signal", "SIGSEGV"]], AMPLE,
+        "tape-job-failed", ("ltfs died of SIGSEGV", "VLT001L8"),
+    ),
     "it dies in the unmount": (
         [*SERVED, ["until-unmounted"], ["signal", "SIGSEGV"]], AMPLE,
         "tape-job-failed", ("ltfs died of SIGSEGV", "is not known: have the volume recovered and read back"),
@@ -81,6 +85,40 @@ def test_what_the_tools_did_not_write_is_not_called_good(tmp_path, monkeypatch, 
         good = bench.events(EventType.FIXITY_CHECK, identifier="Đ-2", volume=barcode, outcome="success")
         assert len(good) == 1, "it was proved once: when it was there"
         assert bench.verify(volume=BARCODE).bad == 0
+
+
+FORMAT_AT_ONCE = Timeouts(format=1, mount=60, unmount=60, list=60, recover=60, serve=60)
+FORMATTINGS = {
+    "it dies": ([["signal", "SIGSEGV"]], AMPLE, ("mkltfs died of SIGSEGV",)),
+    "it hangs": ([["hang"]], FORMAT_AT_ONCE, ("mkltfs did nothing for 1.0 seconds", "Look at the drive")),
+    "it says that it succeeded": ([*FORMATTED, ["exit", 0]], AMPLE, ("VLT001L8",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mishap", FORMATTINGS)
+def test_what_the_tools_did_not_format_is_no_cartridge_of_ours(tmp_path, monkeypatch, tools, mishap):
+    steps, timeouts, words = FORMATTINGS[mishap]
+    with TapeBench(tmp_path) as bench:
+        bench.stop()
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                hardware.tape.libraries, "own_sessions", lambda spool: mounted_sessions(tools.tools(timeouts), spool)
+            )
+            tools.does(mkltfs=steps)
+            bench.start()
+            bench.deposit("Đ-1", b"one", filename="tệp")
+            bench.wait_told("tape-job-failed", *words)
+            assert bench.tape_copies("Đ-1") == {} or not bench.good_tapes("Đ-1")
+            bench.stop()
+        bench.start()
+        eventually(lambda: bench.good_tapes("Đ-1") or bench.told().get("cartridge-foreign"), 60, bench.tape_problem)
+        if not bench.good_tapes("Đ-1"):
+            told = bench.wait_told("cartridge-foreign", BARCODE)
+            assert f"vaultctl tapes format {BARCODE}" in told
+            bench.running.tape_desk.format(BARCODE, "tape-1", BARCODE, "user:test")
+        bench.wait_for_tape("Đ-1")
+        bench.settle()
+        bench.assert_on_tape("Đ-1", 1, BARCODE)
 
 
 def let_write(patch, folder, tools):

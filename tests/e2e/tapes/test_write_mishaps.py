@@ -70,6 +70,42 @@ def test_what_does_not_come_to_be_on_tape_goes_to_another_cartridge(tmp_path, wr
         bench.assert_ledger()
 
 
+def test_where_no_other_cartridge_is_left_a_full_one_asks_for_another_and_nothing_is_lost(tmp_path, writes):
+    with TapeBench(tmp_path) as bench:
+        bench.deposit("Đ-0", b"first", filename="tệp")
+        bench.wait_for_tape("Đ-0")
+        bench.settle()
+        with drive_fault(DriveFault.FULL, WHERE["in the middle of a file"](writes)) as watch:
+            bench.deposit("Đ-1", CONTENT, filename="tệp")
+            bench.wait_told("no-cartridge", "No cartridge has room for the pool tape-1", "Put a blank cartridge")
+            assert watch.happened
+        assert bench.cartridge("VLT001L8").state is CartridgeState.FULL
+        assert not bench.good_tapes("Đ-1")
+        bench.assert_on_tape("Đ-0", 1, "VLT001L8")
+        bench.running.tape_desk.make_practice("lib", "VLT002L8", 256 << 20)
+        assert bench.wait_for_tape("Đ-1") == "VLT002L8"
+        bench.settle()
+        assert bench.verify(volume="VLT001L8").bad == 0
+        assert "no-cartridge" not in bench.told()
+
+
+def test_what_the_drive_said_it_had_written_and_had_not_is_no_copy(tmp_path):
+    """Zeros stand where a record of the package should; the indexes are whole and say that all is there."""
+    with TapeBench(tmp_path, ("VLT001L8", "VLT002L8")) as bench:
+        bench.deposit("Đ-0", b"first", filename="tệp")
+        bench.wait_for_tape("Đ-0")
+        bench.settle()
+        with drive_fault(DriveFault.LIES, 3, cartridge="VLT001L8") as watch:
+            bench.deposit("Đ-1", CONTENT, filename="tệp")
+            assert bench.wait_for_tape("Đ-1") == "VLT002L8"
+            assert watch.happened
+        bench.settle()
+        bench.wait_told("cartridge-suspect", "VLT001L8", "Đ-1 v1", "Nothing more is written to it")
+        assert not bench.events(EventType.FIXITY_CHECK, identifier="Đ-1", volume="VLT001L8", outcome="success")
+        bench.assert_on_tape("Đ-1", 1, "VLT002L8")
+        assert bench.good_tapes("Đ-0") == {"VLT001L8"}
+
+
 @pytest.mark.parametrize("at", [2, 6, 9, 14, None])
 def test_a_formatting_that_did_not_come_to_its_end_is_not_taken_for_somebody_elses_data(tmp_path, monkeypatch, at):
     """At any of its writes, or when the tape is done and the catalogue does not know it yet."""

@@ -124,6 +124,15 @@ def test_a_cartridge_too_old_for_the_drive_is_not_even_loaded(tmp_path):
         assert bench.good_tapes("Đ-1") == set()
 
 
+def test_a_cartridge_too_new_for_the_drive_is_not_even_loaded(tmp_path):
+    with TapeBench(tmp_path, ("VLT001L9",)) as bench:
+        bench.deposit("Đ-1", b"one", filename="tệp")
+        bench.wait_told("cartridge-read-only", "VLT001L9", "LTO-8")
+        bench.wait_told("no-cartridge", "Put a blank cartridge into the library")
+        assert not bench.hands(lambda changer: changer.inventory().drives[0].full)
+        assert not bench.good_tapes("Đ-1")
+
+
 def test_cartridges_that_bear_one_barcode_are_both_left_alone(tmp_path):
     with TapeBench(tmp_path) as bench:
         bench.deposit("Đ-1", b"one", filename="tệp")
