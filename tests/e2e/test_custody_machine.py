@@ -232,7 +232,8 @@ class Custody(RuleBasedStateMachine):
         """Of changes that come between the two looks the next pair of looks knows."""
         if self.answers_of is not self.bench.running:
             self.answers_of = self.bench.running
-            self.parts = daemon._parts(self.answers_of, Door(None))
+            exporter = daemon._exporter(self.bench.running, Door(None))
+            self.parts = daemon._parts(self.bench.running, exporter)
             self.answers = KeptAnswers(self.parts)
         for identifier in self.heads:
 
