@@ -77,22 +77,23 @@ insmod ./mhvtl.ko
 """
 
 
-def ingredients() -> tuple[Path, Path]:
-    """The folders of mhvtl and of LTFS (its prefix); skips the test where they are not named, or not there."""
-    mhvtl, ltfs = os.environ.get("KHOSO_MHVTL", ""), os.environ.get("KHOSO_LTFS_BIN", "")
-    if not mhvtl or not ltfs:
-        pytest.skip("KHOSO_MHVTL (mhvtl's module for the guest's kernel, and programs) and KHOSO_LTFS_BIN do not name "
-                    "folders")  # fmt: skip
-    missing = [name for name in (*_PROGRAMS, "mhvtl.ko") if not (Path(mhvtl) / name).exists()]
-    missing += [name for name in _TOOLS if not (Path(ltfs) / name).exists()]
-    if missing:
-        pytest.skip(f"{mhvtl} and {ltfs} lack {', '.join(missing)}")
-    return Path(mhvtl), Path(ltfs).parent
+def lacking() -> str:
+    """Why the folders of mhvtl and LTFS cannot be used; "" where they can."""
+    mhvtl, ltfs = _folders()
+    if not os.environ.get("KHOSO_MHVTL") or not os.environ.get("KHOSO_LTFS_BIN"):
+        return "KHOSO_MHVTL (mhvtl's programs, and module for the guest's kernel) and KHOSO_LTFS_BIN name no folders"
+    missing = [name for name in (*_PROGRAMS, "mhvtl.ko") if not (mhvtl / name).exists()]
+    missing += [name for name in _TOOLS if not (ltfs / name).exists()]
+    return f"{mhvtl} and {ltfs} lack {', '.join(missing)}" if missing else ""
+
+
+def _folders() -> tuple[Path, Path]:
+    return Path(os.environ.get("KHOSO_MHVTL", "")), Path(os.environ.get("KHOSO_LTFS_BIN", ""))
 
 
 def tools_disk(path: Path, root: Path, kernel: Path) -> Path:
     """A disk with all of it, for the guest whose system lies in the folder ``root`` and boots this ``kernel``."""
-    mhvtl, ltfs = ingredients()
+    mhvtl, ltfs = _folders()
     release = kernel.name.removeprefix("vmlinuz-")
     said = run(require("modinfo", "kmod", SBIN), "-F", "vermagic", str(mhvtl / "mhvtl.ko"))
     if not said.startswith(f"{release} "):
@@ -104,7 +105,7 @@ def tools_disk(path: Path, root: Path, kernel: Path) -> Path:
     shutil.copy(mhvtl / "mhvtl.ko", tree)
     for name in _PROGRAMS:
         shutil.copy(mhvtl / name, tree / ("lib" if name.endswith(".so") else "bin"))
-    _copy_ltfs(ltfs, tree, root)
+    _copy_ltfs(ltfs.parent, tree, root)
     drives = (_DRIVE.format(queue=_QUEUES[n], target=n + 1, serial=serial) for n, serial in DRIVES.items())
     (tree / "etc/device.conf").write_text(_DEVICES + "".join(drives))
     slots = [f"Slot {n}: {barcode}\n" for n, barcode in enumerate((*DATA, CLEANING, ""), 1)]
