@@ -235,6 +235,17 @@ class Library:
         """What a person is asked to do; None where nothing is, and where a robot does it."""
         return self.changer.asked() if isinstance(self.changer, ManualChanger) else None
 
+    def departed(self, barcode: str) -> None:
+        """A cartridge that was put where a person can take it has gone; where a robot holds it, it stands there yet."""
+        with self._lock:
+            if isinstance(self.changer, ManualChanger):
+                self.changer.take_away(barcode)
+            elif isinstance(self.changer, VirtualChanger):
+                # In a library that is a folder, nobody stands at the door.
+                found = self.inventory().find(barcode)
+                if found is not None and isinstance(found.place, Slot):
+                    self.changer.remove(found.place.number)
+
     def confirm(self, barcode: str) -> Moved:
         """What was asked was done with the cartridge whose label was scanned.
 
@@ -256,10 +267,9 @@ class Library:
             if isinstance(self.changer, ManualChanger):
                 if self.changer.inventory().find(barcode) == ():
                     self.changer.place(barcode)
-            elif isinstance(self.changer, VirtualChanger):
-                if barcode in self.changer.shelf():
-                    self.changer.insert(barcode)
             else:
+                if isinstance(self.changer, VirtualChanger) and barcode in self.changer.shelf():
+                    self.changer.insert(barcode)
                 self.take_in(barcode)
             found = self.inventory().find(barcode)
             if found is None:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, TypeVar
 
-from hardware.tape.changer import OperatorAsked, Slot
+from hardware.tape.changer import OperatorAsked
+from hardware.tape.errors import NotInLibrary
 from hardware.tape.library import Library
+from hardware.tape.manual import ManualChanger
 from hardware.tape.own_session import said
 from hardware.tape.session import CartridgeSession
 from hardware.tape.virtual import VirtualChanger
 from vault.catalog import cartridges, copies, tape_drives
 from vault.catalog import volumes as catalog_volumes
 from vault.custody.recalls import Recall
-from vault.errors import NotFound, Refused, Unreachable
+from vault.errors import NotFound, Refused
 from vault.model import CopyState, EventType, Volume
 from vault.tape_model import Cartridge, CartridgeState, Clearing, MountRequest, TapeDrive, Whereabouts
 from vault.tapes import clearing, holding, record, singles
@@ -25,7 +27,7 @@ from vault.tapes.drives import clean_drive
 from vault.tapes.formatting import is_blank, make_volume
 from vault.tapes.indexes import Listing, listing
 from vault.tapes.librarian import Librarian, LibraryView
-from vault.tapes.loading import loaded
+from vault.tapes.loading import asked_of_a_person, loaded
 from vault.tapes.recaller import shown
 from vault.tapes.shelves import element_of, reconcile
 
@@ -155,7 +157,7 @@ class TapeDesk:
         """A drive that was held is in order again; see :func:`vault.tapes.holding.release`."""
         librarian = self._librarian(library)
         holding.release(self._tapes, library, number, agent)
-        librarian.wake()
+        librarian.at_once()
 
     def clear(self, barcode: str, agent: str) -> Shown:
         """Have a suspect cartridge read through; see :func:`vault.tapes.clearing.order`."""
@@ -233,11 +235,7 @@ class TapeDesk:
             _put_back(library, barcode)
             if any(slot.import_export and not slot.full for slot in library.changer.inventory().slots):
                 library.export(barcode)
-            if isinstance(library.changer, VirtualChanger):
-                # In a library that is a folder, nobody stands at the door.
-                place = library.inventory().find(barcode)
-                if place is not None and isinstance(place.place, Slot):
-                    library.changer.remove(place.place.number)
+            library.departed(barcode)
             # Until somebody has taken it, it stands there still, and is not taken for one that came back.
             left = library.inventory().find(barcode)
             element = element_of(left.place) if left is not None else ""
@@ -251,21 +249,19 @@ class TapeDesk:
 
     def checkin(self, barcode: str, agent: str) -> Shown:
         """It was brought, and its label scanned: it, and no other, is taken in from the import/export slot. What stands
-        there beside it is in ``left``. Raises Refused (``cartridge-not-there``) where the library does not show it."""
-        cartridge = self._known(barcode)
-        librarian = self._librarian(cartridge.library)
+        there beside it is in ``left``. Of a drive that is loaded by hand it is the proof that what was asked for was
+        done, or that a cartridge came to its shelf.
+
+        Raises NotFound, Refused (``cartridge-not-there`` where the library does not show it, ``tape-refused`` where
+        a person was asked for another one)."""
+        librarian = self._librarian_for(barcode)
 
         def act(library: Library) -> tuple[str, ...]:
-            if isinstance(library.changer, VirtualChanger) and barcode in library.changer.shelf():
-                library.changer.insert(barcode)
-            found = library.inventory().find(barcode)
-            if found is None:
-                raise Refused(
-                    f"The library does not show {barcode}.",
-                    remedy="Put it into the import/export slot, close the door, and try again.",
-                    code="cartridge-not-there",
-                )
-            library.take_in(barcode)
+            _brought(library, barcode)
+            with self._tapes.custodian.catalogue.read() as tx:
+                new = cartridges.get(tx, barcode) is None
+            if new:
+                reconcile(self._tapes, librarian.settings, library.inventory())
             with self._tapes.custodian.catalogue.write() as tx:
                 record.placed(tx, agent, cartridges.need(tx, barcode), Whereabouts.LIBRARY, shelf="")
                 record.request_ended(tx, agent, barcode, "it was checked in")
@@ -275,6 +271,7 @@ class TapeDesk:
             return tuple(slot.barcode for slot in seen.status.slots if slot.import_export and slot.full)
 
         left = librarian.call(act)
+        librarian.at_once()
         return replace(self.one(barcode), left=left)
 
     def make_practice(self, library: str, barcode: str, capacity_bytes: int) -> Shown:
@@ -302,6 +299,17 @@ class TapeDesk:
 
     # --- how it is done
 
+    def _librarian_for(self, barcode: str) -> Librarian:
+        """Who has the library to which a cartridge was brought. One that was never seen can be brought to the one drive
+        that is loaded by hand."""
+        try:
+            return self.librarian_of(barcode)
+        except NotFound:
+            by_hand = [one for one in self._librarians.values() if one.call(_is_by_hand)]
+            if len(by_hand) != 1:
+                raise
+            return by_hand[0]
+
     def _known(self, barcode: str) -> Cartridge:
         with self._tapes.custodian.catalogue.read() as tx:
             return cartridges.need(tx, barcode)
@@ -316,13 +324,33 @@ class TapeDesk:
             record.told(tx, EventType.CARTRIDGE_CHANGED, agent, barcode, {**detail})
 
 
+def _is_by_hand(library: Library) -> bool:
+    return isinstance(library.changer, ManualChanger)
+
+
+def _brought(library: Library, barcode: str) -> None:
+    """What a person did with the cartridge whose label was scanned."""
+    asked = library.asked
+    if asked is not None and (barcode == asked.barcode or library.inventory().find(barcode) is not None):
+        library.confirm(barcode)
+        return
+    try:
+        library.arrived(barcode)
+    except NotInLibrary as error:
+        raise Refused(
+            f"The library does not show {barcode}.",
+            remedy="Put it into the import/export slot, close the door, and try again.",
+            code="cartridge-not-there",
+        ) from error
+
+
 def _put_back(library: Library, barcode: str) -> None:
     """Out of the drive, if it is in one."""
     for drive in library.changer.inventory().drives:
         if drive.full and drive.barcode == barcode:
             outcome = library.unload(drive.number)
             if isinstance(outcome, OperatorAsked):
-                raise Unreachable(outcome.request, remedy="Do that, then try again.", code="operator-asked")
+                raise asked_of_a_person(outcome, "then try again")
 
 
 def _unchecked(tapes: Tapes, library: Library, barcode: str) -> CartridgeSession:
@@ -332,5 +360,5 @@ def _unchecked(tapes: Tapes, library: Library, barcode: str) -> CartridgeSession
         avoid = holding.avoided(tx, library.name)
     session = library.load(barcode, write=True, avoid=avoid)
     if isinstance(session, OperatorAsked):
-        raise Unreachable(session.request, remedy="Load it, then try again.", code="operator-asked")
+        raise asked_of_a_person(session, "then try again")
     return session

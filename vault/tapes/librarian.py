@@ -122,6 +122,14 @@ class Librarian:
             self._woken = True
             self._condition.notify_all()
 
+    def at_once(self) -> None:
+        """A person did something about the library: what failed and waits is tried again now."""
+        with self._catalogue.write() as tx:
+            for task in tasks.open_of_kinds(tx, TAPE_KINDS):
+                if task.params.get("library") == self.settings.name and task.state is TaskState.READY:
+                    tasks.postpone(tx, task.id, tx.now, task.message)
+        self.wake()
+
     def view(self) -> LibraryView:
         """How it stands."""
         waiting = {pool: found.bytes for pool, found in self._outlook.waiting.items()}

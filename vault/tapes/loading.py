@@ -46,7 +46,7 @@ def loaded(
         uuid = str(volume.uuid) if volume else ""
         session = library.load(barcode, write=write, volume_uuid=uuid, avoid=avoid)
         if isinstance(session, OperatorAsked):
-            raise Unreachable(session.request, remedy="Load it; the work goes on by itself.", code="operator-asked")
+            raise asked_of_a_person(session, "then the work goes on by itself")
         with session:
             drive = session.drive
             with tapes.custodian.catalogue.write() as tx:
@@ -62,6 +62,15 @@ def loaded(
                 session.close()
                 note_alerts(tapes, library, barcode, drive)
                 note_life(tapes, library, barcode, drive)
+
+
+def asked_of_a_person(asked: OperatorAsked, then: str) -> Unreachable:
+    """What a person has to do, and how it is told that it was done."""
+    return Unreachable(
+        asked.request,
+        remedy=f"Type vaultctl tapes checkin {asked.barcode} for the scan; {then}.",
+        code="operator-asked",
+    )
 
 
 @contextlib.contextmanager
