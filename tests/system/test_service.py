@@ -170,7 +170,7 @@ def test_a_full_disk_under_the_catalogue_is_said_and_outlived(node):
     )
     node.run("systemctl", "start", "--no-block", "vaultd")
     full = ["journalctl", "-u", "vaultd", "-n", "30", "--no-pager", "-o", "cat"]
-    eventually(lambda: re.search(r"no room|is full", node.run(*full)), 90, lambda: node.run(*full))
+    eventually(lambda: re.search("Make room|No space left|is full", node.run(*full)), 90, lambda: node.run(*full))
     assert "no room for the catalogue" in node.run("vaultctl", "doctor", code=5)
     node.shell("rm /var/lib/vault/fill")
     eventually(lambda: state(node, "ActiveState") == "active", 120)
