@@ -72,10 +72,17 @@ def judge(facts: DiskFacts, growth: list[Reason] | None = None) -> Judgement:
     if facts.exit_status & ExitStatus.COMMAND_FAILED:
         reasons.append(Reason(Code.PARTLY_READ, Verdict.HEALTHY))
     reasons += [Reason(Code.IMPLAUSIBLE, Verdict.UNKNOWN, {"counter": name}) for name in facts.implausible]
-    shows_something = bool(facts.attributes or facts.counters or (facts.nvme and facts.nvme.spare_percent is not None))
-    if facts.passed is None or not shows_something:
+    if facts.passed is None or not _shows_its_medium(facts):
         reasons.append(Reason(Code.NO_STATEMENT, Verdict.UNKNOWN))
     return judged(reasons, otherwise=Verdict.HEALTHY)
+
+
+def _shows_its_medium(facts: DiskFacts) -> bool:
+    """Whether it says how what is stored fares, beside its own word: an answer of which only the error log, the link's
+    counters or the temperature came through says nothing of that."""
+    if facts.nvme is not None:
+        return facts.nvme.spare_percent is not None and facts.nvme.critical_warning is not None
+    return facts.wear_percent is not None or not SURFACE.isdisjoint(facts.counters)
 
 
 def _own_word(facts: DiskFacts) -> Iterator[Reason]:
