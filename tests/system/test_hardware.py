@@ -60,9 +60,6 @@ sed -i 's/^receipt_after = 3/receipt_after = 2/
         0,/^\[\[policy\]\]/s//[[policy]]\nname = "hai"\nmatch = { class = "hai" }\ndisk = 2\n\n[[policy]]/' \
     /etc/vault/vault.toml
 printf '\n[health]\ninterval = "15s"\n' >>/etc/vault/vault.toml
-mkdir -p /etc/systemd/system/vaultd.service.d
-printf '[Service]\nWatchdogSec=90\nRestartSec=2\n' >/etc/systemd/system/vaultd.service.d/hurry.conf
-systemctl daemon-reload
 systemctl stop vault-smart.timer
 systemctl enable --now vaultd
 """
@@ -168,7 +165,7 @@ def node(tmp_path_factory, deb) -> Iterator[Node]:
         machine.shell(PREPARE)
         assert "Nothing is wrong." in machine.shell(INIT, seconds=600)
         machine.shell(HURRY)
-        prometheus = Prometheus(folder / "prometheus", [machine.address.removeprefix("http://")], every="10s")
+        prometheus = Prometheus(folder / "prometheus", [machine.address.removeprefix("http://")], every="30s")
         try:
             made = Node(machine, prometheus)
             _ask_the_disks(made)
@@ -341,7 +338,8 @@ def test_a_daemon_that_stands_still_is_started_again(node):
     node.machine.shell("vaultctl verify --all --wait", seconds=600)
     node.machine.shell("systemctl kill --kill-whom=main --signal=STOP vaultd")
     restarts = "systemctl show vaultd --property=NRestarts,ActiveState --value"
-    eventually(lambda: node.machine.shell(restarts).split() == ["1", "active"], 240, node.journal, every=2)
+    # The unit's three minutes, and a start.
+    eventually(lambda: sorted(node.machine.shell(restarts).split()) == ["1", "active"], 480, node.journal, every=5)
     assert "Watchdog timeout" in node.machine.shell("journalctl -u vaultd -b --no-pager")
     node.deposit("sau khi treo")
     node.settle()
