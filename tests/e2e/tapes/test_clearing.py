@@ -2,13 +2,14 @@
 
 import pytest
 
+from hardware.tape.virtual import VirtualChanger
 from tests.support.nodes import eventually
 from tests.support.tape_faults import DriveFault, drive_fault, flip_bit, worn_heads
 from tests.support.tapes import TapeBench
 from vault.errors import NotFound, Refused
 from vault.model import CopyState, EventType
 from vault.tape_model import CartridgeState, Whereabouts
-from vault.tapes import clearing, record
+from vault.tapes import clearing, holding, record
 
 WHO = "user:test"
 TWO = ("VLT001L8", "VLT002L8")
@@ -154,3 +155,17 @@ def test_the_order_outlives_a_restart_goes_on_where_it_was_and_asks_for_what_is_
 def told_files(bench):
     found = bench.events(EventType.CARTRIDGE_CHANGED, volume=ONE)
     return next(event.detail["files"] for event in found if event.detail.get("clear") == "intact")
+
+
+def test_it_is_read_in_a_drive_in_which_nothing_failed(tmp_path):
+    with VirtualChanger.create(tmp_path / "library", drives=2, slots=4) as changer:
+        for barcode in TWO:
+            changer.add_cartridge(barcode, capacity_mb=128)
+    with TapeBench(tmp_path, TWO) as bench:
+        made_suspect(bench)
+        tapes, librarian = bench.running.tape_desk._tapes, bench.running.librarians["lib"]
+        librarian.call(lambda library: library.unload(0))
+        librarian.call(lambda library: holding.failed(tapes, library, "VLT009L8", 0, "It failed."))
+        assert clear(bench).state is CartridgeState.APPENDABLE
+        found = bench.events(EventType.CARTRIDGE_CHANGED, volume=ONE)
+        assert [event.detail["drive"] for event in found if event.detail.get("clear") == "intact"] == ["drive 1"]
