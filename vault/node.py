@@ -18,7 +18,7 @@ from vault.catalog.engine import Catalogue
 from vault.clock import Clock as TimeSource
 from vault.clock import utcnow
 from vault.config import Settings, VolumeSettings
-from vault.custody import checkpoints, forecast, proof
+from vault.custody import checkpoints, forecast, minutes, proof
 from vault.custody.arrival import adopt_evidence, clear_staging, settle_copies
 from vault.custody.backups import SCHEDULE as BACKUP_SCHEDULE
 from vault.custody.backups import Backups
@@ -158,6 +158,7 @@ class Node:
         self.clock.every(custody.checkpoint_interval, "checkpoint", self.keep_checkpoint)
         self.clock.every(filling.EVERY, filling.SCHEDULE, lambda: filling.look(self.custodian))
         self.clock.every(proof.EVERY, proof.SCHEDULE, self.proof.look)
+        self.clock.every(minutes.EVERY, minutes.SCHEDULE, lambda: minutes.look(self.custodian))
         self.clock.every(forecast.EVERY, forecast.SCHEDULE, lambda: forecast.look(self.custodian))
         self.clock.every(custody.backup_interval, BACKUP_SCHEDULE, self.backups.make)
         self.clock.every(min(UPLOADS_EVERY, self.settings.intake.upload_expires), "uploads", self.uploads.expire)

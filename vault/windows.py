@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from vault.errors import Invalid
 from vault.model import MediumClass
@@ -85,6 +85,17 @@ def pace(windows: Iterable[Window], medium: MediumClass, volume: str, local: dat
         rate=max(rates) if len(rates) == len(now) else None,
         classes=frozenset().union(*(w.classes for w in now)) if all(w.classes for w in now) else None,
     )
+
+
+def day_of(windows: Iterable[Window], medium: MediumClass, volume: str, local: datetime) -> date:
+    """The day to which reading of a volume at this moment of the site's clock belongs: after midnight still the day
+    before, while a window is open that began then."""
+    yesterday = local - timedelta(days=1)
+    for window in windows:
+        over_midnight = window.start >= window.end and local.time() < window.end
+        if over_midnight and yesterday.weekday() in window.days and window.concerns(medium, volume):
+            return yesterday.date()
+    return local.date()
 
 
 def next_change(windows: Iterable[Window], medium: MediumClass, volume: str, local: datetime) -> datetime | None:

@@ -6,9 +6,10 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from tests.support.nodes import Bench, eventually
-from vault.catalog import facts, schedules, tasks
+from vault.catalog import facts, readings, schedules, tasks
 from vault.catalog.schema import copies
 from vault.clock import utcnow
+from vault.custody import minutes
 from vault.model import EventType, TaskKind, TaskState
 
 
@@ -34,6 +35,13 @@ def hours(bench: Bench, begin: timedelta, rate: str = "1 GB", **fixity: timedelt
 
 def checks(bench: Bench, after: int) -> int:
     return len(bench.events(EventType.FIXITY_CHECK, after=after))
+
+
+def read_on(bench: Bench) -> list[readings.ReadingDay]:
+    """The minutes of today, and of the night before."""
+    today = utcnow().astimezone(bench.settings.node.zone).date()
+    with bench.running.catalogue.read() as tx:
+        return readings.between(tx, today - timedelta(days=1), today, limit=9)
 
 
 def planned_again(bench: Bench) -> None:
@@ -66,7 +74,20 @@ def test_outside_their_hours_good_copies_are_left_alone_and_orders_are_not(tmp_p
         seen = bench.last_event()
     hours(bench, timedelta(minutes=-30))
     with bench:
+        before = read_on(bench)
+        assert [(count.intact, day.routine.copies) for day in before for count in (day.other,)] == [(2, 0), (2, 0)]
         eventually(lambda: checks(bench, seen) == 2)
+        first, second = read_on(bench)
+        assert (first.volume, first.other, first.routine.intact) == ("a", before[0].other, 1)
+        assert (second.routine.bytes, second.routine.files) == (7 + NOTE, 2)
+        assert first.events[0] < seen < first.events[1]
+        # How far each volume is in its interval: one copy, proved just now.
+        minutes.look(bench.running.custodian)
+        standing = read_on(bench)[0].standing
+        assert (standing.held, standing.proved, standing.overdue, standing.interval.days) == (1, 1, 0, 90)
+        bring_forward(bench, timedelta(days=100))
+        minutes.look(bench.running.custodian)
+        assert {(day.standing.proved, day.standing.overdue) for day in read_on(bench)} <= {(0, 1), (1, 0)}
 
 
 def test_what_came_in_on_one_day_is_not_checked_on_one_day(tmp_path):
@@ -115,3 +136,8 @@ def test_a_check_that_was_stopped_goes_on_in_the_next_process(tmp_path):
         # The second process read what the first had not: the file from its last mark on, and no more.
         assert ended.kind is TaskKind.VERIFY
         assert ended.done_bytes < 24_000_000 - offset + 1_000_000
+        # In the minutes is what both of them read.
+        (day,) = (day for day in read_on(bench) if day.volume == "a")
+        assert (day.routine.copies, day.routine.intact) == (1, 1)
+        assert 24_000_000 <= day.routine.bytes < 26_000_000
+        assert day.routine.seconds > 0

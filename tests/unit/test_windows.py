@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 
 from vault.errors import Invalid
 from vault.model import MediumClass
-from vault.windows import CLOSED, DAYS, FREELY, Window, bytes_a_week, next_change, pace, parse_clock, parse_days
+from vault.windows import (
+    CLOSED,
+    DAYS,
+    FREELY,
+    Window,
+    bytes_a_week,
+    day_of,
+    next_change,
+    pace,
+    parse_clock,
+    parse_days,
+)
 
 DISK, TAPE = MediumClass.DISK, MediumClass.TAPE
 SUNDAY = datetime(2026, 11, 22)  # noqa: DTZ001
@@ -37,6 +48,25 @@ def at(text: str) -> datetime:
 )
 def test_a_night_belongs_to_the_day_on_which_it_begins(moment, is_open):
     assert pace([NIGHT], DISK, "a", at(moment)).open is is_open
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        ("mon 20:00", "mon"),
+        ("mon 23:59", "mon"),
+        ("tue 05:59", "mon"),
+        ("tue 06:00", "tue"),
+        ("sat 05:59", "fri"),
+        ("sun 05:00", "sun"),  # no window began on Saturday
+        ("mon 03:00", "mon"),
+    ],
+)
+def test_what_is_read_after_midnight_is_in_the_minutes_of_the_day_before(moment, day):
+    assert DAYS[day_of([NIGHT], DISK, "a", at(moment)).weekday()] == day
+    assert day_of([], DISK, "a", at(moment)) == at(moment).date()
+    others = Window(time(20), time(6), volumes=frozenset({"b"}))
+    assert day_of([others], DISK, "a", at(moment)) == at(moment).date()
 
 
 def test_without_a_window_that_concerns_it_a_volume_is_read_at_any_hour():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -14,7 +15,7 @@ from vault.api.openapi import PROBLEM
 from vault.api.parts import Node, NodeParts
 from vault.api.problems import bad_request
 from vault.catalog import evidence as catalog_evidence
-from vault.catalog import tasks, verifications
+from vault.catalog import readings, tasks, verifications
 from vault.custody import beginning, modes, replacing
 from vault.custody import evidence as custody_evidence
 from vault.custody.checkpoints import keep_checkpoint
@@ -151,6 +152,22 @@ def get_verification(node: Node, _who: MayLook, verification_id: str) -> wire.Ve
         )
     with node.catalogue.read() as tx:
         return views.verification(tx, found)
+
+
+@router.get("/readings", summary="What was read back on which day")
+def list_readings(
+    node: Node,
+    _who: MayLook,
+    first: Annotated[date, Query(alias="from", description="The first day, such as 2026-11-22.")],
+    last: Annotated[date | None, Query(alias="to", description="The last day; else only the first.")] = None,
+    volume: Annotated[str, Query(description="Only of this volume.")] = "",
+    limit: Annotated[int, Query(ge=1, le=10000)] = 1000,
+) -> wire.ReadingList:
+    """Minutes of the reading that the schedule asked for, and of what was read beside it: by day and volume, what it
+    came to, how fast it went, and how far the volume was within its interval."""
+    with node.catalogue.read() as tx:
+        found = readings.between(tx, first, last or first, volume, limit=limit)
+    return wire.ReadingList(node=node.settings.node.name, items=[views.reading(one) for one in found])
 
 
 @router.post("/repairs", status_code=202, summary="Repair a package now")

@@ -14,6 +14,7 @@ from vault.api.paths import encode_identifier
 from vault.catalog import copies, events, packages, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
+from vault.catalog.readings import ReadingDay
 from vault.custody import convergence
 from vault.model import (
     Condition,
@@ -149,6 +150,31 @@ def _kept(
 def verification(tx: Tx, found: Verification) -> wire.Verification:
     """An order to check copies, with what it cannot reach now."""
     return wire.Verification.model_validate(dataclasses.replace(found, skipped=verifications.unreached(tx, found)))
+
+
+def reading(found: ReadingDay) -> wire.ReadingDay:
+    """What was read back from a volume on a day."""
+    first, last = found.events or (None, None)
+    standing = found.standing
+    return wire.ReadingDay(
+        day=found.day,
+        volume=found.volume,
+        routine=wire.ReadingCount.model_validate(found.routine),
+        other=wire.ReadingCount.model_validate(found.other),
+        began_at=found.began_at,
+        ended_at=found.ended_at,
+        first_event=first,
+        last_event=last,
+        standing=standing
+        and wire.ReadingStanding(
+            held=standing.held,
+            proved=standing.proved,
+            overdue=standing.overdue,
+            interval_seconds=standing.interval.total_seconds(),
+            oldest_proof=standing.oldest_proof,
+            looked_at=standing.looked_at,
+        ),
+    )
 
 
 def evidence(tx: Tx, kept: Evidence) -> wire.Evidence:

@@ -9,7 +9,7 @@ The catalogue holds a row per version and per copy and none per file, and may be
 """
 
 # So that the schema is whole, whoever asks for it.
-from vault.catalog import callback_tables, device_tables, verification_tables
+from vault.catalog import callback_tables, device_tables, reading_tables, verification_tables
 from vault.catalog.engine import Catalogue, Tx
 
-__all__ = ["Catalogue", "Tx", "callback_tables", "device_tables", "verification_tables"]
+__all__ = ["Catalogue", "Tx", "callback_tables", "device_tables", "reading_tables", "verification_tables"]

@@ -238,6 +238,12 @@ def proved_since(tx: Tx, volume_id: int, since: datetime) -> int:
     return tx.connection.scalar(sa.select(sa.func.count()).select_from(copies).where(*mine)) or 0
 
 
+def due_since(tx: Tx, volume_id: int, before: datetime) -> int:
+    """Return how many copies on a volume should have been checked by ``before``."""
+    mine = (copies.c.volume_id == volume_id, IS_DUE_SOME_TIME, copies.c.due_at <= before)
+    return tx.connection.scalar(sa.select(sa.func.count()).select_from(copies).where(*mine)) or 0
+
+
 def held_bytes(tx: Tx, volume_id: int) -> int:
     """Return how many bytes the copies on a volume have together. It walks all of them: not for a scrape."""
     query = sa.select(sa.func.sum(versions.c.part_bytes)).select_from(copies).join(versions)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -392,6 +393,11 @@ class Client:
     def verification(self, verification_id: str) -> wire.Verification:
         """How far an ordered verification is. Raises NotFound."""
         return self._get(f"/v1/verifications/{encoded(verification_id)}", wire.Verification)
+
+    def readings(self, first: date, last: date, volume: str = "", limit: int = 1000) -> wire.ReadingList:
+        """What was read back from ``first`` to ``last``, both of them too."""
+        params = {"from": first.isoformat(), "to": last.isoformat(), "volume": volume, "limit": str(limit)}
+        return self._get("/v1/readings", wire.ReadingList, **params)
 
     def repair(self, identifier: str) -> wire.Repair:
         """Order the repair of a package's damaged and missing copies."""

@@ -13,7 +13,9 @@ from vault import policy as policies
 from vault.catalog import copies, packages, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
+from vault.custody import minutes
 from vault.custody.context import Custodian
+from vault.custody.minutes import Took
 from vault.ledger import append
 from vault.model import Copy, CopyState, EventType, Json, NewEvent, Outcome, Version, Volume
 from vault.volumes.base import CheckReport, Verdict
@@ -149,8 +151,10 @@ def checked(
     *,
     event_type: EventType = EventType.FIXITY_CHECK,
     detail: Mapping[str, Json] | None = None,
+    took: Took | None = None,
 ) -> Copy:
-    """A check came to a conclusion. Only INTACT makes a copy good, and only a check makes it anything else."""
+    """A check came to a conclusion. Only INTACT makes a copy good, and only a check makes it anything else. ``took`` is
+    what it read, where that is another thing than what the report says."""
     verdict = report.verdict
     now = tx.now
     failures = 0
@@ -182,7 +186,7 @@ def checked(
         reason="" if verdict is Verdict.INTACT else _reason(report),
         failures=failures,
     )
-    append(
+    event = append(
         tx,
         NewEvent(
             event_type,
@@ -202,6 +206,7 @@ def checked(
             },
         ),
     )
+    minutes.note(custodian, tx, copy.volume, verdict, report.files, took or Took(report.bytes, 0, False), event.seq)
     if changed.state is copy.state:
         refresh_standing(custodian, tx, version)
     else:

@@ -17,9 +17,10 @@ from vault.custody.context import STORED_STATES, Custodian, part_of
 from vault.custody.differing import located
 from vault.custody.earlier import doubt, verify_sample
 from vault.custody.journal import Journal
+from vault.custody.minutes import Meter, Took, note_unfinished
 from vault.custody.pacing import Routine, io_priority
 from vault.custody.work import Result, Work, done
-from vault.errors import Interrupted
+from vault.errors import Interrupted, VaultError
 from vault.model import Copy, CopyState, EventType, IngestState, Json, Version
 from vault.volumes.base import Cancelled, CheckJournal, CheckReport, FindingKind, Verdict
 
@@ -100,7 +101,7 @@ def _prove_in_its_hours(work: Work, version: Version, copy: Copy) -> Copy | None
 
     try:
         with io_priority(custodian.settings.fixity.io_priority):
-            return prove(custodian, version, copy, progress, routine.cancelled)
+            return prove(custodian, version, copy, progress, routine.cancelled, routine=True)
     except Interrupted:
         if work.cancelled():
             raise
@@ -120,17 +121,25 @@ def prove(
     event_type: EventType = EventType.FIXITY_CHECK,
     since: datetime | None = None,
     read: CheckJournal | None = None,
+    routine: bool = False,
 ) -> Copy:
     """Read one copy back and record what was found. Raises Unreachable, Interrupted: then nothing is recorded but how
     far it came, and the next check goes on there, unless that was begun before ``since``.
 
-    ``read`` tells what of this very copy was read and compared a moment ago: that is not read again.
+    ``read`` tells what of this very copy was read and compared a moment ago: that is not read again. ``routine`` says
+    that only the schedule asks for it.
     """
     volume = custodian.volume(copy.volume)
     journal = Journal(custodian, version, copy, since)
-    found = volume.check(part_of(version), progress, cancelled, read or journal)
-    report = located(custodian, version, copy, found, cancelled)
-    changed = conclude(custodian, version, copy, report, event_type=event_type)
+    meter = Meter(progress)
+    try:
+        found = volume.check(part_of(version), meter.add, cancelled, read or journal)
+        took = meter.took(routine=routine)
+        report = located(custodian, version, copy, found, cancelled)
+    except VaultError:
+        note_unfinished(custodian, copy.volume, meter.took(routine=routine))
+        raise
+    changed = conclude(custodian, version, copy, report, event_type=event_type, took=took)
     journal.forget()
     return changed
 
@@ -143,6 +152,7 @@ def conclude(
     *,
     event_type: EventType = EventType.FIXITY_CHECK,
     only_good: bool = False,
+    took: Took | None = None,
 ) -> Copy:
     """Add the object's root to the report, if it is this version's to answer for, and record the outcome.
 
@@ -168,7 +178,7 @@ def conclude(
                 # It was repaired, doubted or checked by other work while this one read it: what was read here may be
                 # of bytes that are gone. Where a check is still due, it is derived again.
                 return current
-            changed = record.checked(custodian, tx, version, current, report, event_type=event_type)
+            changed = record.checked(custodian, tx, version, current, report, event_type=event_type, took=took)
             unsteady = [f for f in report.findings if f.kind is FindingKind.INTERMITTENT]
             if unsteady:
                 doubt(tx, copy.volume, f"{unsteady[0].path} of {version.identifier} read wrong once and right again.")

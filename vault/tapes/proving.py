@@ -22,7 +22,7 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.custody import record as custody_record
 from vault.custody.context import part_of
-from vault.formats.part_tar import PartHead
+from vault.custody.minutes import Took
 from vault.model import Copy, CopyState, Json, MediumClass, Version
 from vault.tape_model import CartridgeState, TapeFile
 from vault.tapes import record
@@ -196,7 +196,9 @@ def conclude(tapes: Tapes, barcode: str, version: Version, copy: Copy, report: C
         current = copies.need(tx, copy.id)
         if (current.state, current.checked_at) != (copy.state, copy.checked_at):
             return current.state
-        changed = custody_record.checked(custodian, tx, version, current, report)
+        scheduled = current.state is CopyState.GOOD and current.due_at is not None and current.due_at <= tx.now
+        took = Took(report.bytes, 0, routine=scheduled)
+        changed = custody_record.checked(custodian, tx, version, current, report, took=took)
         if changed.state is CopyState.GOOD:
             _retire_replaced(tapes, tx, version, changed)
         elif changed.state in _BAD:

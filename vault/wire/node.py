@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Literal
 from uuid import UUID
 
@@ -166,6 +167,51 @@ class VerificationList(Model):
     """Orders, the newest first."""
 
     items: list[Verification]
+
+
+class ReadingCount(Model):
+    """What checks came to."""
+
+    copies: int = Field(description="Checks that were concluded.")
+    intact: int
+    damaged: int
+    missing: int
+    doubtful: int = Field(description="Could not be read, or not twice alike; it is read again.")
+    files: int
+    bytes: int = Field(description="Read from the medium, also of checks that ended on another day.")
+    seconds: float = Field(description="Spent reading, all lanes together, without waits for a cap; 0: not known.")
+
+
+class ReadingStanding(Model):
+    """How far a volume was within its interval at the last look of a day."""
+
+    held: int = Field(description="Copies that are to be checked.")
+    proved: int = Field(description="Of these, those that were proved within the interval.")
+    overdue: int = Field(description="Copies whose check was due.")
+    interval_seconds: float = Field(description="The shortest interval that a policy has for the medium.")
+    oldest_proof: Moment | None
+    looked_at: Moment
+
+
+class ReadingDay(Model):
+    """What was read back from a volume on a day. Hours after midnight belong to the day on which their window began."""
+
+    day: date
+    volume: str
+    routine: ReadingCount = Field(description="What only the schedule asked for.")
+    other: ReadingCount = Field(description="What somebody waited for: first proofs, orders, doubts.")
+    began_at: Moment | None = Field(description="The first check; null where there was none.")
+    ended_at: Moment | None
+    first_event: int | None = Field(description="Number of the event of the first check.")
+    last_event: int | None
+    standing: ReadingStanding | None = Field(description="Null where nobody looked: for tapes, and before the first.")
+
+
+class ReadingList(Model):
+    """Days, the first one first, and volumes by name."""
+
+    node: str
+    items: list[ReadingDay]
 
 
 class RepairOrder(Model):

@@ -112,6 +112,7 @@ ROWS: dict[str, Row] = {
     "make_cartridge": Row(OPERATE, "POST", "/v1/libraries/no-such/cartridges", (404,), {"barcode": "VLT001L8"}),
     "list_tasks": Row(LOOK, "GET", "/v1/tasks"),
     "order_verifications": Row(AUDIT, "POST", "/v1/verifications", (404,), {"volume": "no-such"}),
+    "list_readings": Row(LOOK, "GET", "/v1/readings?from=2026-11-22"),
     "list_verifications": Row(LOOK, "GET", "/v1/verifications"),
     "get_verification": Row(LOOK, "GET", f"/v1/verifications/{UNKNOWN_ID}", (404,)),
     "order_repairs": Row(OPERATE, "POST", "/v1/repairs", (404,), {"identifier": "no-such"}),

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.nodes import eventually
+from vault.clock import utcnow
+from vault.config import load_settings
 
 IDENTIFIER = "H49/2025/Đ-7"
 
@@ -106,6 +108,14 @@ def test_damage_is_found_repaired_and_kept_as_evidence(vaultctl, node, deposited
     assert found["id"] in vaultctl("verify", "--list").out
     minutes = vaultctl("verify", "--order", found["id"], "--minutes", code=5).out
     assert all(part in minutes for part in ("MINUTES OF A VERIFICATION", found["id"], deposited, "Signatures"))
+    today = f"{utcnow().astimezone(load_settings(node.config).node.zone):%Y-%m-%d}"
+    said = vaultctl("verify", "--day", today, "--volume", "b").out
+    assert all(part in said for part in ("MINUTES OF SCHEDULED READING", "1 check found", victim.name, "Signatures"))
+    (day,) = vaultctl("verify", "--day", today[:7], "--volume", "b", "--json").json["items"]
+    assert (day["day"], day["other"]["damaged"], day["routine"]["copies"]) == (today, 1, 0)
+    assert "NOTHING was read back" in vaultctl("verify", "--day", "2020-02-29").out
+    vaultctl("verify", "--day", "2020-02-30", code=2)
+    vaultctl("verify", "--day", today, "--all", code=2)
     vaultctl("repair", deposited, "--wait", "--timeout", "60s")
 
     def healed() -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from vault import wire
+from vault.cli.commands.readings import readings
 from vault.cli.exits import ExitCode
 from vault.cli.options import IdentifierArgument, JsonOption, WaitLimitOption, read_duration, read_identifier
 from vault.cli.output import print_json
@@ -62,6 +63,14 @@ def verify(
         ),
     ] = "",
     every_order: Annotated[bool, typer.Option("--list", help=_("No new order: those that were given."))] = False,
+    day: Annotated[
+        str,
+        typer.Option(
+            "--day",
+            metavar="DAY",
+            help=_("No new order: minutes of what was read on a day (2026-11-22) or in a month (2026-11), by volume."),
+        ),
+    ] = "",
     minutes: Annotated[
         bool, typer.Option("--minutes", help=_("Print minutes of it, to be signed and kept; with --order or --wait."))
     ] = False,
@@ -74,12 +83,17 @@ def verify(
     """Order a verification, or look at one."""
     session = session_of(context)
     limit = read_duration(timeout)
+    if day:
+        if any((identifier, fonds, all_copies, sample, order, every_order, wait)):
+            raise typer.BadParameter(_("Beside --day only --volume can be given."))
+        readings(session, day, volume, json=json)
+        return
     scopes = sum((bool(volume), bool(identifier), bool(fonds), all_copies, bool(order), every_order))
     if scopes > 1 or (not scopes and not sample) or (sample and (identifier or order or every_order)):
         raise typer.BadParameter(
             _(
-                "Give one of --volume, --identifier, --fonds, --all, --order and --list, or --sample; for example:"
-                " {example}"
+                "Give one of --volume, --identifier, --fonds, --all, --order, --list and --day, or --sample; for"
+                " example: {example}"
             ).format(example="vaultctl verify --volume nas-a --wait")
         )
     if every_order:
