@@ -23,6 +23,7 @@ from vault.catalog.engine import Tx
 from vault.custody import record as custody_record
 from vault.custody.context import part_of
 from vault.custody.minutes import Took
+from vault.formats.part_tar import PartHead
 from vault.model import Copy, CopyState, Json, MediumClass, Version
 from vault.tape_model import CartridgeState, TapeFile
 from vault.tapes import record
