@@ -165,8 +165,9 @@ def reading(found: ReadingDay) -> wire.ReadingDay:
         ended_at=found.ended_at,
         first_event=first,
         last_event=last,
-        standing=standing
-        and wire.ReadingStanding(
+        standing=None
+        if standing is None
+        else wire.ReadingStanding(
             held=standing.held,
             proved=standing.proved,
             overdue=standing.overdue,
