@@ -158,7 +158,7 @@ def get_verification(node: Node, _who: MayLook, verification_id: str) -> wire.Ve
 def list_readings(
     node: Node,
     _who: MayLook,
-    first: Annotated[date, Query(alias="from", description="The first day, such as 2026-11-22.")],
+    first: Annotated[date, Query(alias="from", description="The first day.", examples=["2026-11-22"])],
     last: Annotated[date | None, Query(alias="to", description="The last day; else only the first.")] = None,
     volume: Annotated[str, Query(description="Only of this volume.")] = "",
     limit: Annotated[int, Query(ge=1, le=10000)] = 1000,

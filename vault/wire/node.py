@@ -196,7 +196,7 @@ class ReadingStanding(Model):
 class ReadingDay(Model):
     """What was read back from a volume on a day. Hours after midnight belong to the day on which their window began."""
 
-    day: date
+    day: date = Field(examples=["2026-11-22"])
     volume: str
     routine: ReadingCount = Field(description="What only the schedule asked for.")
     other: ReadingCount = Field(description="What somebody waited for: first proofs, orders, doubts.")
