@@ -40,6 +40,6 @@ def upgrade() -> None:
                   comment="The shortest interval that a policy has for the medium."),
         sa.Column("oldest_proof", KEY, comment="The proof that was longest ago."),
         sa.Column("looked_at", KEY, comment="When that was so."),
-        sa.PrimaryKeyConstraint("day", "volume", "routine", name=op.f("pk_readings")),
+        sa.PrimaryKeyConstraint("day", "volume", "routine"),
         comment="What was read back from the media, by day and volume.",
     )  # fmt: skip
