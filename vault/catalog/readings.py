@@ -66,7 +66,9 @@ def add(tx: Tx, day: date, volume: str, count: Count, *, routine: bool, event: i
     }  # fmt: skip
     first: dict[str, object] = {"began_at": tx.now, "ended_at": tx.now, "first_event": event, "last_event": event}
     more = {name: readings.c[name] + number for name, number in numbers.items()}
-    then: dict[str, object] = {"ended_at": tx.now, "began_at": sa.func.coalesce(readings.c.began_at, tx.now)}
+    # In the form in which the column keeps a time, which a function does not hand on to its other arguments.
+    now = sa.literal(tx.now, readings.c.began_at.type)
+    then: dict[str, object] = {"ended_at": tx.now, "began_at": sa.func.coalesce(readings.c.began_at, now)}
     if event is not None:
         then |= {"last_event": event, "first_event": sa.func.coalesce(readings.c.first_event, event)}
     if tx.connection.execute(readings.update().where(row).values(**more, **then)).rowcount == 0:
