@@ -79,7 +79,7 @@ def test_outside_their_hours_good_copies_are_left_alone_and_orders_are_not(tmp_p
         eventually(lambda: checks(bench, seen) == 2)
         first, second = read_on(bench)
         assert (first.volume, first.other, first.routine.intact) == ("a", before[0].other, 1)
-        assert second.routine.files == 2
+        assert 1 < second.routine.files == before[1].other.files // 2
         assert 7 < second.routine.bytes < 10_000
         assert first.events[0] < seen < first.events[1]
         # How far each volume is in its interval: one copy, proved just now.
@@ -140,5 +140,6 @@ def test_a_check_that_was_stopped_goes_on_in_the_next_process(tmp_path):
         # In the minutes is what both of them read.
         (day,) = (day for day in read_on(bench) if day.volume == "a")
         assert (day.routine.copies, day.routine.intact) == (1, 1)
-        assert 24_000_000 <= day.routine.bytes < 26_000_000
+        # What the first read behind its last mark was read again: at most what it read in all.
+        assert 24_000_000 <= day.routine.bytes < 29_000_000
         assert day.routine.seconds > 0
