@@ -14,6 +14,7 @@ from hardware.ltfs.model import FileEntry
 from hardware.tape.library import Library
 from hardware.tape.reading import TapeReader
 from vault.catalog import recalls
+from vault.errors import VaultError
 from vault.model import CopyState, RecallState
 from vault.tape_model import Recall
 from vault.tapes import holding, proving
@@ -22,7 +23,7 @@ from vault.tapes.context import Doing, Tapes
 from vault.tapes.indexes import keep_index
 from vault.tapes.loading import Counted, loaded, moved
 from vault.tapes.proving import Due
-from vault.tapes.recalling import Fetch, Serving, fetch_alone, fetch_part
+from vault.tapes.recalling import NO_PLACE, Fetch, Serving, fetch_alone, fetch_part
 from vault.tapes.singles import OF_A_CARTRIDGE
 
 ALONG_BYTES: Final = 64 << 30
@@ -107,17 +108,25 @@ def _pass(
     entries = {entry.path: entry for entry in reader.files() if entry.path in paths}
     outcomes, wanted = proving.settle(tapes, barcode, due, entries)
     fetched = 0
+    no_place: VaultError | None = None
     for stop in _stops(tapes, entries, wanted, asked):
-        serving = Serving(tapes, asked.cache, stop.fetches, asked.failed) if asked.cache and stop.fetches else None
+        cache = asked.cache if no_place is None else None
+        serving = Serving(tapes, cache, stop.fetches, asked.failed) if cache and stop.fetches else None
         if stop.due is not None:
             outcomes.append(proving.check(tapes, barcode, reader, stop.entry, stop.due, serving, doing))
         elif serving is not None:
             fetch_part(serving, reader, stop.entry, doing)
-        if serving is not None:
-            fetched += serving.end(checked=stop.due is not None)
-        if asked.cache is not None:
-            for recall in stop.alone:
-                fetched += fetch_alone(tapes, asked.cache, reader, stop.entry, recall, asked.failed, doing)
+        try:
+            if serving is not None:
+                fetched += serving.end(checked=stop.due is not None)
+            if cache is not None:
+                for recall in stop.alone:
+                    fetched += fetch_alone(tapes, cache, reader, stop.entry, recall, asked.failed, doing)
+        except NO_PLACE as error:
+            # That there is no place for what comes back keeps no copy behind this one from being proved.
+            no_place = error
+    if no_place is not None:
+        raise no_place
     return outcomes, fetched
 
 

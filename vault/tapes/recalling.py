@@ -38,6 +38,8 @@ _TRUST: Final = (CopyState.GOOD, CopyState.WRITTEN, CopyState.SUSPECT, CopyState
 _UNUSABLE: Final = (CartridgeState.FOREIGN, CartridgeState.RETIRED, CartridgeState.CLEANING)
 _AT_ONCE: Final = 100
 _READABLE: Final = (Condition.ONLINE, Condition.READ_ONLY)
+NO_PLACE: Final = (Full, NotFound, Unreachable)
+"""The recall cache cannot take what came back: no room, its folder is gone, or its disk does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ class Serving:
             self._cache.make_room(self._total + beside)
             self._cache.put(part.object_id, f"v{part.number}/{INVENTORY_FILE}", [head.inventory_bytes], part.algorithm,
                             part.inventory_digest)  # fmt: skip
-        except (Full, Unreachable) as error:
+        except NO_PLACE as error:
             self._stopped = error
 
     def take(self, path: str, pieces: Iterator[bytes]) -> None:
@@ -221,7 +223,7 @@ class Serving:
             return
         try:
             self._cache.put(object_id, path, pieces, self.version.algorithm, self._digests[path])
-        except (Full, Unreachable) as error:
+        except NO_PLACE as error:
             self._stopped = error
         except Corrupted as error:
             self._wrong[path] = error.message
@@ -235,7 +237,7 @@ class Serving:
 
     def end(self, *, checked: bool) -> int:
         """Note for whom it failed; the bytes that they have now. Of a copy that is not ``checked`` now, what was met
-        makes a doubt. Raises Full and Unreachable of the cache."""
+        makes a doubt. Raises what is NO_PLACE."""
         copy = self._fetches[0].copy
         failed = [
             fetch.recall.id

@@ -123,6 +123,33 @@ def test_what_is_damaged_fails_those_who_want_it_and_nobody_else(tmp_path):
         eventually(lambda: bench.copies("Đ-1")[ONE, 1].state is CopyState.DAMAGED, 60, bench.tape_problem)
 
 
+def test_that_what_is_recalled_has_no_place_keeps_nothing_from_being_proved(tmp_path):
+    """What waits for a recall is tried again and again, in the pass in which what is due is checked."""
+    with TapeBench(tmp_path) as bench:
+        for identifier in ("Đ-1", "Đ-2"):
+            bench.deposit(identifier, tar_of(bag({"tệp": b"x"})), files=bag({"tệp": b"x"}))
+            bench.wait_for_tape(identifier)
+        bench.settle()
+        proved = {identifier: bench.copies(identifier)[ONE, 1].proved_at for identifier in ("Đ-1", "Đ-2")}
+        place = bench.settings.node.state / "recall"
+        with librarian_held(bench):
+            take_disks_away(bench)
+            shutil.rmtree(place, ignore_errors=True)
+            place.write_text("in the way")
+            asked = bench.running.recaller.request(version_of(bench, "Đ-1"), (), "user:one")
+            for identifier in proved:
+                bench.order(identifier=identifier, volume=ONE)
+
+        def checked():
+            return all(bench.copies(identifier)[ONE, 1].proved_at > proved[identifier] for identifier in proved)
+
+        eventually(checked, 60, bench.tape_problem)
+        assert state(bench, asked.id).state is not RecallState.READY
+        place.unlink()
+        bench.running.librarians["lib"].at_once()
+        eventually(lambda: state(bench, asked.id).state is RecallState.READY, 60, bench.tape_problem)
+
+
 def test_one_file_of_a_large_tar_costs_little_more_than_itself(tmp_path):
     payload = {f"tệp-{file:03}": os.urandom(MIB) for file in range(72)}
     with TapeBench(tmp_path) as bench:
