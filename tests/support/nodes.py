@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self, TypeVar
 
+from tests.support.patience import PATIENCE
 from vault.catalog import copies, ingests, packages, tasks, verifications
 from vault.catalog import evidence as catalog_evidence
 from vault.catalog import volumes as catalog_volumes
@@ -54,14 +55,16 @@ BAD = (CopyState.DAMAGED, CopyState.MISSING)
 def eventually(
     predicate: Callable[[], T], seconds: float = 30, what: object = "", *, every: float = LOOK_EVERY_SECONDS
 ) -> T:
-    """Return the first true answer of ``predicate``; fail when none came in time. The only place that waits."""
-    until = time.monotonic() + seconds
+    """Return the first true answer of ``predicate``; fail when none came in time."""
+    until = time.monotonic() + seconds * PATIENCE
     while True:
         answer = predicate()
         if answer:
             return answer
         if time.monotonic() > until:
-            raise AssertionError(f"it did not come to be in {seconds} s: {what() if callable(what) else what}")
+            raise AssertionError(
+                f"it did not come to be in {seconds * PATIENCE} s: {what() if callable(what) else what}"
+            )
         time.sleep(every)
 
 

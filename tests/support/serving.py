@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import httpx
 import uvloop
 
+from tests.support.patience import PATIENCE
 from vault.api.app import create_app
 from vault.api.parts import NodeParts
 from vault.api.server import Server
@@ -82,6 +84,8 @@ reserve = "1 MB"
 name = "default"
 disk = 2
 """
+TIMEOUT: Final = 30 * PATIENCE
+"""Seconds in which a request must be answered."""
 
 
 @dataclass
@@ -101,12 +105,16 @@ class Running:
         """Over TCP, with a token of these scopes; with none of them, without a token."""
         headers = {"Authorization": f"Bearer {self.tokens['+'.join(scopes)]}"} if scopes else {}
         # Reading the machine's certificates takes longer than the request; without TLS nobody needs them.
-        return httpx.Client(base_url=self.base, headers=headers, timeout=30, trust_env=False, verify=False, **options)
+        return httpx.Client(
+            base_url=self.base, headers=headers, timeout=TIMEOUT, trust_env=False, verify=False, **options
+        )
 
     def local(self) -> httpx.Client:
         """Over the Unix socket."""
         transport = httpx.HTTPTransport(uds=str(self.socket), verify=False)
-        return httpx.Client(transport=transport, base_url="http://vault", timeout=30, trust_env=False, verify=False)
+        return httpx.Client(
+            transport=transport, base_url="http://vault", timeout=TIMEOUT, trust_env=False, verify=False
+        )
 
 
 def make_token(node: Node, *scopes: str) -> str:
@@ -184,7 +192,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
 
     thread = threading.Thread(target=serve, name="server")
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(10 * PATIENCE)
     secrets = {
         "+".join(scopes): known_token(root, node, *scopes)
         for scopes in (
@@ -197,7 +205,7 @@ def served(root: Path, **more: str) -> Iterator[Running]:
         yield Running(node, app, root, f"{scheme}://{server.address}", socket, secrets, server, loops[0])
     finally:
         server.ask_to_stop()
-        thread.join(30)
+        thread.join(30 * PATIENCE)
         node.stop()
         assert not thread.is_alive()
         assert not socket.exists()
@@ -235,7 +243,7 @@ def zip_files(data: bytes) -> dict[str, bytes]:
 
 def eventually(check: Callable[[], object], seconds: float = 20) -> object:
     """Ask until it is so. There is nothing to wait on from outside the node but to ask it again."""
-    end = datetime.now(UTC).timestamp() + seconds
+    end = datetime.now(UTC).timestamp() + seconds * PATIENCE
     pause = threading.Event()
     while not (found := check()):
         assert datetime.now(UTC).timestamp() < end, "it did not become so"

@@ -81,7 +81,7 @@ def opened(client: httpx.Client, *items: dict, **facts) -> dict:
 
 def put(client: httpx.Client, batch: str, identifier: str, body: bytes, status: int = 201, **query: str) -> dict:
     params = {"batch": batch, **query}
-    answer = client.put(f"/v1/packages/{identifier}", params=params, content=body, headers={"Prefer": "wait=30"})
+    answer = client.put(f"/v1/packages/{identifier}", params=params, content=body, headers={"Prefer": "wait=120"})
     assert answer.status_code == status, answer.text
     return answer.json()
 
@@ -186,7 +186,7 @@ def test_the_same_opening_again_is_the_same_batch(depositor: httpx.Client, prefi
 def test_a_package_that_is_stored_already_is_of_the_batch_too(
     running: Running, depositor: httpx.Client, prefix: str
 ) -> None:
-    depositor.put(f"/v1/packages/{prefix}a", content=b"1", headers={"Prefer": "wait=30"})
+    depositor.put(f"/v1/packages/{prefix}a", content=b"1", headers={"Prefer": "wait=120"})
     batch = opened(depositor, line(prefix + "a", b"1"))["id"]
     for _ in range(2):
         put(depositor, batch, prefix + "a", b"1", 200)

@@ -222,7 +222,7 @@ def test_a_host_that_moves_to_this_machine_is_not_called(running, receiver, tmp_
 
     teller = Callbacks(running.node.custodian, settings, rebound)
     with running.client("deposit", "read") as client:
-        ingest_id = put(client, "đổi chỗ", b"x", {"Prefer": "wait=20"}).json()["ingest"]
+        ingest_id = put(client, "đổi chỗ", b"x", {"Prefer": "wait=120"}).json()["ingest"]
     port = receiver.server_address[1]
     with running.node.catalogue.write() as tx:
         callbacks.add(tx, ingest_id, f"https://kho.example:{port}/x")

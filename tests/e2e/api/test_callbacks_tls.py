@@ -75,7 +75,7 @@ def tell(running: Running, url: str, authority: Path | None) -> Callback:
     hosts = ["localhost", "kho.example"]
     settings = CallbackSettings(hosts=hosts, secret=str(secret), loopback=True, authority=authority and str(authority))
     with running.client("deposit", "read") as client:
-        ingest_id = put(client, "báo", b"x", {"Prefer": "wait=20"}).json()["ingest"]
+        ingest_id = put(client, "báo", b"x", {"Prefer": "wait=120"}).json()["ingest"]
     with running.node.catalogue.write() as tx:
         tx.connection.execute(table.delete())
         callbacks.add(tx, ingest_id, url)

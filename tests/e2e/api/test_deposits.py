@@ -212,7 +212,7 @@ def test_two_who_deposit_the_same_at_once_both_succeed(running: Running) -> None
 
     def deposit() -> None:
         with running.client("deposit") as client:
-            answers.append(put(client, "race", b"the same", {"Prefer": "wait=20"}).status_code)
+            answers.append(put(client, "race", b"the same", {"Prefer": "wait=120"}).status_code)
 
     threads = [threading.Thread(target=deposit) for _ in range(3)]
     for thread in threads:

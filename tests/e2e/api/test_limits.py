@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from tests.support.patience import PATIENCE
 from tests.support.serving import Running, eventually, served
 
 BODY = b"x" * 600
@@ -29,7 +30,7 @@ def make(running: Running, name: str, scopes: tuple[str, ...] = ("deposit", "rea
 @contextmanager
 def client_of(running: Running, secret: str) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {secret}"}
-    with httpx.Client(base_url=running.base, headers=headers, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=running.base, headers=headers, timeout=30 * PATIENCE, trust_env=False) as client:
         yield client
 
 

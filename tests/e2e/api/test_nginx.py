@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.patience import PATIENCE
 from tests.support.serving import Running, eventually, served
 from tests.support.tools import require
 from vault.catalog import tokens
@@ -77,7 +78,7 @@ def _answers(client: httpx.Client, base: str) -> bool:
 
 def through(proxy: str, token: str) -> httpx.Client:
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=proxy, headers=headers, timeout=30, trust_env=False, verify=False)
+    return httpx.Client(base_url=proxy, headers=headers, timeout=30 * PATIENCE, trust_env=False, verify=False)
 
 
 def test_a_deposit_and_its_bytes_pass(running: Running, proxy: str) -> None:
@@ -147,7 +148,7 @@ def test_who_comes_is_whom_the_proxy_saw(running: Running, proxy: str) -> None:
 
 def test_who_guesses_is_throttled_by_their_own_address(running: Running) -> None:
     """As a proxy would say it, for this machine itself is not throttled."""
-    with httpx.Client(base_url=running.base, timeout=30, trust_env=False, verify=False) as client:
+    with httpx.Client(base_url=running.base, timeout=30 * PATIENCE, trust_env=False, verify=False) as client:
 
         def ask(token: str, address: str) -> httpx.Response:
             headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": address}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.serving import Running
 
 OURS, THEIRS, NOBODYS = "bound/ours", "bound/theirs", "bound/nobodys"
@@ -32,7 +33,7 @@ def token(running: Running, name: str, **order: object) -> dict:
 
 def client_with(running: Running, secret: str) -> httpx.Client:
     headers = {"Authorization": f"Bearer {secret}"}
-    return httpx.Client(base_url=running.base, headers=headers, timeout=30, trust_env=False)
+    return httpx.Client(base_url=running.base, headers=headers, timeout=30 * PATIENCE, trust_env=False)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.api.test_deposits import assert_problem
+from tests.support.patience import PATIENCE
 from tests.support.serving import Running, bag, eventually, make_token, repr_digest
 from vault.catalog import uploads as catalog_uploads
 from vault.signing import verify_document
@@ -274,7 +275,7 @@ def test_what_is_refused_in_the_end_says_all_that_is_wrong_in_its_ingest(running
 def test_uploads_are_bounded_for_each_token(running):
     secret = make_token(running.node, "deposit", "audit")
     headers = {"Authorization": f"Bearer {secret}"}
-    with httpx.Client(base_url=running.base, headers=headers, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=running.base, headers=headers, timeout=30 * PATIENCE, trust_env=False) as client:
         most = running.node.settings.intake.max_uploads_per_token
         urls = [created(client, f"nhiều/{number}", 10) for number in range(most)]
         assert_problem(begin(client, "thừa", 10), 429, "too-many-uploads")

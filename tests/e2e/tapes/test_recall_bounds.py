@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.nodes import eventually
+from tests.support.patience import PATIENCE
 from tests.support.prometheus import WatchedBench
 from tests.support.serving import make_token
 from tests.support.tapes import TapeBench
@@ -29,7 +30,9 @@ class Reader:
     def __init__(self, bench: TapeNode, *scopes: str) -> None:
         headers = {"Authorization": f"Bearer {make_token(bench.running, *scopes)}"}
         self._bench = bench
-        self._client = httpx.Client(base_url=f"http://{bench.target}", headers=headers, timeout=30, trust_env=False)
+        self._client = httpx.Client(
+            base_url=f"http://{bench.target}", headers=headers, timeout=30 * PATIENCE, trust_env=False
+        )
 
     def __enter__(self) -> Self:
         return self
