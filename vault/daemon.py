@@ -43,6 +43,9 @@ STALLED_AFTER = timedelta(minutes=10)
 """A running task that has read and written nothing for so long is shown as stalled."""
 
 
+LOG_PATIENCE = timedelta(seconds=5)
+"""So long an end waits for the last lines of the log."""
+
 SWITCH_SECONDS = 0.001
 """So long a thread that computes keeps the interpreter from one that waits for it; Python's own is five times that. A
 request that reads the catalogue waits for it a dozen times."""
@@ -76,9 +79,13 @@ def run(arguments: list[str]) -> int:
                 f" {len(settings.policies)} policies."
             )
             return 0
-        logs.configure(settings.log)
+        written = logs.configure(settings.log, behind=True)
         logs.catch_dying_threads()
-        return _serve(settings, new_catalogue=options.new_catalogue)
+        try:
+            return _serve(settings, new_catalogue=options.new_catalogue)
+        finally:
+            if written is not None:
+                written.drain(LOG_PATIENCE)
     except ConfigError as error:
         print(f"vaultd: {error}", file=sys.stderr)  # noqa: T201 - for whoever typed it, and for the journal
         return EXIT_CONFIG

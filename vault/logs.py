@@ -12,17 +12,23 @@ forge a line or move a terminal's cursor.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
+import queue
 import re
 import sys
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final, Literal, Protocol, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+MOST_LINES: Final = 10_000
+"""So many lines of the log may wait to be written."""
 
 Format = Literal["console", "json", "journal"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -67,10 +73,53 @@ class Wanted(Protocol):
         """What is less urgent than this is left out."""
 
 
-def configure(wanted: Wanted, *, stream: TextIO | None = None) -> None:
+class Behind:
+    """A stream that a thread of its own writes to another, so that nobody who logs waits for a disk or the journal.
+
+    At most :data:`MOST_LINES` wait; then who logs waits too, for a line that is not written is worse. ``flush`` does
+    nothing, for a handler of logging calls it after every line: before an end, call :meth:`drain`.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lines: queue.Queue[str | threading.Event] = queue.Queue(MOST_LINES)
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def write(self, text: str) -> int:
+        """Have it written."""
+        self._lines.put(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+    def drain(self, patience: timedelta) -> bool:
+        """Wait until all is written that came before; tell whether it was."""
+        done, seconds = threading.Event(), patience.total_seconds()
+        try:
+            self._lines.put(done, timeout=seconds)
+        except queue.Full:
+            return False
+        return done.wait(seconds)
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            # Where the log cannot be written there is nowhere to say so.
+            with contextlib.suppress(OSError, ValueError):
+                if isinstance(line, str):
+                    self._stream.write(line)
+                if isinstance(line, threading.Event) or self._lines.empty():
+                    self._stream.flush()
+            if isinstance(line, threading.Event):
+                line.set()
+
+
+def configure(wanted: Wanted, *, stream: TextIO | None = None, behind: bool = False) -> Behind | None:
     """Let everything that is logged from now on go to ``stream`` (standard error), as wanted.
 
-    May be called again. Start uvicorn with ``log_config=None``, or it takes its lines elsewhere.
+    May be called again. Start uvicorn with ``log_config=None``, or it takes its lines elsewhere. With ``behind`` the
+    lines are written by a thread; drain what is returned before the process ends.
     """
     stream = sys.stderr if stream is None else stream
     form, level = wanted.format, wanted.level
@@ -91,7 +140,8 @@ def configure(wanted: Wanted, *, stream: TextIO | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    written = Behind(stream) if behind else None
+    handler: logging.StreamHandler[TextIO | Behind] = logging.StreamHandler(written or stream)
     handler.setFormatter(
         _Formatter(
             structlog.stdlib.ProcessorFormatter(
@@ -118,6 +168,7 @@ def configure(wanted: Wanted, *, stream: TextIO | None = None) -> None:
         logging.getLogger(name).setLevel("DEBUG" if level == "debug" else max(least, level, key=_rank).upper())
     for name in _NEVER_BELOW_WARNING:
         logging.getLogger(name).setLevel(max("warning", level, key=_rank).upper())
+    return written
 
 
 def catch_dying_threads() -> None:

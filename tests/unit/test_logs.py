@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 
 import pytest
 import structlog
@@ -262,3 +263,18 @@ def test_a_thread_that_dies_is_heard():
     (line,) = in_json(stream)
     assert (line["event"], line["thread"], line["level"]) == ("thread-died", "watch-nas-a", "critical")
     assert "RuntimeError: lost" in line["exception"]
+
+
+def test_nobody_who_logs_waits_for_who_does_not_read():
+    """A journal that hangs on its disk, here a pipe that is full."""
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as read, open(writing, "w", encoding="utf-8") as stream:
+        behind = logs.configure(LogSettings(format="json", level="info"), stream=stream, behind=True)
+        for number in range(3000):
+            log().info("volume-changed", number=number)
+        assert not behind.drain(timedelta(milliseconds=1))
+        assert [json.loads(read.readline())["number"] for _ in range(3000)] == list(range(3000))
+        assert behind.drain(timedelta(seconds=30))
+        stream.close()
+        log().info("nowhere to write")
+        assert behind.drain(timedelta(seconds=30))
