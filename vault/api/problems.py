@@ -187,6 +187,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "no-such-volume": Entry(404, "There is no such volume"),
     "bad-range": Entry(416, "Range cannot be read"),
     "range-not-satisfiable": Entry(416, "The file has no such part"),
+    "nothing-to-recall": Entry(409, "No tape has it"),
     "recall-impossible": Entry(503, "It cannot be brought back from tape now"),
     "unrepairable": Entry(500, "No copy is left to repair from"),
     "volume-offline": Entry(503, "Every copy is on a volume that is off-line"),

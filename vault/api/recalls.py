@@ -11,12 +11,12 @@ from vault.api import ownership, threads
 from vault.api.auth import MayRead, Principal
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node
-from vault.catalog import packages, recalls
+from vault.catalog import copies, packages, recalls, volumes
 from vault.catalog.engine import Tx
 from vault.custody.recalls import Recall
-from vault.errors import NotFound
+from vault.errors import Conflict, NotFound
 from vault.identifiers import parse_identifier
-from vault.model import Scope
+from vault.model import MediumClass, Scope
 from vault.tape_model import Recall as Row
 from vault.tapes.recaller import shown
 from vault.tapes.singles import OF_A_CARTRIDGE
@@ -33,6 +33,13 @@ async def order_recall(node: Node, who: MayRead, order: wire_tapes.RecallOrder, 
     def work() -> Recall:
         with node.catalogue.read() as tx:
             version = ownership.seen_version(tx, who, identifier, order.version)
+            tapes = {volume.id for volume in volumes.all(tx) if volume.medium is MediumClass.TAPE}
+            if not any(copy.volume_id in tapes for copy in copies.of_version(tx, version.id)):
+                raise Conflict(
+                    f"No tape ever had {version.identifier} v{version.number}: there is nothing to bring back.",
+                    remedy="Fetch it as it is: GET /v1/content, or `vaultctl get`.",
+                    code="nothing-to-recall",
+                )
         return node.recaller.request(version, order.files, who.agent)
 
     made = await threads.run("recall", work)

@@ -327,3 +327,12 @@ def test_without_a_library_it_is_said_so(
     running.app.state.inventories._kept.clear()
     answer = client.get(f"/v1/content/{on_tape[0]}", params={"file": "data/big.bin"})
     assert (answer.status_code, answer.json()["code"]) == (503, "recall-impossible")
+
+
+def test_what_only_disks_have_is_not_recalled(running: Running) -> None:
+    body = {"identifier": "chỉ trên đĩa"}
+    with running.client("deposit", "read") as client:
+        assert client.put(f"/v1/packages/{body['identifier']}", content=b"x").status_code in (201, 202)
+        answer = client.post("/v1/recalls", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (409, "nothing-to-recall")
+        assert "/v1/content" in answer.json()["remedy"]
