@@ -21,6 +21,7 @@ import pytest
 from tests.support.daemon import Node
 from tests.support.nodes import Bench, assert_receipt, eventually
 from vault import wire
+from vault.catalog import ingests
 from vault.model import CopyState, Scope
 
 KILLS = int(os.environ.get("KHOSO_UPLOAD_KILLS", "4"))
@@ -171,6 +172,11 @@ def _look(folder, told: Told) -> None:
     with Bench(folder) as bench:
         for identifier, body in told.kept.items():
             bench.remember(identifier, 1, {"x": body})
+        # Killed before it could answer where the upload is: nobody knows of it, and it would stay until it expires.
+        with bench.running.catalogue.read() as tx:
+            unheard = [one for one in ingests.unfinished(tx) if not one.bytes_received]
+        for one in unheard:
+            bench.running.uploads.terminate(one.id, one.agent)
         bench.settle(120)
         bench.assert_kept("ab")
         assert {copy.state for copy in bench.all_copies()} <= {CopyState.GOOD}

@@ -45,7 +45,7 @@ mount LABEL=export /export
 printf '[nfsd]\\nvers3=n\\ngrace-time=10\\nlease-time=10\\n' >/etc/nfs.conf.d/quick.conf
 echo '/export 127.0.0.1(rw,no_root_squash,sync,fsid=1)' >/etc/exports
 systemctl start nfs-server
-mount LABEL=array /srv/array
+mountpoint -q /srv/array || mount LABEL=array /srv/array || mountpoint -q /srv/array
 mount LABEL=nvme /srv/nvme
 mount /srv/nas
 """
