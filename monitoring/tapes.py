@@ -109,7 +109,9 @@ def _add_drive(samples: Samples, drive: TapeDrive, *, loaded: bool) -> None:
         if raised is not None:
             severity = flag.alert.severity.value
             samples.add(metrics.TAPE_DRIVE_ALERT, from_text(raised), serial, name_of(flag), severity)
-    for need in CleaningNeed:
+    # A drive without TapeAlert cannot ask: that it needs none is not known.
+    known = drive.heard_at is not None or drive.cleaning is not CleaningNeed.NO
+    for need in CleaningNeed if known else ():
         samples.add(metrics.TAPE_DRIVE_CLEANING, drive.cleaning is need, serial, need.value or "none")
     samples.add(metrics.TAPE_DRIVE_ASKED, drive.asked_at, serial)
     samples.add(metrics.TAPE_DRIVE_CLEANED, drive.cleaned_at, serial)

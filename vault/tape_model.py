@@ -110,7 +110,8 @@ class TapeDrive:
     ``asked_at`` is since when it asks to be cleaned. ``loads``, ``errors``, ``cleanings`` and the bytes are counted by
     this node, the milliseconds are those that moving these bytes took; ``life`` is what the drive counts of itself,
     by name, without what it does not tell. ``failing`` are the cartridges whose sessions failed in it, one after
-    another, each with why; ``held`` is why nothing is loaded into it until a person releases it.
+    another, each with why; ``held`` is why nothing is loaded into it until a person releases it. ``heard_at`` is when
+    its flags were first read: before, that it asks for no cleaning is not known.
     """
 
     serial: str
@@ -136,6 +137,7 @@ class TapeDrive:
     failing: dict[str, str]
     held: str
     held_at: datetime | None
+    heard_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

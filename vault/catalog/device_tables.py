@@ -71,5 +71,8 @@ tape_drives = sa.Table(
     ),
     sa.Column("held", ProseText, nullable=False, server_default="", comment="Why it is held; empty: it is not."),
     sa.Column("held_at", TimeText, comment="Since when it is held."),
+    sa.Column(
+        "heard_at", TimeText, comment="When its TapeAlert flags were first read; null: it may have none to tell."
+    ),
     comment="Tape drives, by serial number.",
 )

@@ -53,6 +53,11 @@ def alerted(tx: Tx, drive: TapeDrive, flags: Iterable[str]) -> None:
     _update(tx, drive.serial, alerts={**drive.alerts, **dict.fromkeys(flags, to_text(tx.now))})
 
 
+def heard(tx: Tx, serial: str) -> None:
+    """Note that its TapeAlert flags can be read. Owes no event."""
+    _update(tx, serial, heard_at=tx.now)
+
+
 def asks(tx: Tx, drive: TapeDrive, need: CleaningNeed) -> None:
     """Note whether a drive asks to be cleaned. Owes an event."""
     tx.owe()

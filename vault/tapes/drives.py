@@ -55,6 +55,7 @@ def note_alerts(tapes: Tapes, library: Library, barcode: str, drive: int) -> fro
     except HardwareError as error:
         log.warning("alerts-not-read", drive=drive, reason=str(error))
         return frozenset()
+    _note_heard(tapes, library, drive)
     if flags:
         names = sorted(name_of(flag) for flag in flags)
         with tapes.custodian.catalogue.write() as tx:
@@ -72,6 +73,14 @@ def note_alerts(tapes: Tapes, library: Library, barcode: str, drive: int) -> fro
                 detail: dict[str, Json] = {"drive": drive, "serial": row.serial if row else "", "flags": list(names)}
                 record.told(tx, EventType.TAPE_ALERT, tapes.agent, barcode, detail, Outcome.WARNING)
     return flags
+
+
+def _note_heard(tapes: Tapes, library: Library, drive: int) -> None:
+    with tapes.custodian.catalogue.read() as tx:
+        row = tape_drives.at(tx, library.name, drive)
+    if row is not None and row.heard_at is None:
+        with tapes.custodian.catalogue.write() as tx:
+            tape_drives.heard(tx, row.serial)
 
 
 def _are_news(tx: Tx, drive: TapeDrive, names: list[str]) -> bool:

@@ -7,6 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from tests.support.one_of_each import fill, heard, put_disk
 from tests.support.scraping import Scraper
+from vault.catalog import tape_drives
 from vault.device_model import Health
 
 
@@ -30,6 +31,19 @@ def test_drives_are_told_by_serial_and_what_they_do_not_tell_is_absent(catalogue
     assert seen.get("vault_tape_cartridge_lifetime_loads_total", volume="VLT001L8") == 40
     convert = seen.get("vault_tape_cartridge_convert_timestamp_seconds", volume="VLT001L8")
     assert convert == pytest.approx(now + 1095 * 86400, abs=1)
+
+
+def test_a_drive_without_tapealert_does_not_say_that_it_needs_no_cleaning(catalogue, hands):
+    fill(catalogue, hands)
+    with catalogue.write() as tx:
+        tape_drives.seen(tx, "10WX", library="lib", number=1, vendor="HP", product="Ultrium", revision="R1")
+    need = {"serial": "10WX", "need": "none"}
+    life = {"p": timedelta(days=1095)}
+    assert Scraper(catalogue, tape_life=life).scrape().get("vault_tape_drive_state", serial="10WX", state="empty") == 1
+    assert Scraper(catalogue, tape_life=life).scrape().get("vault_tape_drive_cleaning", **need) is None
+    with catalogue.write() as tx:
+        tape_drives.heard(tx, "10WX")
+    assert Scraper(catalogue, tape_life=life).scrape().get("vault_tape_drive_cleaning", **need) == 1
 
 
 def test_disks_are_told_by_who_they_are(catalogue, hands):
