@@ -166,14 +166,15 @@ def node(tmp_path_factory, deb) -> Iterator[Node]:
         assert "Nothing is wrong." in machine.shell(INIT, seconds=600)
         machine.shell(HURRY)
         prometheus = Prometheus(folder / "prometheus", [machine.address.removeprefix("http://")], every="30s")
+        made = Node(machine, prometheus)
         try:
-            made = Node(machine, prometheus)
             _ask_the_disks(made)
             made.deposit("trước/một")
             made.deposit("trước/lớn", 20_000_000)
             made.settle()
             yield made
         finally:
+            made.client.close()
             prometheus.stop()
 
 
