@@ -27,7 +27,7 @@ from monitoring.samples import Samples
 
 log = structlog.get_logger(__name__)
 
-PROMPT_SECONDS: Final = 0.1
+PROMPT_SECONDS: Final = 0.05
 """So long a scrape waits for what is read for it while something else can be shown."""
 
 VALID_SECONDS: Final = 30.0
@@ -116,6 +116,8 @@ class _Rendered:
 
     def __init__(self) -> None:
         self._encoders: dict[str, _Encoder] = {}
+        """Of the formats that were asked for; before that, of those that may be."""
+        self._asked = False
         self._known: dict[tuple[str, int], tuple[Samples, bytes]] = {}
         for accept in ("", _OPENMETRICS):
             encoder, content_type = choose_encoder(accept)
@@ -124,12 +126,17 @@ class _Rendered:
     def prepare(self, steady: tuple[Samples, ...]) -> None:
         """Render these where they are not, before somebody asks."""
         for content_type, encoder in list(self._encoders.items()):
-            self.of(content_type, encoder, steady)
+            self._of(content_type, encoder, steady)
 
     def of(self, content_type: str, encoder: _Encoder, steady: tuple[Samples, ...]) -> list[bytes]:
         """These, rendered; anew only those that are other objects than the time before."""
+        if not self._asked:
+            self._asked, self._encoders = True, {}
         if len(self._encoders) < _MOST_FORMATS:
             self._encoders.setdefault(content_type, encoder)
+        return self._of(content_type, encoder, steady)
+
+    def _of(self, content_type: str, encoder: _Encoder, steady: tuple[Samples, ...]) -> list[bytes]:
         parts = []
         for place, samples in enumerate(steady):
             known, rendered = self._known.get((content_type, place), (None, b""))
