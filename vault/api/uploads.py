@@ -121,7 +121,7 @@ async def create_upload(request: Request, node: Node, who: MayDeposit) -> Respon
             upload = await _receive(request, node, upload.id, who.agent, 0, None, coming, checksum)
         except VaultError as error:
             # The client never heard of this upload, and will begin another.
-            await threads.run("give-up", node.uploads.give_up, upload, error)
+            await threads.run("give-up", node.uploads.give_up_unheard, upload, error)
             raise
     return _answer(201, {"Location": f"/v1/uploads/{upload.id}", **tus.headers_of(upload)})
 

@@ -20,11 +20,23 @@ from typing import Final
 import structlog
 
 from vault.catalog import callbacks, ingests, uploads
+from vault.catalog.engine import Tx
 from vault.custody.context import Custodian
 from vault.depositing import Upload, UploadState
-from vault.errors import Conflict, Fault, Full, Interrupted, Invalid, NotFound, Refused, Secret, Unreachable, VaultError
+from vault.errors import (
+    Conflict,
+    Fault,
+    Full,
+    Interrupted,
+    Invalid,
+    NotFound,
+    Refused,
+    Secret,
+    Throttled,
+    VaultError,
+)
 from vault.formats.archive import ReadableStream
-from vault.intake import accession
+from vault.intake import accession, upload_errors
 from vault.intake.choice import choose_volume
 from vault.intake.deposit import DepositRequest, Intake
 from vault.intake.request import request_as_json
@@ -123,11 +135,7 @@ class Uploads:
                     code="too-many-uploads",
                 )
             if tally.number >= limits.max_uploads or tally.bytes + (length or 0) > limits.max_upload_bytes:
-                raise Unreachable(
-                    f"The open uploads of this node ({tally.number}, {tally.bytes} bytes) leave no room for this one.",
-                    remedy="Try again later; the operator can raise intake.max_uploads or intake.max_upload_bytes.",
-                    code="uploads-full",
-                )
+                raise upload_errors.uploads_full()
             free = volume.free_bytes or 0
             reserve = custodian.settings.volume(volume.name).reserve
             if free - reserve - uploads.outstanding(tx, volume.name) < (length or 0):
@@ -188,10 +196,10 @@ class Uploads:
             upload = self._with_length(upload, length)
             limit = self._custodian.settings.intake.max_package_bytes if upload.length is None else upload.length
             if content_length is not None and offset + content_length > limit:
-                raise _too_long(limit)
+                raise upload_errors.too_long(limit)
             if upload.state is not UploadState.OPEN:
                 if source.read(1):
-                    raise _too_long(limit)
+                    raise upload_errors.too_long(limit)
                 return upload
             try:
                 self._fill(upload, source, limit, checksum)
@@ -257,6 +265,14 @@ class Uploads:
         for name in strangers:
             spool.remove(name)
         return len(strangers)
+
+    def give_up_unheard(self, upload: Upload, error: VaultError) -> None:
+        """End an upload whose depositor does not know of it; if all of it is here, it is taken in all the same."""
+        with self._turn(upload.id, None):
+            with self._custodian.catalogue.read() as tx:
+                now = uploads.get(tx, upload.id)
+            if now is not None and now.state is UploadState.OPEN:
+                self.give_up(now, error)
 
     def give_up(self, upload: Upload, error: VaultError) -> None:
         """End an upload that did not become a version, and its ingest with it; its space returns."""
@@ -356,10 +372,15 @@ class Uploads:
         if length is None or length == upload.length:
             return upload
         if upload.length is not None:
-            raise _bad_length(f"the upload has {upload.length} bytes, and this request says {length}")
+            raise upload_errors.bad_length(f"the upload has {upload.length} bytes, and this request says {length}")
         if length < upload.received:
-            raise _bad_length(f"{upload.received} bytes have come already, and this request says {length}")
+            raise upload_errors.bad_length(f"{upload.received} bytes have come already, and this request says {length}")
         self._check_length(length)
+        with self._custodian.catalogue.write() as tx:
+            if self._is_over(tx, length - upload.received):
+                raise upload_errors.uploads_full()
+            expires = tx.now + self._custodian.settings.intake.upload_expires
+            uploads.advance(tx, upload.id, received=upload.received, length=length, expires_at=expires)
         return replace(upload, length=length)
 
     def _fill(self, upload: Upload, source: ReadableStream, limit: int, checksum: Checksum | None) -> None:
@@ -373,22 +394,25 @@ class Uploads:
                     while chunk := source.read(_CHUNK):
                         if received + len(chunk) > limit:
                             self._roll_back(upload, file)
-                            raise _too_long(limit)
+                            raise upload_errors.too_long(limit)
                         file.write(chunk)
                         received += len(chunk)
                         if digest is not None:
                             digest.update(chunk)
+                        elif received == upload.length:
+                            # Not noted before the body has ended: once all is here, the file is the intake's.
+                            continue
                         elif received - noted_bytes >= NOTE_EVERY_BYTES or (
                             time.monotonic() - noted_at >= NOTE_EVERY_SECONDS
                         ):
                             self._note(upload, file, received)
                             noted_bytes, noted_at = received, time.monotonic()
-                except Interrupted:
+                except (Full, Interrupted, Throttled):
                     if digest is None:
                         self._note(upload, file, received)
                     raise
                 if checksum is not None and digest is not None and digest.digest() != checksum.digest:
-                    raise _mismatch(checksum.algorithm)
+                    raise upload_errors.mismatch(checksum.algorithm)
                 self._note(upload, file, received)
         except NotFound as error:
             # The file is gone, or shorter than was noted: somebody removed it. The depositor begins anew.
@@ -402,16 +426,26 @@ class Uploads:
             here = uploads.advance(
                 tx, upload.id, received=received, length=upload.length, expires_at=expires, complete=complete
             )
+            # Whose length is not known counts with what came of it.
+            over = upload.length is None and received > upload.received and self._is_over(tx, 0)
         if not here:
             raise Refused("The upload ended meanwhile.", remedy="Begin a new one.", code="upload-expired")
         self._changed(upload.id)
         if complete:
             self.on_complete()
+        if over:
+            raise upload_errors.uploads_full()
+
+    def _is_over(self, tx: Tx, more: int) -> bool:
+        """Whether what the open uploads come to, and ``more``, is more than this node takes."""
+        tally = uploads.tally(tx, "")
+        return tally.bytes + more > self._custodian.settings.intake.max_upload_bytes
 
     def _roll_back(self, upload: Upload, file: SpoolFile) -> None:
-        """More came than was announced, so none of this request can be right."""
-        file.cut(upload.received)
+        """More came than was announced, so none of this request can be right. Noted first: a file that is longer than
+        what is noted is cut to it by whoever goes on, one that is shorter has lost bytes."""
         self._note(upload, file, upload.received)
+        file.cut(upload.received)
 
     def _forget_bytes(self, upload: Upload, error: NotFound) -> None:
         log.error("upload-bytes-gone", upload=upload.id, volume=upload.volume, reason=str(error))
@@ -427,32 +461,3 @@ class Uploads:
 
 def _code_of(ingest: Ingest | None) -> str:
     return str(ingest.problem.get("code", "")) if ingest is not None and ingest.problem else ""
-
-
-def _too_long(limit: int) -> Invalid:
-    message = f"more bytes came than there shall be ({limit})"
-    return Invalid(
-        f"The upload was refused: {message}; nothing of this request was kept.",
-        faults=[Fault("upload-too-long", message)],
-        remedy="The file may have grown since the upload was created: begin a new upload for what it is now.",
-        code="upload-too-long",
-    )
-
-
-def _mismatch(algorithm: str) -> Invalid:
-    message = f"the {algorithm} of the request's body is not what Upload-Checksum says"
-    return Invalid(
-        f"Nothing of this request was kept: {message}.",
-        faults=[Fault("checksum-mismatch", message, "Upload-Checksum")],
-        remedy="It was altered on its way. Send the same bytes again from the same offset.",
-        code="checksum-mismatch",
-    )
-
-
-def _bad_length(why: str) -> Invalid:
-    return Invalid(
-        f"Upload-Length cannot be right: {why}.",
-        faults=[Fault("bad-upload-length", why, "Upload-Length")],
-        remedy="Send it once, with the number of bytes of the whole.",
-        code="bad-upload-length",
-    )
