@@ -8,7 +8,7 @@ import os
 import pytest
 
 from tests.support.nodes import VIETNAMESE, Bench, assert_receipt, bag, eventually, tar_of
-from tests.support.uploading import AGENT, begin, offset_of, send, upload
+from tests.support.uploading import AGENT, begin, mine, offset_of, send, upload
 from vault.errors import Conflict, Full, Interrupted, Invalid, Refused, Unreachable
 from vault.intake import accession
 from vault.intake.deposit import DepositRequest
@@ -116,7 +116,7 @@ def test_an_outage_is_waited_for_and_nothing_need_be_sent_again(bench):
     upload_id = begin(bench, "gói", len(body), filename="x")
     with pytest.raises(Interrupted):
         send(bench, upload_id, 0, body, drop=20_000)
-    holder = bench.running.uploads.find(upload_id, AGENT).volume
+    holder = bench.running.uploads.find(upload_id, mine).volume
     away = bench.folder / "away"
     bench.path(holder).rename(away)
     with pytest.raises(Unreachable):
@@ -215,12 +215,12 @@ def test_a_request_for_an_upload_that_was_ended_meanwhile_is_refused(bench):
         def read(self, size=-1, /):
             data = super().read(size)
             if data:
-                found = bench.running.uploads._find(upload_id, AGENT)
+                found = bench.running.uploads._find(upload_id, mine)
                 bench.running.uploads.give_up(found, Interrupted("over", code="upload-expired"))
             return data
 
     with pytest.raises(Refused) as refused:
-        bench.running.uploads.append(upload_id, AGENT, 0, Ending(b"0123456789"), lambda _error: None)
+        bench.running.uploads.append(upload_id, mine, 0, Ending(b"0123456789"), lambda _error: None)
     assert refused.value.code == "upload-expired"
     assert bench.ingest(upload_id).state is IngestState.FAILED
 
@@ -239,6 +239,6 @@ def test_the_request_survives_its_row(bench):
     upload_id = begin(bench, "gói", 10, metadata={"box": "12"}, **said)
     from vault.intake.request import request_of
 
-    found = request_of(bench.running.uploads.find(upload_id, AGENT))
+    found = request_of(bench.running.uploads.find(upload_id, mine))
     expected = DepositRequest("gói", upload_id, AGENT, content_length=10, metadata={"box": "12"}, **said)
     assert found == expected

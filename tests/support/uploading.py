@@ -26,17 +26,21 @@ class Dropping:
         return data
 
 
+def mine(upload_: Upload) -> bool:
+    return upload_.agent == AGENT
+
+
 def begin(bench: Bench, identifier: str, length: int | None, **said) -> str:
     return bench.running.uploads.create(DepositRequest(identifier, "", AGENT, **said), length).id
 
 
 def send(bench: Bench, upload_id: str, offset: int, data: bytes, drop: int | None = None, **more) -> Upload:
     body = Dropping(data, len(data) if drop is None else drop)
-    return bench.running.uploads.append(upload_id, AGENT, offset, body, _never, **more)
+    return bench.running.uploads.append(upload_id, mine, offset, body, _never, **more)
 
 
 def offset_of(bench: Bench, upload_id: str) -> int:
-    return bench.running.uploads.find(upload_id, AGENT).received
+    return bench.running.uploads.find(upload_id, mine).received
 
 
 def upload(bench: Bench, identifier: str, data: bytes, **said) -> str:

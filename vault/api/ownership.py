@@ -8,13 +8,15 @@ that it gets for what does not exist; what it deposits is of that agency. Every 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from vault.api.auth import Principal
 from vault.catalog import packages
 from vault.catalog.batches import Batch
 from vault.catalog.engine import Tx
+from vault.depositing import Upload
 from vault.errors import Forbidden, NotFound
+from vault.intake.request import request_of
 from vault.model import Descriptive, Ingest, Package, Scope, Version
 
 
@@ -80,6 +82,24 @@ def own(who: Principal, identifier: str, said: Descriptive) -> Descriptive:
             code="not-your-agency",
         )
     return dataclasses.replace(said, agency=token.agency)
+
+
+def owner(who: Principal) -> Callable[[Upload], bool]:
+    """Return what says whether an upload is theirs: they began it, and may deposit what it is to become.
+
+    The name does not say it alone: a token can be revoked, and another of that name be made for another agency.
+    """
+
+    def is_theirs(upload: Upload) -> bool:
+        if upload.agent != who.agent:
+            return False
+        request = request_of(upload)
+        if not request.identifier.startswith(who.token.prefix if who.token else ""):
+            return False
+        # What somebody unbound began was not looked at as a bound depositor's is, even if it names the same agency.
+        return not who.agency or (request.bound and request.descriptive.agency == who.agency)
+
+    return is_theirs
 
 
 def own_batch(who: Principal, agency: str, identifiers: Iterable[str]) -> str:

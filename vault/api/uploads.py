@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
-from vault.api import threads, tus
+from vault.api import ownership, threads, tus
 from vault.api.auth import MayDeposit, Principal
 from vault.api.deposits import carry, make_deposit
 from vault.api.headers import parse_if_match, parse_must_be_new, parse_repr_digest
@@ -118,7 +118,7 @@ async def create_upload(request: Request, node: Node, who: MayDeposit) -> Respon
     upload = await threads.run("create-upload", node.uploads.create, deposit, length, {KEPT_METADATA: raw}, most)
     if first:
         try:
-            upload = await _receive(request, node, upload.id, who.agent, 0, None, coming, checksum)
+            upload = await _receive(request, node, upload.id, who, 0, None, coming, checksum)
         except VaultError as error:
             # The client never heard of this upload, and will begin another.
             await threads.run("give-up", node.uploads.give_up_unheard, upload, error)
@@ -135,7 +135,7 @@ async def create_upload(request: Request, node: Node, who: MayDeposit) -> Respon
 async def head_upload(request: Request, node: Node, who: MayDeposit, upload_id: UploadId) -> Response:
     """The offset from which to go on: so many bytes are on stable storage. A request that still sends is ended."""
     tus.check_version(request)
-    upload = await threads.run("find-upload", node.uploads.find, upload_id, who.agent)
+    upload = await threads.run("find-upload", node.uploads.find, upload_id, ownership.owner(who))
     return _answer(200, dict(tus.described(upload, upload.request.get(KEPT_METADATA))))
 
 
@@ -158,7 +158,7 @@ async def append_upload(request: Request, node: Node, who: MayDeposit, upload_id
     tus.check_content_type(request)
     offset, length, checksum = tus.read_offset(request), tus.read_length(request), tus.read_checksum(request)
     coming = tus.read_content_length(request)
-    upload = await _receive(request, node, upload_id, who.agent, offset, length, coming, checksum)
+    upload = await _receive(request, node, upload_id, who, offset, length, coming, checksum)
     return _answer(204, tus.headers_of(upload))
 
 
@@ -172,7 +172,7 @@ async def append_upload(request: Request, node: Node, who: MayDeposit, upload_id
 async def end_upload(request: Request, node: Node, who: MayDeposit, upload_id: UploadId) -> Response:
     """End an upload that is not complete, and free its space. What is stored is never removed."""
     tus.check_version(request)
-    await threads.run("end-upload", node.uploads.terminate, upload_id, who.agent)
+    await threads.run("end-upload", node.uploads.terminate, upload_id, ownership.owner(who))
     return _answer(204)
 
 
@@ -180,7 +180,7 @@ async def _receive(
     request: Request,
     node: NodeParts,
     upload_id: str,
-    agent: str,
+    who: Principal,
     offset: int,
     length: int | None,
     coming: int | None,
@@ -189,7 +189,7 @@ async def _receive(
     def work(pipe: BodyPipe) -> Upload:
         return node.uploads.append(
             upload_id,
-            agent,
+            ownership.owner(who),
             offset,
             pipe.reader,
             pipe.fail,
@@ -198,7 +198,7 @@ async def _receive(
             checksum=checksum,
         )
 
-    return await carry(node, request.app.state.upload_places, request, agent, work)
+    return await carry(node, request.app.state.upload_places, request, who.agent, work)
 
 
 def read_upload(metadata: dict[str, str], who: Principal, callbacks: CallbackSettings) -> DepositRequest:

@@ -110,14 +110,16 @@ class Admission:
         return Arrival(self.batch.id, *counted, tuple(differences))
 
 
-def admit(tx: Tx, batch_id: str, identifier: str, agent: str) -> Admission:
+def admit(tx: Tx, batch_id: str, identifier: str, agent: str, only_agency: str = "") -> Admission:
     """Look whether a deposit may go into a batch.
+
+    ``only_agency``: the depositor is bound to this agency, and to them the batch of another is as if it were not there.
 
     Raises NotFound (``no-such-batch``) for one that is not there or was opened by somebody else, in the same words;
     Conflict (``batch-closed``).
     """
     batch = batches.get(tx, batch_id)
-    if batch is None or batch.agent != agent:
+    if batch is None or batch.agent != agent or (only_agency and batch.agency != only_agency):
         raise batches.no_such_batch(batch_id)
     _require_open(batch)
     return Admission(batch, batches.listed(tx, batch_id, identifier))
@@ -175,10 +177,12 @@ class Batches:
             if known is not None:
                 if known.list_digest == digest:
                     return known, False
+                # Of another agency's it is not even said which: a token of the same name may have opened it.
+                look = f"Look at /v1/batches/{known.id}; f" if known.agency == opening.agency else "F"
                 raise Conflict(
                     f"The delivery {opening.registration_code} {opening.delivery_number}".rstrip()
                     + " was opened before, with another list or agency.",
-                    remedy=f"Look at /v1/batches/{known.id}; for another delivery give another delivery_number.",
+                    remedy=f"{look}or another delivery give another delivery_number.",
                     code="batch-exists",
                 )
             files, size = batches.sums(opening.items)

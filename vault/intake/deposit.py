@@ -191,7 +191,8 @@ class Intake:
         if not said.batch:
             return request, None
         with self._custodian.catalogue.read() as tx:
-            admission = batches.admit(tx, said.batch, request.identifier, request.agent)
+            only = said.agency if request.bound else ""
+            admission = batches.admit(tx, said.batch, request.identifier, request.agent, only)
         return replace(request, descriptive=admission.describe(said)), admission
 
     def _limits(self) -> ArchiveLimits:

@@ -61,6 +61,9 @@ _CHUNK: Final = 1024 * 1024
 Interrupt = Callable[[VaultError], None]
 """Ends the request that is being received, with this error."""
 
+Mine = Callable[[Upload], bool]
+"""Whether an upload belongs to who asks for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
@@ -156,20 +159,20 @@ class Uploads:
                 expires_at=tx.now + limits.upload_expires,
             )
 
-    def find(self, upload_id: str, agent: str) -> Upload:
-        """Return an upload of this agent's; whoever is sending to it is asked to end, so that the offset holds still.
+    def find(self, upload_id: str, mine: Mine) -> Upload:
+        """Return an upload of the asker's; whoever is sending to it is asked to end, so that the offset holds still.
 
         Raises NotFound (``no-such-upload``) also for that of another, Refused (``upload-expired``,
         ``upload-terminated``) for one that ended so, Conflict (``upload-busy``).
         """
-        self._find(upload_id, agent)
+        self._find(upload_id, mine)
         with self._turn(upload_id, None):
-            return self._find(upload_id, agent)
+            return self._find(upload_id, mine)
 
     def append(
         self,
         upload_id: str,
-        agent: str,
+        mine: Mine,
         offset: int,
         source: ReadableStream,
         interrupt: Interrupt,
@@ -184,9 +187,9 @@ class Uploads:
         that is known. Raises as :meth:`find`, and Conflict (``wrong-offset``), Invalid (``upload-too-long``,
         ``checksum-mismatch``, ``bad-upload-length``), Full, Unreachable, and what the source raises.
         """
-        self._find(upload_id, agent)
+        self._find(upload_id, mine)
         with self._turn(upload_id, interrupt):
-            upload = self._find(upload_id, agent)
+            upload = self._find(upload_id, mine)
             if offset != upload.received:
                 raise Conflict(
                     f"The upload stands at {upload.received} bytes, and Upload-Offset says {offset}.",
@@ -208,12 +211,12 @@ class Uploads:
             with self._custodian.catalogue.read() as tx:
                 return uploads.get(tx, upload_id) or upload
 
-    def terminate(self, upload_id: str, agent: str) -> None:
+    def terminate(self, upload_id: str, mine: Mine) -> None:
         """End an upload and free its space. Raises as :meth:`find`, and Conflict (``upload-complete``) once all of it
         is here."""
-        self._find(upload_id, agent)
+        self._find(upload_id, mine)
         with self._turn(upload_id, None):
-            upload = self._find(upload_id, agent)
+            upload = self._find(upload_id, mine)
             if upload.state is not UploadState.OPEN:
                 raise Conflict(
                     "The upload is complete: it is being taken in, or was.",
@@ -304,11 +307,11 @@ class Uploads:
 
     # --- how
 
-    def _find(self, upload_id: str, agent: str) -> Upload:
+    def _find(self, upload_id: str, mine: Mine) -> Upload:
         with self._custodian.catalogue.read() as tx:
             upload = uploads.get(tx, upload_id)
             ingest = ingests.get(tx, upload_id) if upload and upload.state is UploadState.ENDED else None
-        if upload is None or upload.agent != agent:
+        if upload is None or not mine(upload):
             raise NotFound(
                 f"There is no upload {upload_id[:100]!r}.",
                 remedy="Look at the address that the creation answered, or begin a new one.",

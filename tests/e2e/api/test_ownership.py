@@ -9,9 +9,11 @@ from typing import NamedTuple
 import httpx
 import pytest
 
+from tests.e2e.api.test_uploads import metadata
 from tests.support.patience import PATIENCE
 from tests.support.serving import Running
 
+UNKNOWN = "4f1c6f0e-0000-4a54-8f1e-0f0f4a8a4f5e"
 OURS, THEIRS, NOBODYS = "bound/ours", "bound/theirs", "bound/nobodys"
 AGENCY, OTHER = "Sở Nội vụ", "Sở Y tế"
 BODY = b"Quyet dinh so 12"
@@ -174,3 +176,36 @@ def test_a_token_is_good_only_from_its_networks(running: Running) -> None:
         assert wrong.json()["code"] == "bad-token"
         listed = {t["name"]: t for t in client.get("/v1/tokens").json()["items"]}
     assert listed["elsewhere"]["networks"] == ["10.9.0.0/16"]
+
+
+def test_a_token_of_the_same_name_for_another_agency_has_nothing_of_what_the_first_one_began(running: Running) -> None:
+    tus = {"Tus-Resumable": "1.0.0"}
+    begin = {**tus, "Upload-Length": "9", "Upload-Metadata": metadata(identifier="again/upload", title="Tieu de")}
+    order = {"registration_code": "GN-7", "agency_name": "So", "items": [{"identifier": "a", "files": 1, "bytes": 1}]}
+    with client_with(running, token(running, "again", agency=AGENCY)["token"]) as first:
+        upload = first.post("/v1/uploads", headers=begin).headers["location"]
+        batch = first.post("/v1/batches", json=order).json()["id"]
+    for following in ({"agency": OTHER}, {"agency": AGENCY, "prefix": "elsewhere/"}):
+        with running.local() as local:
+            assert local.delete("/v1/tokens/again").status_code == 200
+        with client_with(running, token(running, "again", **following)["token"]) as second:
+            assert second.head(upload, headers=tus).status_code == 404
+            send = {**tus, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+            assert second.patch(upload, headers=send, content=b"not yours").json()["code"] == "no-such-upload"
+            assert second.delete(upload, headers=tus).json()["code"] == "no-such-upload"
+            if following["agency"] != OTHER:
+                continue
+            hidden, unknown = (
+                second.put("/v1/packages/again/x", params={"batch": b}, content=BODY) for b in (batch, UNKNOWN)
+            )
+            assert hidden.status_code == 404
+            assert shape(hidden, batch) == shape(unknown, UNKNOWN)
+            taken = second.post("/v1/batches", json=order)
+            assert (taken.status_code, taken.json()["code"]) == (409, "batch-exists")
+            assert batch not in taken.text
+            assert AGENCY not in taken.text
+    with running.local() as local:
+        assert local.delete("/v1/tokens/again").status_code == 200
+    with client_with(running, token(running, "again", agency=AGENCY)["token"]) as renewed:
+        assert renewed.head(upload, headers=tus).headers["upload-offset"] == "0"
+        assert renewed.delete(upload, headers=tus).status_code == 204
