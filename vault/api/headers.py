@@ -1,7 +1,7 @@
 """Request headers read, and response headers written, strictly by their specifications.
 
 Repr-Digest: RFC 9530, as a structured field of RFC 8941. If-Match, If-None-Match, If-Range: RFC 9110, section 13.
-Prefer: RFC 7240. Content-Disposition: RFC 6266 with RFC 8187.
+Prefer: RFC 7240. Content-Disposition: RFC 6266 with RFC 8187. Forwarded: RFC 7239.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _VERSION_TAG = re.compile(r"v([1-9][0-9]{0,8})")
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 _PREFERENCE = re.compile(rf"({_TOKEN})(?:[ \t]*=[ \t]*({_TOKEN}|{_QUOTED}))?")
+_FORWARDED_PAIR = re.compile(rf"({_TOKEN})=({_TOKEN}|{_QUOTED})")
+_FORWARDED_SEPARATOR = re.compile(r"[ \t]*([,;])[ \t]*")
 _DISPOSITION_PARAMETER = re.compile(rf"[ \t]*;[ \t]*({_TOKEN})[ \t]*=[ \t]*({_TOKEN}|{_QUOTED})")
 _EXTENDED = re.compile(r"(?i:utf-8)'[A-Za-z0-9-]*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*)")
 
@@ -186,6 +188,33 @@ def _preferences(value: str) -> Iterator[tuple[str, str | None]]:
         if found:
             text = found[2]
             yield found[1], text[1:-1] if text is not None and text.startswith('"') else text
+
+
+def parse_forwarded(value: str) -> list[dict[str, str]] | None:
+    """Read one line of ``Forwarded`` (RFC 7239, section 4): for each hop what is said of it, by names in lower case.
+
+    None for what does not have that form, of which nothing can be believed: what stands in a quoted string (a ``host``,
+    which the client chooses) must not pass for an address.
+    """
+    hops: list[dict[str, str]] = [{}]
+    text = value.strip(" \t")
+    at = 0
+    while True:
+        pair = _FORWARDED_PAIR.match(text, at)
+        if pair is not None:
+            name, said = pair[1].lower(), pair[2]
+            if name in hops[-1]:
+                return None
+            hops[-1][name] = re.sub(r"\\(.)", r"\1", said[1:-1]) if said.startswith('"') else said
+            at = pair.end()
+        if at == len(text):
+            return hops
+        separator = _FORWARDED_SEPARATOR.match(text, at)
+        if separator is None:
+            return None
+        if separator[1] == ",":
+            hops.append({})
+        at = separator.end()
 
 
 def parse_filename(value: str | None) -> str:

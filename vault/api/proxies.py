@@ -14,6 +14,7 @@ from typing import Final
 
 from starlette.types import Scope
 
+from vault.api.headers import parse_forwarded
 from vault.api.problems import bad_request
 from vault.errors import Invalid
 
@@ -22,7 +23,6 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MOST_HOPS: Final = 20
 
-_FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;,\s]+)', re.IGNORECASE)
 _PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
 
@@ -48,20 +48,24 @@ def come_from(scope: Scope, proxies: Sequence[Network]) -> None:
 
 
 def _hops(scope: Scope) -> list[str]:
-    def told(wanted: bytes) -> list[str]:
-        lines = [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
-        return [part.strip() for part in ",".join(lines).split(",")] if lines else []
-
-    old, new = told(b"x-forwarded-for"), told(b"forwarded")
+    old, new = _lines(scope, b"x-forwarded-for"), _lines(scope, b"forwarded")
     if old and new:
         # A proxy sends one of them; the other one came from whom it speaks for.
         raise _unreadable()
     if old:
-        return old
-    found = [_FOR.search(part) for part in new]
-    if not all(found):
-        raise _unreadable()
-    return [match[1].strip('"') for match in found if match is not None]
+        return [part.strip() for part in ",".join(old).split(",")]
+    found: list[str] = []
+    # Each line by itself: what one of them leaves open must not swallow the next, which is the proxy's own.
+    for line in new:
+        hops = parse_forwarded(line)
+        if hops is None or not all("for" in hop for hop in hops):
+            raise _unreadable()
+        found += [hop["for"] for hop in hops]
+    return found
+
+
+def _lines(scope: Scope, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
 
 
 def _address(text: str) -> IPAddress | None:
