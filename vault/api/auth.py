@@ -147,18 +147,24 @@ class Needs:
                 remedy="Use another token, or make one with that scope.",
                 code="wrong-scope",
             )
-        if principal.agency and not self.bound:
-            raise Forbidden(
-                f"This is about the whole node, and {principal.agent} is bound to an agency.",
-                remedy="Use a token that is bound to none.",
-                code="whole-node",
-            )
+        if not self.bound:
+            refuse_bound(principal)
         return principal
 
 
 def needs(*any_of: Scope, bound: bool = False) -> Needs:
     """See :class:`Needs`."""
     return Needs(frozenset(any_of), bound)
+
+
+def refuse_bound(who: Principal) -> None:
+    """Raise Forbidden (``whole-node``) for who is bound to an agency."""
+    if who.agency:
+        raise Forbidden(
+            f"This is about the whole node, and {who.agent} is bound to an agency.",
+            remedy="Use a token that is bound to none.",
+            code="whole-node",
+        )
 
 
 def needs_scope(who: Principal, scope: Scope) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from vault import wire
 from vault.api import threads
+from vault.api.auth import PRINCIPAL, refuse_bound
 from vault.api.docs_page import render
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node, NodeParts
@@ -67,6 +68,9 @@ def _reasons(node: NodeParts) -> list[str]:
 )
 async def metrics(request: Request, node: Node) -> Response:
     """Everything that is measured, in the text format of Prometheus or OpenMetrics, by ``Accept``."""
+    who = request.scope[PRINCIPAL]
+    if who is not None:
+        refuse_bound(who)
     body, media_type = await threads.run("metrics", node.metrics, request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": media_type})
 

@@ -112,7 +112,7 @@ def test_listings_have_only_what_is_their_own(doors: Doors) -> None:
 
 
 def test_the_node_as_a_whole_is_not_theirs_to_see(doors: Doors) -> None:
-    for address in ("/v1/status", "/v1/tasks", "/v1/volumes", "/v1/verifications"):
+    for address in ("/v1/status", "/v1/tasks", "/v1/volumes", "/v1/verifications", "/metrics"):
         refused = doors.bound.get(address)
         assert (refused.status_code, refused.json()["code"]) == (403, "whole-node"), address
         assert doors.free.get(address).status_code == 200
