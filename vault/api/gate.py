@@ -44,7 +44,8 @@ MOST_LOOKUPS: Final = 16
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"})
 
 
-_OVERRIDES: Final = frozenset({b"PATCH", b"DELETE", b"HEAD"})
+_OVERRIDES: Final = frozenset({b"PATCH", b"DELETE"})
+"""The methods that tus has this for. Never HEAD: who has sent a POST waits for the body that the answer announces."""
 
 
 class Gate:

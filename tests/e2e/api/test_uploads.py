@@ -291,6 +291,15 @@ def test_clients_that_may_not_patch_say_so_in_a_post(depositor):
     assert (answer.status_code, answer.headers["upload-offset"]) == (204, "10")
 
 
+@pytest.mark.parametrize("method", ["HEAD", "GET", "TRACE"])
+def test_a_post_is_no_other_method_than_those_of_tus(depositor, method):
+    """HEAD least of all: its answer has a length and no body, for which whoever has sent a POST would wait."""
+    url = created(depositor, f"ghi đè {method}", 10, b"01234")
+    answer = depositor.post(url, headers={**VERSION, "X-HTTP-Method-Override": method})
+    assert_problem(answer, 405, "method-not-allowed")
+    assert depositor.delete(url, headers=VERSION).status_code == 204
+
+
 def _files(running: Running, url: str) -> list:
     name = url.rpartition("/")[2]
     return [p for v in ("nas-a", "nas-b", "nas-c") for p in (running.root / v / "uploads").glob(name)]
