@@ -7,6 +7,7 @@ from pydantic import Field
 from vault.model import CopyState
 from vault.tape_model import Adopted, CartridgeState, CleaningNeed, Whereabouts
 from vault.wire import JsonObject, Model, Moment, Recall
+from vault.wire.base import MOST_VERSIONS
 
 
 class TapeReading(Model):
@@ -213,7 +214,7 @@ class RecallOrder(Model):
     """Bring a version back from tape: all of it, or some of its files."""
 
     identifier: str
-    version: int | None = Field(None, ge=1, description="The newest where nothing is said.")
+    version: int | None = Field(None, ge=1, le=MOST_VERSIONS, description="The newest where nothing is said.")
     files: list[str] = Field([], max_length=10_000, description="Paths; empty: all.")
 
 

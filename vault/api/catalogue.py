@@ -6,12 +6,10 @@ import dataclasses
 import hashlib
 import json
 import unicodedata
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime
 from starlette.concurrency import run_in_threadpool
 
 from vault import wire
@@ -54,10 +52,10 @@ def list_packages(
         bool | None, Query(description="Only those with (or without) a version below policy.")
     ] = None,
     proved_before: Annotated[
-        AwareDatetime | None, Query(description="Only those last proved before then, or never; see last_proved_at.")
+        wire.SaidMoment | None, Query(description="Only those last proved before then, or never; see last_proved_at.")
     ] = None,
     created_since: Annotated[
-        AwareDatetime | None, Query(description="Only those whose first version was taken in then or later.")
+        wire.SaidMoment | None, Query(description="Only those whose first version was taken in then or later.")
     ] = None,
     prefix: Annotated[str | None, Query(description="Only identifiers that begin so.")] = None,
     cursor: Annotated[
@@ -82,8 +80,8 @@ def list_packages(
         retention=_composed(retention),
         access=_composed(access),
         below_policy=below_policy,
-        proved_before=_in_utc("proved_before", proved_before),
-        created_since=_in_utc("created_since", created_since),
+        proved_before=proved_before,
+        created_since=created_since,
         prefix=_composed(prefix),
     )
     after = _read_place(cursor, wanted)
@@ -96,13 +94,6 @@ def list_packages(
 
 def _composed(text: str | None) -> str | None:
     return None if text is None else unicodedata.normalize("NFC", text)
-
-
-def _in_utc(name: str, moment: datetime | None) -> datetime | None:
-    try:
-        return None if moment is None else moment.astimezone(UTC)
-    except OverflowError:
-        raise bad_request("bad-query", f"{name} is no time in UTC.", "Send a time of our days.", name) from None
 
 
 def _make_cursor(last: Package, wanted: Wanted) -> str:

@@ -6,7 +6,7 @@ import unicodedata
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from vault import wire
 from vault.api import threads, views
@@ -193,7 +193,9 @@ def list_evidence(
 
 
 @router.post("/evidence/{evidence_id}/release", summary="Let evidence go")
-async def release_evidence(node: Node, who: MayOperate, evidence_id: int) -> wire.Evidence:
+async def release_evidence(
+    node: Node, who: MayOperate, evidence_id: Annotated[int, Path(ge=0, le=wire.MOST)]
+) -> wire.Evidence:
     """Delete damaged bytes that were set aside; they cannot be had again. Refused while no copy of them is good."""
 
     gone = await threads.run(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from hardware.ltfs.model import FileEntry
@@ -32,6 +32,9 @@ router = APIRouter(tags=["tapes"], responses=PROBLEM)
 
 LISTED_FILES: Final = 1000
 _CHUNK: Final = 1 << 18
+
+DriveNumber = Annotated[int, Path(ge=0, le=65535, description="Its number in the library.")]
+"""Libraries count their drives by element addresses, of 16 bits (SMC-3)."""
 
 
 @router.get("/tapes", summary="Every cartridge and tape library")
@@ -228,7 +231,7 @@ async def take_inventory(node: Node, _who: MayOperate, name: str) -> wire.TapeLi
 
 
 @router.post("/libraries/{name}/drives/{number}/clean", summary="Clean a drive now")
-async def clean_drive(node: Node, who: MayOperate, name: str, number: int) -> wire.Cleaned:
+async def clean_drive(node: Node, who: MayOperate, name: str, number: DriveNumber) -> wire.Cleaned:
     """With the cleaning cartridge in its library that has the fewest uses left. Drives that ask for it are cleaned by
     themselves."""
     message = await threads.run("tape-clean", node.tapes.clean, name, number, who.agent)
@@ -237,7 +240,7 @@ async def clean_drive(node: Node, who: MayOperate, name: str, number: int) -> wi
 
 
 @router.post("/libraries/{name}/drives/{number}/release", summary="Use a drive again that was held")
-async def release_drive(node: Node, who: MayOperate, name: str, number: int) -> wire.TapeDrive:
+async def release_drive(node: Node, who: MayOperate, name: str, number: DriveNumber) -> wire.TapeDrive:
     """A drive in which one cartridge after another failed is held; a person says that it is in order again."""
     await threads.run("tape-release", node.tapes.release, name, number, who.agent)
     return _drive(node, next(one for one in node.tapes.drives() if (one.library, one.number) == (name, number)))

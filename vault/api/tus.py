@@ -6,7 +6,6 @@ Every header that cannot be read is refused with a sentence of its own: a client
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -107,10 +106,10 @@ def read_metadata(header: str | None) -> dict[str, str]:
             raise _bad_metadata(f"the key {key[:40]!r} stands there twice", key)
         try:
             found[key] = base64.b64decode(value.strip(" \t"), validate=True).decode("utf-8")
-        except binascii.Error:
-            raise _bad_metadata(f"the value of {key[:40]!r} is not in base64", key) from None
         except UnicodeError:
             raise _bad_metadata(f"the value of {key[:40]!r} is not UTF-8 in base64", key) from None
+        except ValueError:  # binascii.Error is one; what is not even ASCII is a plain one
+            raise _bad_metadata(f"the value of {key[:40]!r} is not in base64", key) from None
     return found
 
 
@@ -142,7 +141,7 @@ def read_checksum(request: Request) -> Checksum | None:
         )
     try:
         digest = base64.b64decode(value.strip(" \t"), validate=True)
-    except binascii.Error:
+    except ValueError:
         raise _bad_checksum("the digest is not in base64") from None
     if len(digest) != _LENGTHS[algorithm]:
         raise _bad_checksum(f"a {algorithm} has {_LENGTHS[algorithm]} bytes, and this one has {len(digest)}")

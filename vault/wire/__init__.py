@@ -9,11 +9,13 @@ Here live the models and nothing that fills them in. A model stands in the modul
 """
 
 from vault.wire.base import (
+    MOST,
     Fault,
     JsonObject,
     Model,
     Moment,
     Problem,
+    SaidMoment,
 )
 from vault.wire.batches import (
     Batch,
@@ -89,6 +91,7 @@ from vault.wire.shelf import (
 )
 
 __all__ = [
+    "MOST",
     "Adoption",
     "AdoptionOrder",
     "Alert",
@@ -136,6 +139,7 @@ __all__ = [
     "Repair",
     "RepairOrder",
     "ReplaceOrder",
+    "SaidMoment",
     "Scan",
     "ScanOrder",
     "Schedule",

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 from vault.clock import to_text
 
@@ -13,11 +23,25 @@ _TIME_SCHEMA = {"type": "string", "format": "date-time", "examples": ["2026-11-2
 Moment = Annotated[AwareDatetime, PlainSerializer(to_text, when_used="json"), WithJsonSchema(_TIME_SCHEMA)]
 """A time, always written with microseconds and ``Z``."""
 
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this is no time in UTC: it lies before the year 1 or after 9999") from None
+
+
+SaidMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time as a client says it, in whatever zone; what is made of it is in UTC."""
+
 JsonObject = Mapping[str, JsonValue]
 """JSON whose members are not ours to name: receipts (which are signed as they are), details of events."""
 
-MOST = 2**62
-"""No count or number of bytes is larger."""
+MOST = 2**53 - 1
+"""No count or number of bytes is larger: JSON's numbers hold it exactly, and so does the ledger."""
+
+MOST_VERSIONS = 10**9 - 1
+"""No package has more versions."""
 
 
 class Model(BaseModel):

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from vault.device_model import Health as DeviceHealth
 from vault.model import (
@@ -21,7 +21,7 @@ from vault.model import (
     VerificationState,
     VolumeMode,
 )
-from vault.wire.base import MOST, JsonObject, Model, Moment
+from vault.wire.base import MOST, JsonObject, Model, Moment, SaidMoment
 
 
 class Backlog(Model):
@@ -76,7 +76,10 @@ class ReplaceOrder(Model):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     give_up: int = Field(
-        default=0, ge=0, description="So many versions at most may have no other copy than the one on the old medium."
+        default=0,
+        ge=0,
+        le=MOST,
+        description="So many versions at most may have no other copy than the one on the old medium.",
     )
 
 
@@ -267,7 +270,7 @@ class TokenOrder(Model):
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$")
     scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
-    expires_at: AwareDatetime | None = None
+    expires_at: SaidMoment | None = None
     agency: str = Field(
         default="", max_length=1000, description='It sees and touches only what is of this agency; "" for all.'
     )

@@ -203,3 +203,30 @@ def test_how_long_a_token_is_looked_at_tells_nothing_of_others(running: Running)
 
     # A comparison that stops at the first difference would show in every round; noise does not.
     assert min(compare() for _ in range(3)) < 0.15
+
+
+ABSURD = "9223372036854775808"
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "body"),
+    [
+        ("POST", f"/v1/evidence/{ABSURD}/release", None),
+        ("POST", f"/v1/libraries/none/drives/{ABSURD}/release", None),
+        ("POST", "/v1/recalls", '{"identifier": "numbers", "version": ' + ABSURD + "}"),
+        ("POST", "/v1/volumes/nas-a/replace", '{"give_up": ' + ABSURD + "}"),
+        ("POST", "/v1/tokens", '{"name": "x", "scopes": ["read"], "limits": {"bytes_per_day": ' + ABSURD + "}}"),
+        ("POST", "/v1/tokens", '{"name": "x", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59.999999-14:00"}'),
+        ("POST", "/v1/tokens", '{"name": "x", "scopes": ["read"], "expires_at": "0001-01-01T00:00:00+14:00"}'),
+        ("GET", f"/v1/events?after={ABSURD}", None),
+        ("GET", f"/v1/receipts/numbers?version={ABSURD}", None),
+        ("GET", "/v1/packages?created_since=9999-12-31T23:59:59-14:00", None),
+    ],
+)
+def test_numbers_and_times_beyond_all_bounds_are_the_clients_fault(
+    running: Running, method: str, address: str, body: str | None
+) -> None:
+    with running.local() as client:
+        client.put("/v1/packages/numbers", content=b"12345", headers={"Prefer": "wait=0"})
+        answer = client.request(method, address, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) in ((400, "bad-query"), (400, "invalid")), answer.text

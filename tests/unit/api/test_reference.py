@@ -161,3 +161,27 @@ def test_the_page_escapes_what_it_shows() -> None:
     assert "<b>" not in page.replace("<body>", "")
     assert "&lt;x&gt;" in page
     assert "<code>&lt;i&gt;</code> &amp; b" in page
+
+
+def test_every_whole_number_that_a_client_may_send_is_bounded(app: FastAPI) -> None:
+    """The catalogue has 64 bits for a number, JSON 53; what is larger is the client's fault, and told as such."""
+    document = app.openapi()
+    unbounded: list[str] = []
+
+    def look(where: str, schema: dict, seen: frozenset[str] = frozenset()) -> None:
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name and name not in seen:
+            look(where, document["components"]["schemas"][name], seen | {name})
+        if schema.get("type") == "integer" and schema.get("maximum", 2**63) >= 2**63:
+            unbounded.append(where)
+        for key, inner in schema.get("properties", {}).items():
+            look(f"{where}.{key}", inner, seen)
+        for inner in (*schema.get("anyOf", ()), *filter(None, [schema.get("items")])):
+            look(where, inner, seen)
+
+    for method, path, operation in operations(document):
+        for parameter in operation.get("parameters", ()):
+            look(f"{method} {path} {parameter['name']}", parameter["schema"])
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            look(f"{method} {path}", content["schema"])
+    assert unbounded == []
