@@ -16,6 +16,7 @@ import socket
 import struct
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vault.api.problems import MEDIA_TYPE, document_of
@@ -141,7 +142,12 @@ class PeerProtocol(HttpToolsProtocol):
             return
         self._head_bytes = self._head_bytes + len(data) if self._head_open else 0
         self._framing_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
         if self._is_refused():
             return
         if self._head_open and self._head_bytes > MAX_HEAD_BYTES:
@@ -150,6 +156,30 @@ class PeerProtocol(HttpToolsProtocol):
         elif not self._head_open and self._framing_bytes > MAX_FRAMING_BYTES + len(data):
             # Less what came with the last bytes of the body: those count as they come, in blocks.
             self.send_400_response("")
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. It takes whatever follows a head with ``Upgrade`` for another protocol, its body too, which
+        would then be read as the next request. No other protocol is spoken here, and whoever asks for one (Java's
+        client does with each first request) goes on in this one (RFC 9110, section 7.8): the head is read again
+        without that field."""
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as stopped:
+                rest = memoryview(rest)[stopped.args[0] :]
+                head = self._head_without_upgrade()
+                self.parser = httptools.HttpRequestParser(self)
+                # As uvicorn has its own: a request that was sent before the answer that closes is answered nothing.
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(head)
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([line, *fields, b"", b""])
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """See httptools. What comes after a body is no part of the head: it is counted and forgotten."""
@@ -178,6 +208,10 @@ class PeerProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """See httptools. What is raised here ends in :meth:`send_400_response`."""
+        if self.parser.get_method() == b"CONNECT":
+            raise ValueError("no proxy")
+        if self.parser.should_upgrade():
+            return  # this head comes again, from _parse
         self._head_open = False
         self._head_came()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -198,6 +232,8 @@ class PeerProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """See httptools."""
+        if self.parser.should_upgrade():
+            return
         super().on_message_complete()
         self._head_open = True
         self._head_bytes = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import http.client
 import json
 import select
 import socket
@@ -16,6 +17,7 @@ import pytest
 from tests.support.serving import Running, eventually, served
 from vault.api import peer
 from vault.api.auth import local_operator
+from vault.catalog import ingests
 from vault.errors import Forbidden
 
 
@@ -38,12 +40,18 @@ def ask(running: Running, data: bytes) -> tuple[int, dict]:
         return answer(connection)
 
 
-def answer(connection: socket.socket) -> tuple[int, dict]:
+def answer(connection: socket.socket, more: bytes = b"") -> tuple[int, dict]:
+    connection.sendall(more)
     received = b""
     while chunk := connection.recv(65536):
         received += chunk
     head, _, body = received.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)
+
+
+def is_receiving(running: Running, identifier: str) -> bool:
+    with running.node.catalogue.read() as tx:
+        return identifier in {ingest.identifier for ingest in ingests.unfinished(tx)}
 
 
 def deposit_head(running: Running, identifier: str, more: str = "") -> bytes:
@@ -79,6 +87,66 @@ def test_what_surrounds_a_chunked_body_is_bounded(running: Running, after: bytes
     assert (status, problem["code"]) == (400, "bad-request")
     with running.client("read") as client:
         assert client.get("/v1/packages/trailer/2").status_code == 404
+
+
+def upgrade(running: Running, method: str, path: str, more: str) -> bytes:
+    bearer = f"Authorization: Bearer {running.tokens['deposit+read']}"
+    return (
+        f"{method} {path} HTTP/1.1\r\nHost: x\r\n{bearer}\r\nTus-Resumable: 1.0.0\r\n"
+        f"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n{more}\r\n"
+    ).encode()
+
+
+def test_a_body_that_came_with_an_upgrade_is_no_second_request(running: Running) -> None:
+    """What does not read it is at odds with every proxy on where the next request begins."""
+    within = deposit_head(running, "upgrade/smuggled") + b"1\r\nx\r\n0\r\n\r\n"
+    more = f"Connection: Upgrade\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: {len(within)}\r\n"
+    with connect(running) as connection:
+        connection.sendall(upgrade(running, "PATCH", "/v1/uploads/none", more + "Upload-Offset: 0\r\n"))
+        assert answer(connection, within)[0] == 404
+    with running.client("read") as client:
+        assert client.get("/v1/packages/upgrade/smuggled").status_code == 404
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one-packet", "later"])
+@pytest.mark.parametrize("close", [False, True], ids=["keep-alive", "close"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+def test_an_upgrade_is_passed_over(running: Running, *, together: bool, close: bool, chunked: bool) -> None:
+    """Java's own client asks for one with the first request of each connection, ``curl --http2`` too."""
+    framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 5"
+    more = f"Connection: {'close, ' if close else ''}Upgrade, HTTP2-Settings\r\n{framing}\r\n"
+    name = f"upgrade/{together}-{close}-{chunked}"
+    head = upgrade(running, "PUT", f"/v1/packages/{name}", more)
+    body = b"5\r\nhello\r\n0\r\n\r\n" if chunked else b"hello"
+    with connect(running) as connection:
+        if together:
+            connection.sendall(head + body)
+        else:
+            connection.sendall(head)
+            eventually(lambda: is_receiving(running, name))
+            connection.sendall(body)
+        first = http.client.HTTPResponse(connection)
+        first.begin()
+        assert (first.status, first.getheader("connection")) == (201, "close" if close else None)
+        first.read()
+        if close:
+            assert connection.recv(1) == b""
+        else:
+            # Two at once, and an upgrade without a body: each of them is answered.
+            again = upgrade(running, "GET", f"/v1/packages/{name}", "Connection: Upgrade\r\n")
+            last = upgrade(running, "GET", f"/v1/packages/{name}", "Connection: Upgrade, close\r\n")
+            connection.sendall(again + last)
+            rest = b"".join(iter(lambda: connection.recv(65536), b""))
+            assert rest.count(b"HTTP/1.1 200 OK\r\n") == rest.count(b"HTTP/1.1 ") == 2
+    with running.client("read") as client:
+        assert client.get(f"/v1/content/{name}", params={"file": "content"}).content == b"hello"
+
+
+def test_this_is_no_tunnel(running: Running) -> None:
+    within = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    for target in (b"x:80", b"http://x/v1/status"):
+        status, problem = ask(running, b"CONNECT " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n" + within)
+        assert (status, problem["code"]) == (400, "bad-request")
 
 
 def test_fields_of_a_head_are_counted(running: Running) -> None:
