@@ -273,6 +273,10 @@ class PeerProtocol(HttpToolsProtocol):
             b"HTTP/1.1 %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (reason, MEDIA_TYPE.encode(), len(body), body)
         )
+        if self.cycle is not None:
+            # To a request whose body this was, it is as if its client had gone: it has been answered.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
         # Closed a moment later: a client that still sends would get a reset, and lose the answer that came before it.
         self._refused = True
         self._head_came()

@@ -149,6 +149,20 @@ def test_this_is_no_tunnel(running: Running) -> None:
         assert (status, problem["code"]) == (400, "bad-request")
 
 
+def test_a_body_that_is_not_http_is_answered_once(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    """And with no trace of the program in the log, which anybody could fill with them."""
+    head = b"GET /v1/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(running) as connection:
+        connection.sendall(head + b"ZZ\r\n")
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    with running.client() as client:
+        # Answered by the same loop: what it had to say of the first one is in the log by now.
+        assert client.get("/healthz").status_code == 200
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 def test_fields_of_a_head_are_counted(running: Running) -> None:
     fields = "".join(f"X-{n}: y\r\n" for n in range(101))
     status, problem = ask(running, f"GET /healthz HTTP/1.1\r\nHost: x\r\n{fields}\r\n".encode())
