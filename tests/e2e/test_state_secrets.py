@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import sqlite3
 import unicodedata
 
 import pytest
 
 from tests.support.nodes import Bench, bag, eventually, tar_gz_of, tar_of, zip_of
 from tests.support.refusals import refused
-from tests.support.uploading import begin, upload
+from tests.support.uploading import begin, mine, upload
 from vault.errors import Secret
+from vault.intake.request import request_of
 from vault.model import Descriptive, EventType, IngestState, Outcome
 
 CANARY = b"CANARY-of-a-secret-" * 4000
@@ -118,8 +121,14 @@ def test_an_upload_that_is_marked_is_not_even_begun(bench):
 
 def test_of_an_uploaded_bag_that_is_marked_nothing_stays(bench):
     before = bench.last_event()
-    upload_id = upload(bench, "H49/tus bag", tar_of(secret_bag(info_last=True)))
+    said = Descriptive(title=TITLE, agency="H49")
+    upload_id = upload(bench, "H49/tus bag", tar_of(secret_bag(info_last=True)), descriptive=said, filename=TITLE)
     eventually(lambda: bench.ingest(upload_id).state is IngestState.REFUSED, what=lambda: bench.ingest(upload_id))
     assert the_spill(bench, before).detail["ingest"] == upload_id
     eventually(lambda: not any(bench.folder.rglob(f"uploads/*{upload_id}*")))
+    left = request_of(bench.running.uploads.find(upload_id, mine))
+    assert (left.identifier, left.descriptive, left.filename) == ("H49/tus bag", Descriptive(agency="H49"), "")
+    # SQLite's log has what was written before until it begins anew.
+    with contextlib.closing(sqlite3.connect(bench.folder / "state" / "catalog.db")) as catalogue:
+        eventually(lambda: catalogue.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
     assert_no_trace(bench)

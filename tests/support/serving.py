@@ -215,11 +215,12 @@ def repr_digest(data: bytes, algorithm: str = "sha-256") -> str:
     return f"{algorithm}=:{b64encode(hashlib.new(algorithm.replace('-', ''), data).digest()).decode()}:"
 
 
-def bag(files: dict[str, bytes]) -> bytes:
-    """A bag as a tar in which it has a folder of its own."""
+def bag(files: dict[str, bytes], info: str = "") -> bytes:
+    """A bag as a tar in which it has a folder of its own; ``info`` is its bag-info.txt."""
     manifest = "".join(f"{hashlib.sha512(data).hexdigest()}  data/{path}\n" for path, data in files.items())
     declaration = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
     members = {"bagit.txt": declaration, "manifest-sha512.txt": manifest.encode()}
+    members |= {"bag-info.txt": info.encode()} if info else {}
     members |= {f"data/{path}": data for path, data in files.items()}
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:

@@ -119,6 +119,13 @@ def end(tx: Tx, upload_id: str, forget_at: datetime) -> None:
     )
 
 
+def replace_request(tx: Tx, upload_id: str, request: Mapping[str, Json]) -> None:
+    """Put this in the place of what was asked for, of which nothing stays in the database's file (SQLite)."""
+    if tx.connection.dialect.name == "sqlite":
+        tx.connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    tx.connection.execute(uploads.update().where(uploads.c.id == upload_id).values(request=dict(request)))
+
+
 def freed(tx: Tx, upload_id: str) -> None:
     """Note that its bytes are gone from the volume."""
     tx.connection.execute(

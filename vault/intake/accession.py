@@ -9,10 +9,12 @@ import structlog
 
 from vault.catalog import batches, copies, ingests, packages, uploads
 from vault.catalog import volumes as catalog_volumes
+from vault.catalog.engine import Tx
 from vault.custody import record
 from vault.custody.context import Custodian
 from vault.depositing import UploadState
 from vault.errors import Interrupted, Invalid, NotFound, Refused, Secret, Unreachable, VaultError
+from vault.intake.request import DepositRequest, request_as_json, request_of
 from vault.ledger import append
 from vault.model import (
     CopyState,
@@ -202,6 +204,19 @@ def end(custodian: Custodian, ingest_id: str, identifier: str, agent: str, error
         append(tx, _failure(error, identifier, agent, ingest_id))
         if isinstance(error, Secret):
             append(tx, _spill(error, identifier, agent, ingest_id))
+            _forget_what_was_said(tx, ingest_id)
+
+
+def _forget_what_was_said(tx: Tx, upload_id: str) -> None:
+    """Of a state secret that came as an upload only what its ingest keeps too stays: no title, and no file's name."""
+    upload = uploads.get(tx, upload_id)
+    if upload is not None:
+        whole = request_of(upload)
+        left = DepositRequest(
+            whole.identifier, whole.ingest_id, whole.agent, descriptive=Descriptive(agency=whole.descriptive.agency),
+            bound=whole.bound,
+        )  # fmt: skip
+        uploads.replace_request(tx, upload_id, request_as_json(left))
 
 
 def tell_refused(custodian: Custodian, error: Refused, identifier: str, agent: str) -> None:

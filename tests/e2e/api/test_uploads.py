@@ -274,6 +274,16 @@ def test_what_is_refused_in_the_end_says_all_that_is_wrong_in_its_ingest(running
     assert_problem(depositor.delete(url, headers=VERSION), 409, "upload-complete")
 
 
+def test_of_a_state_secret_not_even_what_was_said_of_it_stays(depositor):
+    body = bag({"a.txt": b"x"}, "Do-mat: Tuyệt mật")
+    url = created(depositor, "mật", len(body), body, kind="bag", title="Phương án", filename="phuong-an.tar")
+    ingest = f"/v1/ingests/{url.rpartition('/')[2]}"
+    found = eventually(lambda: (d := depositor.get(ingest).json())["state"] == "refused" and d)
+    assert (found["problem"]["code"], found["identifier"]) == ("state-secret", "mật")
+    answer = depositor.head(url, headers=VERSION)
+    assert (answer.status_code, answer.headers.get("upload-metadata")) == (200, None)
+
+
 def test_uploads_are_bounded_for_each_token(running):
     secret = make_token(running.node, "deposit", "audit")
     headers = {"Authorization": f"Bearer {secret}"}
