@@ -14,13 +14,16 @@ import os
 import pwd
 import socket
 import struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from vault.api.problems import MEDIA_TYPE, document_of
 from vault.errors import Interrupted, Invalid, Unreachable, VaultError
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 PEER_UID: Final = "khoso.peer_uid"
 ABORT: Final = "khoso.abort"
@@ -93,6 +96,8 @@ class PeerProtocol(HttpToolsProtocol):
     _trailer_bytes: int = 0
     _framing_bytes: int = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _under_way: RequestResponseCycle | None = None
+    """The request that is being answered; ``cycle`` is the one that came last, and may wait for this one's end."""
 
     def _keep_quiet(self) -> None:
         """uvicorn's own access log would have whole queries in it; the gate writes ours."""
@@ -225,6 +230,10 @@ class PeerProtocol(HttpToolsProtocol):
             scope[PEER_UID] = self._uid
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         """See uvicorn."""
         self.idle_since = self.loop.time()
@@ -249,7 +258,7 @@ class PeerProtocol(HttpToolsProtocol):
         return self._refused
 
     def _answering(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = self._under_way
         return cycle is not None and cycle.response_started and not cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
@@ -273,10 +282,10 @@ class PeerProtocol(HttpToolsProtocol):
             b"HTTP/1.1 %b\r\ncontent-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
             % (reason, MEDIA_TYPE.encode(), len(body), body)
         )
-        if self.cycle is not None:
-            # To a request whose body this was, it is as if its client had gone: it has been answered.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        if self._under_way is not None:
+            # To the request that this was sent with, it is as if its client had gone: nothing more can be written.
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
         # Closed a moment later: a client that still sends would get a reset, and lose the answer that came before it.
         self._refused = True
         self._head_came()

@@ -149,11 +149,15 @@ def test_this_is_no_tunnel(running: Running) -> None:
         assert (status, problem["code"]) == (400, "bad-request")
 
 
-def test_a_body_that_is_not_http_is_answered_once(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("before", [0, 1, 2])
+def test_a_body_that_is_not_http_is_answered_once(
+    running: Running, caplog: pytest.LogCaptureFixture, before: int
+) -> None:
     """And with no trace of the program in the log, which anybody could fill with them."""
+    first = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n" * before
     head = b"GET /v1/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     with connect(running) as connection:
-        connection.sendall(head + b"ZZ\r\n")
+        connection.sendall(first + head + b"ZZ\r\n")
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     with running.client() as client:
         # Answered by the same loop: what it had to say of the first one is in the log by now.
