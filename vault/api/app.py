@@ -60,7 +60,9 @@ and a `remedy`. Times are UTC, sizes are bytes. Members may be added to answers,
 
 def create_app(node: NodeParts) -> FastAPI:
     """Build the application for one node. It holds nothing that a restart would lose."""
-    limits, under_way = Limits(node.catalogue, node.clock), UnderWay(node.clock)
+    limits = Limits(node.catalogue, node.clock)
+    # No token alone can keep all others from the door by requests that do not end.
+    under_way = UnderWay(node.clock, node.settings.api.max_connections // 2)
     intake = node.settings.intake
     app = FastAPI(
         title="khoso",

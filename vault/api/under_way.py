@@ -1,4 +1,5 @@
-"""Requests under way, by their token: when it is revoked or expires, they end with it."""
+"""Requests under way, by their token: it may have half of the connections, and when it is revoked or expires, they end
+with it."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from vault.clock import Clock
+from vault.errors import Throttled
 from vault.model import Token
 
 _FAR = timedelta(days=7)
@@ -30,17 +32,25 @@ class Entry:
 
 
 class UnderWay:
-    """All requests under way that came with a token."""
+    """All requests under way that came with a token. ``most``: so many may be with the same one."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, most: int) -> None:
         self._clock = clock
+        self._most = most
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._entries: dict[int, set[Entry]] = {}
 
     @contextlib.contextmanager
     def entered(self, token: Token) -> Iterator[Entry]:
-        """The request of the running task, while it is answered."""
+        """The request of the running task, while it is answered. Raises Throttled (``too-many-requests``)."""
+        if len(self._entries.get(token.id, ())) >= self._most:
+            raise Throttled(
+                f"{self._most} requests with the token {token.name} are under way, half of what this node takes.",
+                remedy="Wait for some of them; the operator can raise api.max_connections.",
+                code="too-many-requests",
+                retry_after=1,
+            )
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None, "it runs in one"  # noqa: S101

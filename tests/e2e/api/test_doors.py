@@ -202,13 +202,41 @@ def test_connections_are_bounded_and_the_idle_go_first(narrow: Running) -> None:
             assert local.get("/healthz").status_code == 200
 
 
+EVERY_SCOPE = "deposit+read+operate+approve+audit"
+
+
+def slow_repair(running: Running, scopes: str) -> bytes:
+    """A request whose body does not come."""
+    bearer = f"Authorization: Bearer {running.tokens[scopes]}"
+    fields = "Content-Length: 9\r\nExpect: 100-continue\r\n"
+    return f"POST /v1/repairs HTTP/1.1\r\nHost: x\r\n{bearer}\r\n{fields}\r\n".encode()
+
+
+def test_one_token_does_not_shut_the_door(narrow: Running) -> None:
+    with ExitStack() as stack:
+        for _ in range(5):
+            one = stack.enter_context(connect(narrow))
+            one.sendall(slow_repair(narrow, "operate"))
+            assert one.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        for _ in range(2):
+            refused = stack.enter_context(connect(narrow))
+            refused.sendall(slow_repair(narrow, "operate"))
+            response = http.client.HTTPResponse(refused)
+            response.begin()
+            problem = json.loads(response.read())
+            assert (response.status, problem["code"]) == (429, "too-many-requests")
+            assert response.getheader("retry-after")
+        with narrow.client("read") as other:
+            assert other.get("/v1/packages").status_code == 200
+    with narrow.client("operate") as client:
+        assert eventually(lambda: client.get("/v1/status").status_code == 200)
+
+
 def test_who_cannot_be_let_in_is_told_so(narrow: Running) -> None:
     with ExitStack() as stack:
-        token = narrow.tokens["operate"]
-        head = f"POST /v1/repairs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 9\r\n"
-        for _ in range(10):
+        for number in range(10):
             one = stack.enter_context(connect(narrow))
-            one.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+            one.sendall(slow_repair(narrow, "operate" if number % 2 else EVERY_SCOPE))
             # From here on a request is under way: nobody goes for another.
             assert one.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
         status, problem = ask(narrow, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
