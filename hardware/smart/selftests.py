@@ -79,7 +79,7 @@ def _ata(document: Json) -> list[SelfTest]:
     for entry in items(table, "table"):
         status = inner(entry, "status")
         value = number(status, "value", 0, 255)
-        outcome = _outcome(None if value is None else value >> 4, _ATA_FAILED, aborted=frozenset({1, 2}))
+        outcome = _outcome(None if value is None else value >> 4, _ATA_FAILED, status, aborted=frozenset({1, 2}))
         hours, kind = number(entry, "lifetime_hours", most=1 << 32), number(inner(entry, "type"), "value", 0, 255)
         found.append(SelfTest(outcome, text(status, "string"), hours, _ATA_KIND.get(kind or 0, TestKind.OTHER)))
     return found
@@ -91,7 +91,7 @@ def _scsi(document: Json) -> list[SelfTest]:
         entry = inner(document, f"scsi_self_test_{place}")
         if entry:
             result = inner(entry, "result")
-            outcome = _outcome(number(result, "value", 0, 15), _SCSI_FAILED, aborted=frozenset({1, 2}))
+            outcome = _outcome(number(result, "value", 0, 15), _SCSI_FAILED, result, aborted=frozenset({1, 2}))
             hours = number(inner(entry, "power_on_time"), "hours", most=1 << 32)
             kind = number(inner(entry, "code"), "value", 0, 15)
             found.append(SelfTest(outcome, text(result, "string"), hours, _SCSI_KIND.get(kind or 0, TestKind.OTHER)))
@@ -102,7 +102,7 @@ def _nvme(document: Json) -> list[SelfTest]:
     found = []
     for entry in items(inner(document, "nvme_self_test_log"), "table"):
         result = inner(entry, "self_test_result")
-        outcome = _outcome(number(result, "value", 0, 15), _NVME_FAILED, aborted=frozenset({1, 2, 3, 4, 8, 9}))
+        outcome = _outcome(number(result, "value", 0, 15), _NVME_FAILED, result, aborted=frozenset({1, 2, 3, 4, 8, 9}))
         hours, kind = (
             number(entry, "power_on_hours", most=1 << 32),
             number(inner(entry, "self_test_code"), "value", 0, 15),
@@ -111,7 +111,12 @@ def _nvme(document: Json) -> list[SelfTest]:
     return found
 
 
-def _outcome(value: int | None, failed: frozenset[int], *, aborted: frozenset[int]) -> TestOutcome:
+def _outcome(value: int | None, failed: frozenset[int], told: Json, *, aborted: frozenset[int]) -> TestOutcome:
+    if value is None:
+        # No number that can be read: the words, and the flag beside them, still say how it ended.
+        outcome = from_words(text(told, "string"), "").outcome
+        is_bad = flag(told, "passed") is False and outcome in (TestOutcome.UNKNOWN, TestOutcome.PASSED)
+        return TestOutcome.FAILED if is_bad else outcome
     if value == 0:
         return TestOutcome.PASSED
     if value == _RUNNING:

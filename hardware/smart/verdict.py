@@ -9,7 +9,8 @@ failed, and healthy is only who says so and shows something to go with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Final
 
 from hardware.smart.facts import (
@@ -21,6 +22,7 @@ from hardware.smart.facts import (
     NvmeHealth,
     Reading,
     SelfTest,
+    TestKind,
     TestOutcome,
     WhenFailed,
 )
@@ -173,13 +175,21 @@ def _self_tests(facts: DiskFacts) -> Iterator[Reason]:
         # The exit status is set by failures only; without the log itself, one is somewhere in it.
         if facts.exit_status & ExitStatus.SELF_TEST_LOG and not concluded:
             yield Reason(Code.SELF_TEST_FAILED, Verdict.FAILING, {"detail": "its log says so"})
-    elif concluded[0] is failed[0]:
-        yield Reason(Code.SELF_TEST_FAILED, Verdict.FAILING, _detail(failed[0]))
+        return
+    standing = next((test for test in failed if not _was_outdone(test, concluded)), None)
+    if standing is not None:
+        yield Reason(Code.SELF_TEST_FAILED, Verdict.FAILING, _detail(standing))
     else:
         age = _ago(facts.power_on_hours, failed[0].hours)
         recent = age is None or age <= RECENT_HOURS
         verdict = Verdict.WATCH if recent else Verdict.HEALTHY
         yield Reason(Code.SELF_TEST_FAILED_EARLIER, verdict, _detail(failed[0]))
+
+
+def _was_outdone(failed: SelfTest, newest_first: Sequence[SelfTest]) -> bool:
+    """Whether a later test passed that looks at as much: a short one says nothing of what a long one found."""
+    later = takewhile(lambda test: test is not failed, newest_first)
+    return any(test.outcome is TestOutcome.PASSED and test.kind in (TestKind.LONG, failed.kind) for test in later)
 
 
 def _detail(test: SelfTest) -> dict[str, str | int]:

@@ -95,7 +95,9 @@ def shows_how_it_is(document):
     """Whether anything in it says how the medium is, beside the drive's own word."""
     log = part(document, "nvme_smart_health_information_log")
     if isinstance(log, dict) and log:
-        return is_count(log.get("available_spare")) and is_count(log.get("critical_warning"))
+        # smartctl says the warning twice.
+        warnings = (log.get("critical_warning"), part(document, "smart_status", "nvme", "value"))
+        return is_count(log.get("available_spare")) and any(map(is_count, warnings))
     rows = part(document, "ata_smart_attributes", "table")
     for row in rows if isinstance(rows, list) else ():
         of_medium = part(row, "id") in (5, 184, 187, 197, 198) and is_count(part(row, "raw", "value"))

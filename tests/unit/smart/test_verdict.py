@@ -147,6 +147,35 @@ def test_the_last_self_test_that_ended_decides():
 
 
 @pytest.mark.parametrize(
+    ("newer", "failed", "verdict"),
+    [(1, 2, "failing"), (2, 2, "watch"), (2, 1, "watch"), (1, 1, "watch"), (129, 130, "failing")],
+)
+def test_a_short_self_test_does_not_outdo_what_a_long_one_found(newer, failed, verdict):
+    table = [
+        {
+            "type": {"value": newer},
+            "status": {"value": 0, "string": "Completed without error"},
+            "lifetime_hours": 13100,
+        },
+        {"type": {"value": failed}, "status": {"value": 0x79, "string": "read failure"}, "lifetime_hours": 13000},
+    ]
+    assert judged(ata(ata_smart_self_test_log={"standard": {"table": table}})).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"string": "Completed: read failure", "passed": False},
+        {"string": "Completed: read failure", "value": "121"},
+        {"passed": False},
+    ],
+)
+def test_a_failed_self_test_without_a_number_that_can_be_read_is_none_the_less_one(status):
+    table = [{"type": {"value": 2}, "status": status, "lifetime_hours": 13000}]
+    assert judged(ata(ata_smart_self_test_log={"standard": {"table": table}})).verdict is Verdict.FAILING
+
+
+@pytest.mark.parametrize(
     ("words", "outcome"),
     [
         ("Completed without error", "passed"),
