@@ -132,6 +132,7 @@ class _Rendered:
         """These, rendered; anew only those that are other objects than the time before."""
         if not self._asked:
             self._asked, self._encoders = True, {}
+            self._known = {key: known for key, known in self._known.items() if key[0] == content_type}
         if len(self._encoders) < _MOST_FORMATS:
             self._encoders.setdefault(content_type, encoder)
         return self._of(content_type, encoder, steady)
