@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from datetime import timedelta
@@ -93,7 +94,8 @@ def create_app(node: NodeParts) -> FastAPI:
     app.state.followers = following.Followers(node.settings.api.max_followers)
     app.state.inventories = InventoryCache()
     app.state.kept_answers = KeptAnswers(node)
-    app.state.lists_open = 0
+    app.state.list_places = Places(batches.MOST_LISTS, batches.MOST_LISTS_OF_ONE)
+    app.state.list_readers = asyncio.Semaphore(batches.MOST_READ)
     v1 = APIRouter(prefix=PREFIX)
     content_modules = (deposits, uploads, following, batches, catalogue, content, recalls)
     modules = (*content_modules, operations, shelf, devices, tapes, status, credentials)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from vault import wire
 from vault.api import ownership, threads
@@ -24,12 +27,20 @@ from vault.errors import Fault, Invalid, NotFound, Unreachable
 from vault.identifiers import parse_identifier
 from vault.intake.batches import Opening
 from vault.model import Scope
-from vault.wire.batches import MOST_BYTES
+from vault.wire.batches import MOST_BYTES, MOST_ITEMS
 
 router = APIRouter(tags=["batches"], responses=PROBLEM)
 
-MOST_LISTS: Final = 2
-"""So many lists are read at once; each may take a few dozen MB while it is."""
+MOST_LISTS: Final = 8
+"""So many lists may be coming in at once, each of 8 MiB at most."""
+
+MOST_LISTS_OF_ONE: Final = 2
+"""And so many of them from one sender, however slowly they come."""
+
+MOST_READ: Final = 2
+"""So many that are here whole are read at once; each may take a few dozen MB while it is."""
+
+_MOST_UNKNOWN: Final = 20
 
 _MOST_FAULTS: Final = 1000
 _LIST_BODY: Final = {
@@ -52,15 +63,18 @@ async def open_batch(request: Request, node: Node, who: MayDeposit, response: Re
     """Open a delivery with its list. The same again answers 200 with the batch that is there; another list or agency
     under the same code and number answers 409. Packages go into it with ``batch=ID``."""
     state = request.app.state
-    if state.lists_open >= MOST_LISTS:
-        raise Unreachable(
-            "Other lists are being read just now.", remedy=f"Send it again in {RETRY_AFTER_SECONDS} s.", code="busy"
-        )
-    state.lists_open += 1
     try:
-        opening = await threads.run("list", _read_opening, await request.body(), who)
+        give_back = state.list_places.take(who.agent)
+    except Unreachable:
+        raise Unreachable(
+            "Other lists are coming in just now.", remedy=f"Send it again in {RETRY_AFTER_SECONDS} s.", code="busy"
+        ) from None
+    try:
+        body = await request.body()
+        async with state.list_readers:
+            opening = await threads.run("list", _read_opening, body, who)
     finally:
-        state.lists_open -= 1
+        give_back(None)
     opened, created = await threads.run("open-batch", node.batches.open, opening, who.agent)
     response.headers["Location"] = f"/v1/batches/{opened.id}"
     response.status_code = 201 if created else 200
@@ -70,7 +84,18 @@ async def open_batch(request: Request, node: Node, who: MayDeposit, response: Re
 def _read_opening(body: bytes, who: Principal) -> Opening:
     """Raises Invalid (``bad-batch``) with every fault, Forbidden (``not-your-agency``, ``not-your-prefix``)."""
     try:
-        order = wire.BatchOrder.model_validate_json(body)
+        said = from_json(body)
+    except ValueError as error:
+        raise _bad_list([Fault("bad-batch", f"Invalid JSON: {error}")]) from None
+    named = said.get("items") if isinstance(said, dict) else None
+    if isinstance(named, list) and len(named) > MOST_ITEMS:
+        raise _bad_list([Fault("bad-batch", f"List should have at most {MOST_ITEMS} items, not {len(named)}", "items")])
+    # Before pydantic makes an error of each, of which there may be a million.
+    unknown = list(islice(_unknown_keys(said), _MOST_UNKNOWN))
+    if unknown:
+        raise _bad_list([Fault("bad-batch", "Extra inputs are not permitted", path) for path in unknown])
+    try:
+        order = wire.BatchOrder.model_validate(said)
     except ValidationError as error:
         raise _bad_list(
             [
@@ -100,6 +125,18 @@ def _read_opening(body: bytes, who: Principal) -> Opening:
     agency = ownership.own_batch(who, order.agency, (item.identifier for item in items))
     name = unicodedata.normalize("NFC", order.agency_name)
     return Opening(order.registration_code, order.delivery_number, agency, name, items)
+
+
+def _unknown_keys(said: object) -> Iterator[str]:
+    """Where there are keys that neither a delivery nor a package on its list has."""
+    if not isinstance(said, dict):
+        return
+    yield from (str(key)[:100] for key in said if key not in wire.BatchOrder.model_fields)
+    items = said.get("items")
+    for number, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict):
+            keys = (key for key in item if key not in wire.ListedPackage.model_fields)
+            yield from (f"items.{number}.{str(key)[:100]}" for key in keys)
 
 
 def _bad_list(faults: list[Fault]) -> Invalid:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import socket
 import uuid
 from collections.abc import Iterator
 
@@ -282,6 +283,31 @@ def test_each_list_that_is_wrong_is_told_where(depositor: httpx.Client, body, pa
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     document = assert_problem(depositor.post("/v1/batches", content=content), 400, "bad-batch")
     assert document["faults"][0]["path"] == path
+
+
+@pytest.mark.parametrize("where", ["delivery", "package"])
+def test_of_unknown_keys_only_the_first_are_told(depositor: httpx.Client, where: str) -> None:
+    nonsense = {str(number): 0 for number in range(900)}
+    body = order(GOOD, **nonsense) if where == "delivery" else order({**GOOD, **nonsense})
+    document = assert_problem(depositor.post("/v1/batches", json=body), 400, "bad-batch")
+    assert len(document["faults"]) == 20
+    assert document["faults"][0]["path"] == ("0" if where == "delivery" else "items.0.0")
+
+
+def test_one_sender_whose_lists_come_slowly_holds_up_nobody_else(running: Running, prefix: str) -> None:
+    base = httpx.URL(running.base)
+    head = (
+        f"POST /v1/batches HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {running.tokens['deposit']}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n "
+    )
+    with contextlib.ExitStack() as stack, running.client("deposit") as slow, running.client("deposit", "read") as other:
+        for _ in range(2):
+            connection = socket.create_connection((base.host, base.port), 10)
+            stack.callback(connection.close)
+            connection.sendall(head.encode())
+        eventually(lambda: slow.post("/v1/batches", json=order()).status_code == 503)
+        assert_problem(slow.post("/v1/batches", json=order()), 503, "busy")
+        assert opened(other, line(prefix + "a", b"1"))["state"] == "open"
 
 
 @pytest.mark.parametrize(
