@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import select
 import socket
+import threading
 import uuid
 from collections.abc import Iterator
 
@@ -298,16 +300,33 @@ def test_one_sender_whose_lists_come_slowly_holds_up_nobody_else(running: Runnin
     base = httpx.URL(running.base)
     head = (
         f"POST /v1/batches HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {running.tokens['deposit']}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n "
+        "Content-Type: application/json\r\nContent-Length: 8000000\r\n\r\n "
     )
-    with contextlib.ExitStack() as stack, running.client("deposit") as slow, running.client("deposit", "read") as other:
-        for _ in range(2):
-            connection = socket.create_connection((base.host, base.port), 10)
-            stack.callback(connection.close)
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(running.client("deposit", "read"))
+        sending = [
+            stack.enter_context(contextlib.closing(socket.create_connection((base.host, base.port), 10)))
+            for _ in range(3)
+        ]
+        for connection in sending:
             connection.sendall(head.encode())
-        eventually(lambda: slow.post("/v1/batches", json=order()).status_code == 503)
-        assert_problem(slow.post("/v1/batches", json=order()), 503, "busy")
+        ended = threading.Event()
+        # Fast enough that they are not ended for their slowness.
+        trickle = threading.Thread(target=_trickle, args=(sending, ended))
+        stack.callback(trickle.join)
+        stack.callback(ended.set)
+        trickle.start()
+        # The third finds the share of its sender taken, others do not.
+        answered, _, _ = select.select(sending, [], [], 30)
+        assert [connection.recv(12) for connection in answered] == [b"HTTP/1.1 503"]
         assert opened(other, line(prefix + "a", b"1"))["state"] == "open"
+
+
+def _trickle(connections: list[socket.socket], ended: threading.Event) -> None:
+    while not ended.wait(0.1):
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.sendall(b" " * 10_000)
 
 
 @pytest.mark.parametrize(
