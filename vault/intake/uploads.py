@@ -196,10 +196,12 @@ class Uploads:
                     remedy="Ask for the offset (HEAD) and go on from there.",
                     code="wrong-offset",
                 )
-            upload = self._with_length(upload, length)
-            limit = self._custodian.settings.intake.max_package_bytes if upload.length is None else upload.length
+            announced = length if upload.length is None else upload.length
+            limit = self._custodian.settings.intake.max_package_bytes if announced is None else announced
+            self._check_late_length(upload, length)
             if content_length is not None and offset + content_length > limit:
                 raise upload_errors.too_long(limit)
+            upload = self._with_length(upload, length)
             if upload.state is not UploadState.OPEN:
                 if source.read(1):
                     raise upload_errors.too_long(limit)
@@ -371,14 +373,19 @@ class Uploads:
                 code="empty-body",
             )
 
-    def _with_length(self, upload: Upload, length: int | None) -> Upload:
+    def _check_late_length(self, upload: Upload, length: int | None) -> None:
         if length is None or length == upload.length:
-            return upload
+            return
         if upload.length is not None:
             raise upload_errors.bad_length(f"the upload has {upload.length} bytes, and this request says {length}")
         if length < upload.received:
             raise upload_errors.bad_length(f"{upload.received} bytes have come already, and this request says {length}")
         self._check_length(length)
+
+    def _with_length(self, upload: Upload, length: int | None) -> Upload:
+        """Keep a length that was checked: from here on it holds of the upload."""
+        if length is None or length == upload.length:
+            return upload
         with self._custodian.catalogue.write() as tx:
             if self._is_over(tx, length - upload.received):
                 raise upload_errors.uploads_full()
