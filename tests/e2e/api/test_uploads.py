@@ -108,7 +108,7 @@ def test_an_upload_can_begin_with_bytes_and_say_its_length_later(depositor):
     assert depositor.head(later, headers=VERSION).headers["upload-defer-length"] == "1"
     assert send(depositor, later, 10, body[10:50]).status_code == 204
     assert_problem(send(depositor, later, 50, b"", {"Upload-Length": "49"}), 400, "bad-upload-length")
-    assert_problem(send(depositor, later, 50, body[50:110], {"Upload-Length": "100"}), 400, "upload-too-long")
+    assert_problem(send(depositor, later, 50, body[50:110], {"Upload-Length": "100"}), 413, "upload-too-long")
     assert depositor.head(later, headers=VERSION).headers["upload-defer-length"] == "1", "a refused length was kept"
     assert send(depositor, later, 50, body[50:], {"Upload-Length": str(len(body))}).status_code == 204
     ingest = f"/v1/ingests/{later.rpartition('/')[2]}"
