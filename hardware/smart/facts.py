@@ -48,13 +48,14 @@ class Counter(enum.StrEnum):
     """What a disk counts over its life and should never have to: growth matters more than the value."""
 
     REALLOCATED = "reallocated_sectors"
-    """Sectors replaced by spare ones (ATA attribute 5)."""
+    """Sectors replaced by spare ones (ATA attribute 5; device statistics)."""
     REPORTED_UNCORRECTABLE = "reported_uncorrectable_errors"
-    """Errors that the drive could not correct and told the host of (ATA attribute 187)."""
+    """Errors that the drive could not correct and told the host of (ATA attribute 187; device statistics)."""
     COMMAND_TIMEOUTS = "command_timeouts"
     """Commands aborted because the drive took too long (ATA attribute 188)."""
     PENDING = "pending_sectors"
-    """Sectors that could not be read and wait for a write (ATA attribute 197); may fall again."""
+    """Sectors that could not be read and wait for a write (ATA attribute 197, pending defects log; SCSI pending defects
+    and background scan); may fall again."""
     OFFLINE_UNCORRECTABLE = "offline_uncorrectable_sectors"
     """Sectors that the drive's own scan could not read (ATA attribute 198); may fall again."""
     CRC_ERRORS = "interface_crc_errors"
@@ -193,6 +194,13 @@ class DiskFacts:
     exit_status: ExitStatus = NO_EXIT_STATUS
     passed: bool | None = None
     smart_enabled: bool | None = None
+    smart_available: bool | None = None
+    """Whether it monitors itself at all, where that is said."""
+    only_warns: bool = False
+    """SCSI: the informational exception for which its word is not "good" is a warning (ASC 0Bh), and no prediction of a
+    failure (5Dh)."""
+    warnings: tuple[str, ...] = ()
+    """What it warns of, in smartctl's words."""
     capacity_bytes: int | None = None
     rotation_rpm: int | None = None
     power_on_hours: int | None = None
@@ -202,6 +210,7 @@ class DiskFacts:
     wear_percent: int | None = None
     counters: Mapping[Counter, int] = field(default_factory=dict)
     implausible: tuple[str, ...] = ()
+    """What it says something of that cannot be read: names of counters, attributes and logs. It is not known."""
     self_tests: tuple[SelfTest, ...] = ()
     tests_itself: bool | None = None
     """Whether it can test itself, where it says so."""

@@ -58,6 +58,23 @@ def number(parent: Json, name: str, least: int = 0, most: int = _MOST) -> int | 
     return found
 
 
+def misread(parent: Json, name: str, least: int = 0, most: int = _MOST) -> bool:
+    """Whether something stands under that name that is no whole number within the bounds, so that it is not known what
+    was said; false where nothing was."""
+    return name in parent and number(parent, name, least, most) is None
+
+
+def misplaced(parent: Json, name: str) -> bool:
+    """Whether something stands under that name that is no object."""
+    return name in parent and not isinstance(parent[name], dict)
+
+
+def misshapen(parent: Json, name: str) -> bool:
+    """Whether something stands under that name that is no list of objects."""
+    found = parent.get(name, [])
+    return not isinstance(found, list) or not all(isinstance(item, dict) for item in found)
+
+
 def flag(parent: Json, name: str) -> bool | None:
     """The truth value of that name, where it is one."""
     found = parent.get(name)

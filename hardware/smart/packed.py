@@ -14,6 +14,8 @@ _WORD: Final = 0xFFFF
 _MOST: Final = 0xFFFFFFFFFFFF
 _PLAUSIBLE: Final = 0xFFFFFFFF
 _LEADING: Final = re.compile(r"\s*([0-9]{1,10})\b")
+_WITH_WORDS: Final = re.compile(r"\s*([0-9]{1,5}) \(([0-9]{1,5}) ([0-9]{1,5})\)\s*\Z")
+_OF_OPERATIONS: Final = re.compile(r"\s*([0-9]{1,10})/([0-9]{1,10})\s*\Z")
 
 TIMEOUTS: Final = 188
 RATES: Final = frozenset({1, 7, 195})
@@ -40,9 +42,24 @@ def count(attribute: int, raw: int | None, text: str) -> int | None:
         return None
     if attribute == TIMEOUTS and raw > _WORD:
         return max(words(raw))
+    known = _packed(raw, text)
+    if known is not None:
+        return known
     if raw < _PLAUSIBLE:
         return raw
     leading = _LEADING.match(text)
     if leading and int(leading[1]) < _PLAUSIBLE and int(leading[1]) != raw:
         return int(leading[1])
+    return None
+
+
+def _packed(raw: int, text: str) -> int | None:
+    """The counter in smartctl's formats ``raw16(raw16)``, "8 (0 3)", and ``raw24/raw32``, "0/1234" (smartctl(8), option
+    -v); None where the text is of neither, or is not that of this value."""
+    if found := _WITH_WORDS.match(text):
+        low, high, middle = int(found[1]), int(found[2]), int(found[3])
+        return low if words(raw) == (low, middle, high) else None
+    if found := _OF_OPERATIONS.match(text):
+        errors, operations = int(found[1]), int(found[2])
+        return errors if raw in (errors << 32 | operations, errors << 24 | operations) else None
     return None

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from hardware.smart import packed, selftests
+from hardware.smart import attributes as ata
+from hardware.smart import counters as counting
+from hardware.smart import misread, selftests
 from hardware.smart.facts import (
     Attribute,
-    Counter,
     DiskFacts,
     ExitStatus,
     Identity,
@@ -21,25 +22,9 @@ from hardware.smart.facts import (
     Protocol,
     Reading,
     Temperature,
-    WhenFailed,
 )
 from hardware.smart.jsontools import EMPTY, Json, clean, flag, inner, items, load, number, text
 
-_COUNTED: Final = {
-    5: Counter.REALLOCATED,
-    184: Counter.END_TO_END,
-    187: Counter.REPORTED_UNCORRECTABLE,
-    188: Counter.COMMAND_TIMEOUTS,
-    197: Counter.PENDING,
-    198: Counter.OFFLINE_UNCORRECTABLE,
-    199: Counter.CRC_ERRORS,
-}
-_SAS_PHY: Final = (
-    "invalid_dword_count", "running_disparity_error_count", "loss_of_dword_synchronization_count",
-    "phy_reset_problem_count",
-)  # fmt: skip
-_SATA_PHY_ERRORS: Final = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 0xB, 0xD, 0xF, 0x10, 0x12, 0x13})
-_WORN: Final = re.compile(r"percent_?lifetime_?(remain|used)|ssd_life_left|media_wearout|wear_?leveling", re.IGNORECASE)
 _ASLEEP: Final = re.compile(r"\b(?:STANDBY|SLEEP)[A-Z_ ()]* mode", re.IGNORECASE)
 _DENIED: Final = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
 _ABSENT: Final = re.compile(r"no such (?:file|device)|no medium", re.IGNORECASE)
@@ -47,6 +32,12 @@ _NO_SERIAL: Final = frozenset({"", "none", "null", "n/a", "unknown", "not availa
 _UNC: Final = 0x40
 _ICRC: Final = 0x80
 _COLDEST, _HOTTEST = -60, 150
+
+_WARNING: Final = 0x0B
+"""The additional sense code of warnings; that of failures predicted is 5Dh (SPC-4, annex D)."""
+
+_HALTED: Final = frozenset({3, 4, 5, 6, 7})
+"""Of a background scan (SBC-4, background scanning status): it stopped before its end, for a reason of its own."""
 
 
 def parse(data: bytes | str, *, device: str = "") -> DiskFacts:
@@ -63,16 +54,21 @@ def from_document(document: Json, *, device: str = "") -> DiskFacts:
     status = ExitStatus(number(inner(document, "smartctl"), "exit_status", 0, 255) or 0)
     message = _message(document)
     hours = number(inner(document, "power_on_time"), "hours", most=10_000_000)
-    attributes = tuple(_attributes(document)) if protocol in (Protocol.ATA, Protocol.UNKNOWN) else ()
-    counters, implausible = _counters(document, attributes)
+    attributes = tuple(ata.read(document)) if protocol in (Protocol.ATA, Protocol.UNKNOWN) else ()
+    who = _identity(document)
+    counters, uncounted = counting.read(document, attributes, who.model)
     nvme = _nvme(document)
+    exception = inner(document, "smart_status", "scsi")
     facts = DiskFacts(
-        identity=_identity(document),
+        identity=who,
         device=device or text(inner(document, "device"), "name"),
         protocol=protocol,
         exit_status=status,
         passed=flag(inner(document, "smart_status"), "passed"),
         smart_enabled=flag(inner(document, "smart_support"), "enabled"),
+        smart_available=flag(inner(document, "smart_support"), "available"),
+        only_warns=number(exception, "asc", 0, 255) == _WARNING,
+        warnings=tuple(_warnings(document, exception)),
         capacity_bytes=number(inner(document, "user_capacity"), "bytes", 1)
         or number(document, "nvme_total_capacity", 1),
         rotation_rpm=number(document, "rotation_rate", 0, 100_000),
@@ -82,7 +78,7 @@ def from_document(document: Json, *, device: str = "") -> DiskFacts:
         nvme=nvme,
         wear_percent=nvme.used_percent if nvme else _wear(document, attributes),
         counters=counters,
-        implausible=implausible,
+        implausible=tuple(dict.fromkeys((*uncounted, *misread.facts(document)))),
         self_tests=selftests.from_json(document),
         tests_itself=selftests.offered(document),
         errors=tuple(_errors(document)),
@@ -101,6 +97,7 @@ def _only_known(facts: DiskFacts, reading: Reading) -> DiskFacts:
         reading,
         facts.protocol,
         facts.exit_status,
+        smart_available=facts.smart_available,
         capacity_bytes=facts.capacity_bytes,
         rotation_rpm=facts.rotation_rpm,
         message=facts.message,
@@ -119,6 +116,14 @@ def _reading(document: Json, facts: DiskFacts, status: ExitStatus, message: str)
         return Reading.ABSENT if _ABSENT.search(message) else Reading.UNREADABLE
     bad = ExitStatus.DISK_FAILING | ExitStatus.PREFAIL_NOW | ExitStatus.SELF_TEST_LOG | ExitStatus.ERROR_LOG
     return Reading.READ if says_something or status & bad else Reading.UNREADABLE
+
+
+def _warnings(document: Json, exception: Json) -> Iterator[str]:
+    if number(exception, "asc", 0, 255) == _WARNING:
+        yield text(exception, "ie_string") or f"sense code 0Bh/{number(exception, 'ascq', 0, 255) or 0:02X}h"
+    scan = inner(document, "scsi_background_scan", "status")
+    if number(scan, "value", 0, 255) in _HALTED:
+        yield f"its background scan is {text(scan, 'string') or 'halted'}"
 
 
 def _message(document: Json) -> str:
@@ -178,81 +183,6 @@ def _temperature(document: Json) -> Temperature:
     )
 
 
-def _attributes(document: Json) -> Iterator[Attribute]:
-    seen = set()
-    for row in items(inner(document, "ata_smart_attributes"), "table", 256):
-        identifier = number(row, "id", 1, 255)
-        if identifier is None or identifier in seen:
-            continue
-        seen.add(identifier)
-        value, threshold = number(row, "value", 0, 255), number(row, "thresh", 0, 255)
-        worst = number(row, "worst", 0, 255)
-        yield Attribute(
-            identifier,
-            text(row, "name", 48),
-            value,
-            worst,
-            threshold,
-            number(inner(row, "raw"), "value", 0, (1 << 64) - 1),
-            text(inner(row, "raw"), "string", 64),
-            bool(flag(inner(row, "flags"), "prefailure")),
-            _when_failed(text(row, "when_failed"), value, worst, threshold),
-        )
-
-
-def _when_failed(said: str, value: int | None, worst: int | None, threshold: int | None) -> WhenFailed:
-    words = said.lower()
-    if words in ("now", "failing_now"):
-        return WhenFailed.NOW
-    if words in ("past", "in_the_past"):
-        return WhenFailed.PAST
-    if threshold and value and value <= threshold:
-        return WhenFailed.NOW
-    return WhenFailed.PAST if threshold and worst and worst <= threshold else WhenFailed.NEVER
-
-
-def _counters(document: Json, attributes: tuple[Attribute, ...]) -> tuple[dict[Counter, int], tuple[str, ...]]:
-    counters: dict[Counter, int] = {}
-    implausible = []
-
-    def put(counter: Counter, value: int | None) -> None:
-        if value is not None:
-            counters[counter] = counters.get(counter, 0) + value
-
-    for attribute in attributes:
-        counter = _COUNTED.get(attribute.id)
-        # 184 and 199 are other things on some drives of old; by its name an end-to-end count is known for one.
-        if counter is None or (attribute.id == 184 and "end" not in attribute.name.lower()):
-            continue
-        value = packed.count(attribute.id, attribute.raw, attribute.raw_text)
-        if value is None:
-            implausible.append(counter.value)
-        put(counter, value)
-    put(Counter.MEDIA_ERRORS, number(inner(document, "nvme_smart_health_information_log"), "media_errors"))
-    put(Counter.GROWN_DEFECTS, number(document, "scsi_grown_defect_list", most=1 << 32))
-    for name, counter in (("read", Counter.UNCORRECTED_READ), ("write", Counter.UNCORRECTED_WRITE),
-                          ("verify", Counter.UNCORRECTED_VERIFY)):  # fmt: skip
-        put(counter, number(inner(document, "scsi_error_counter_log", name), "total_uncorrected_errors"))
-    log = inner(document, "ata_smart_error_log")
-    put(Counter.LOGGED_ERRORS, number(inner(log, "extended") or inner(log, "summary"), "count", most=1 << 32))
-    for value in _link_errors(document):
-        put(Counter.LINK_ERRORS, value)
-    return counters, tuple(implausible)
-
-
-def _link_errors(document: Json) -> Iterator[int]:
-    for event in items(inner(document, "sata_phy_event_counters"), "table", 64):
-        if number(event, "id") in _SATA_PHY_ERRORS:
-            yield number(event, "value", most=1 << 32) or 0
-    for port in range(4):
-        found = inner(document, f"scsi_sas_port_{port}")
-        for phy in range(16):
-            for name in _SAS_PHY:
-                value = number(inner(found, f"phy_{phy}"), name, most=1 << 32)
-                if value is not None:
-                    yield value
-
-
 def _nvme(document: Json) -> NvmeHealth | None:
     log = inner(document, "nvme_smart_health_information_log")
     said = number(inner(document, "smart_status", "nvme"), "value", 0, 255)
@@ -270,17 +200,11 @@ def _nvme(document: Json) -> NvmeHealth | None:
 
 def _wear(document: Json, attributes: tuple[Attribute, ...]) -> int | None:
     """How much of a flash disk's endurance is used, in percent; None for disks that wear otherwise or do not say."""
-    used = number(document, "scsi_percentage_used_endurance_indicator", 0, 255)
-    for page in items(inner(document, "ata_device_statistics"), "pages", 32):
-        for row in items(page, "table", 64):
-            if text(row, "name") == "Percentage Used Endurance Indicator":
-                used = number(row, "value", 0, 255)
-    if used is not None:
-        return used
-    for attribute in attributes:
-        if _WORN.search(attribute.name) and attribute.value is not None and 1 <= attribute.value <= 100:
-            return 100 - attribute.value
-    return None
+    told = [number(document, "scsi_percentage_used_endurance_indicator", 0, 255), ata.wear(attributes)]
+    told += [
+        number(row, "value", 0, 255) for row in counting.statistics(document) if text(row, "name") == counting.ENDURANCE
+    ]
+    return max((used for used in told if used is not None), default=None)
 
 
 def _errors(document: Json) -> Iterator[LoggedError]:

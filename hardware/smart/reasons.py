@@ -54,6 +54,7 @@ class Code(enum.StrEnum):
     LOGGED_RECENTLY = "errors-logged-recently"
     LOGGED_LONG_AGO = "errors-logged-long-ago"
     SMART_OFF = "smart-off"
+    NO_SMART = "no-self-monitoring"
     PARTLY_READ = "partly-read"
     IMPLAUSIBLE = "implausible-value"
     ASLEEP = "asleep"
@@ -63,6 +64,8 @@ class Code(enum.StrEnum):
     UNREADABLE = "not-readable"
     NO_STATEMENT = "no-statement"
     STALE = "not-read-lately"
+    NAMELESS = "no-serial-number"
+    SAME_NAME = "serial-number-not-unique"
 
 
 TEXTS: Final[Mapping[Code, str]] = {
@@ -88,8 +91,9 @@ TEXTS: Final[Mapping[Code, str]] = {
     Code.LOGGED_RECENTLY: "It logged errors in the last {days} days of its running: {value} in all.",
     Code.LOGGED_LONG_AGO: "Its error log holds {value} errors, none of them recent.",
     Code.SMART_OFF: "Its self-monitoring is switched off, so it would not tell of a failure.",
+    Code.NO_SMART: "It has no self-monitoring (SMART), or it cannot be reached: the disk tells nothing of its health.",
     Code.PARTLY_READ: "One of the questions to the drive was not answered.",
-    Code.IMPLAUSIBLE: "{counter} has a value that cannot be a count; it is not known.",
+    Code.IMPLAUSIBLE: "{counter} has a value that cannot be read; it is not known.",
     Code.ASLEEP: "It sleeps and was not woken.",
     Code.HUNG: "It did not answer in time; the attempt was ended.",
     Code.DENIED: "The helper may not open it.",
@@ -97,6 +101,8 @@ TEXTS: Final[Mapping[Code, str]] = {
     Code.UNREADABLE: "It says nothing about its health that can be read.",
     Code.NO_STATEMENT: "It says nothing of its overall health, or nothing beside that.",
     Code.STALE: "It was last read {detail}.",
+    Code.NAMELESS: "It gives neither serial number nor World Wide Name: it is known by where it is plugged in.",
+    Code.SAME_NAME: "Another disk gives the same serial number: {detail}.",
 }
 
 COUNTERS: Final[Mapping[str, str]] = {
@@ -114,6 +120,17 @@ COUNTERS: Final[Mapping[str, str]] = {
     "logged_errors": "The number of errors logged",
     "link_errors": "The number of link errors",
     "end_to_end_errors": "The number of end-to-end errors",
+    "attributes": "Its table of attributes",
+    "available_spare": "Its spare capacity",
+    "available_spare_threshold": "The limit of its spare capacity",
+    "critical_warning": "Its critical warning",
+    "device_statistics": "Its statistics",
+    "exit_status": "The exit status of smartctl",
+    "self_monitoring": "Whether its self-monitoring is on",
+    "self_tests": "Its self-test log",
+    "temperature": "Its temperature",
+    "temperature_limit": "Its temperature limit",
+    "wear_percent": "The share of its endurance that is used",
 }
 
 

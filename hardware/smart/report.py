@@ -34,7 +34,8 @@ _KEPT: Final = frozenset({
     "ata_smart_error_log", "ata_smart_self_test_log", "ata_smart_data", "ata_device_statistics",
     "sata_phy_event_counters", "nvme_smart_health_information_log", "nvme_self_test_log",
     "nvme_optional_admin_commands", "scsi_grown_defect_list", "scsi_error_counter_log",
-    "scsi_percentage_used_endurance_indicator",
+    "scsi_percentage_used_endurance_indicator", "ata_pending_defects_log", "scsi_pending_defects",
+    "scsi_background_scan",
 })  # fmt: skip
 _KEPT_NUMBERED: Final = ("scsi_self_test_", "scsi_sas_port_")
 _DROPPED: Final = frozenset({"output", "argv", "previous_commands", "platform_info", "build_info"})

@@ -32,8 +32,11 @@ PATIENCE: Final = 60.0
 """Seconds. A healthy disk answers within two; one that retries a bad sector, within thirty."""
 
 KILL_PATIENCE: Final = 5.0
-QUESTION: Final = ("-a", "-l", "sataphy", "-l", "sasphy", "-l", "scttempsts", "-l", "ssd")
-"""All of ``-a``, and what it leaves out: link errors, temperature limits, wear."""
+QUESTION: Final = (
+    "-a", "-l", "sataphy", "-l", "sasphy", "-l", "scttempsts", "-l", "ssd", "-l", "devstat", "-l", "defects",
+    "-l", "background",
+)  # fmt: skip
+"""All of ``-a``, and what it leaves out: link errors, temperature limits, wear, statistics, pending defects."""
 
 _FOUND_OUT: Final = frozenset({"ata", "sat", "scsi", "nvme"})
 """Types (``-d``) that smartctl tells apart itself, given the device alone."""

@@ -1,8 +1,8 @@
 """A second reading of the same answer: pySMART's, of smartctl's text.
 
-The JSON of smartctl before 7.4 (Debian 12 has 7.3) leaves out the self-test logs of SCSI and NVMe disks and the
-temperature limits of NVMe ones; the text has them. Where both know a thing, the JSON is believed: pySMART takes an
-unknown temperature for 0.
+The JSON of smartctl before 7.4 (Debian 12 has 7.3) leaves out the self-test logs of SCSI and NVMe disks, the
+temperature limits of NVMe ones, and the pending defects and background scans of SCSI ones; the text has them. Where
+both know a thing, the JSON is believed: pySMART takes an unknown temperature for 0.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hardware.smart.facts import DiskFacts, SelfTest, Temperature
+from hardware.smart.counters import UNRESOLVED
+from hardware.smart.facts import Counter, DiskFacts, SelfTest, Temperature
 from hardware.smart.jsontools import Json, clean, items, number, text
 from hardware.smart.run import Smartctl
 from hardware.smart.selftests import from_words
 
 _MOST_TESTS: Final = 32
+_MOST_PENDING: Final = (1 << 32) - 2
+_DEFECTS: Final = re.compile(r"^\s*Pending defect count:\s*([0-9]{1,10})\b", re.IGNORECASE)
+_SCANNED: Final = re.compile(r"^\s*[0-9]+\s+[0-9]+:[0-9]{2}\s+[0-9a-f]{16}\s+\[[0-9a-f]+,[0-9a-f]+,[0-9a-f]+\]\s+(.+)$")
 _LIMIT: Final = re.compile(r"^(Warning|Critical)\s+Comp\. Temp\. Threshold:\s+([0-9]{1,3}) Celsius", re.IGNORECASE)
 
 
@@ -32,13 +36,15 @@ class Second:
     temperature: int | None = None
     warning: int | None = None
     critical: int | None = None
+    pending: int | None = None
+    """Sectors that a SCSI disk could not read."""
     tests: tuple[tuple[str, str, str], ...] = ()
     """Of each self-test what became of it, its hours, and its kind."""
 
     def to_json(self) -> Mapping[str, object]:
         """For the report; what is not known is left out."""
         found: dict[str, object] = {"assessment": self.assessment, "serial": self.serial}
-        for name in ("temperature", "warning", "critical"):
+        for name in ("temperature", "warning", "critical", "pending"):
             if (value := getattr(self, name)) is not None:
                 found[name] = value
         found["tests"] = [{"status": status, "hours": hours, "kind": kind} for status, hours, kind in self.tests]
@@ -53,6 +59,7 @@ def from_json(document: Json) -> Second:
         number(document, "temperature", 1, 150),
         number(document, "warning", 1, 150),
         number(document, "critical", 1, 150),
+        number(document, "pending", 0, _MOST_PENDING),
         tuple(
             (text(test, "status"), text(test, "hours", 12), text(test, "kind", 32))
             for test in items(document, "tests", _MOST_TESTS)
@@ -79,6 +86,7 @@ def read(lines: Sequence[str], device: str, kind: str) -> Second:
     for line in lines:
         if found := _LIMIT.match(line):
             limits[found[1].lower()] = int(found[2])
+    pending = _pending(lines)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -94,10 +102,19 @@ def read(lines: Sequence[str], device: str, kind: str) -> Second:
             temperature,
             limits.get("warning"),
             limits.get("critical"),
+            pending,
             tests,
         )
     except Exception:  # noqa: BLE001 - it reads a stranger's text line by line and raises whatever comes of that
-        return Second(warning=limits.get("warning"), critical=limits.get("critical"))
+        return Second(warning=limits.get("warning"), critical=limits.get("critical"), pending=pending)
+
+
+def _pending(lines: Sequence[str]) -> int | None:
+    """The longer of the two lists in which such sectors stand; None where there is neither."""
+    defects = [int(found[1]) for line in lines if (found := _DEFECTS.match(line))]
+    scanned = [found[1].strip().lower() in UNRESOLVED.values() for line in lines if (found := _SCANNED.match(line))]
+    known = [*(count for count in defects if count <= _MOST_PENDING), *([sum(scanned)] if scanned else [])]
+    return max(known, default=None)
 
 
 def complete(facts: DiskFacts, second: Second) -> DiskFacts:
@@ -112,6 +129,7 @@ def complete(facts: DiskFacts, second: Second) -> DiskFacts:
             found.warning or second.warning,
             found.critical or second.critical,
         ),
+        counters=facts.counters if second.pending is None else {Counter.PENDING: second.pending, **facts.counters},
         self_tests=facts.self_tests or _tests(second),
     )
 

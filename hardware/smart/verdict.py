@@ -38,6 +38,9 @@ MANY_LINK_ERRORS: Final = 100
 WORN: Final = 90
 """Percent of its endurance after which a flash disk should be planned away."""
 
+LITTLE_SPARE: Final = 10
+"""Percent: the threshold of most NVMe disks, for one whose own cannot be read."""
+
 RECENT_HOURS: Final = 90 * 24
 _WRAP: Final = 1 << 16
 """The hours in ATA logs have 16 bits."""
@@ -55,7 +58,8 @@ _UNREAD: Final = {
 def judge(facts: DiskFacts, growth: list[Reason] | None = None) -> Judgement:
     """The verdict on a disk as it was read; ``growth`` are the findings of :mod:`hardware.smart.growth`."""
     if facts.reading is not Reading.READ:
-        reason = Reason(_UNREAD[facts.reading], Verdict.UNKNOWN)
+        mute = facts.reading is Reading.UNREADABLE and facts.smart_available is False
+        reason = Reason(Code.NO_SMART if mute else _UNREAD[facts.reading], Verdict.UNKNOWN)
         return Judgement(Verdict.UNKNOWN, (reason,))
     reasons = [
         *_own_word(facts),
@@ -69,7 +73,9 @@ def judge(facts: DiskFacts, growth: list[Reason] | None = None) -> Judgement:
     ]
     if facts.wear_percent is not None and facts.wear_percent >= WORN:
         reasons.append(Reason(Code.WORN, Verdict.WATCH, {"value": facts.wear_percent}))
-    if facts.smart_enabled is False:
+    if facts.smart_available is False:
+        reasons.append(Reason(Code.NO_SMART, Verdict.UNKNOWN))
+    elif facts.smart_enabled is False:
         reasons.append(Reason(Code.SMART_OFF, Verdict.WATCH))
     if facts.exit_status & ExitStatus.COMMAND_FAILED:
         reasons.append(Reason(Code.PARTLY_READ, Verdict.HEALTHY))
@@ -90,8 +96,11 @@ def _shows_its_medium(facts: DiskFacts) -> bool:
 def _own_word(facts: DiskFacts) -> Iterator[Reason]:
     said = facts.passed is False or bool(facts.exit_status & ExitStatus.DISK_FAILING)
     warning = facts.nvme.critical_warning if facts.nvme else None
-    if said and not warning:  # what an NVMe disk warns of has reasons of its own
+    # What an NVMe disk warns of has reasons of its own; and smartctl takes each warning of a SCSI disk for a failure.
+    if said and not warning and not facts.only_warns:
         yield Reason(Code.SAYS_FAILED, Verdict.FAILED)
+    for detail in facts.warnings:
+        yield Reason(Code.SAYS_FAILED_EARLIER, Verdict.WATCH, {"detail": detail})
     if facts.exit_status & ExitStatus.PREFAIL_NOW and not any(
         a.prefailure and a.when_failed is WhenFailed.NOW for a in facts.attributes
     ):
@@ -129,6 +138,8 @@ def _nvme(health: NvmeHealth | None) -> Iterator[Reason]:
     if warning & 0x01 or (spare is not None and threshold is not None and spare < threshold):
         values: dict[str, str | int] = {"value": "?" if spare is None else spare}
         yield Reason(Code.SPARE_LOW, Verdict.FAILING, values | {"threshold": "?" if threshold is None else threshold})
+    elif spare is not None and threshold is None and spare < LITTLE_SPARE:
+        yield Reason(Code.SPARE_LOW, Verdict.WATCH, {"value": spare, "threshold": "?"})
     if warning & 0x02:
         yield Reason(Code.SAYS_FAILED_EARLIER, Verdict.WATCH, {"detail": "its temperature is beyond a limit"})
     if warning & 0x04:
@@ -169,13 +180,20 @@ def _temperature(facts: DiskFacts) -> Iterator[Reason]:
 
 
 def _self_tests(facts: DiskFacts) -> Iterator[Reason]:
-    concluded = [test for test in facts.self_tests if test.outcome in (TestOutcome.PASSED, TestOutcome.FAILED)]
+    ended = (TestOutcome.PASSED, TestOutcome.FAILED, TestOutcome.UNKNOWN)
+    concluded = [test for test in facts.self_tests if test.outcome in ended]
     failed = [test for test in concluded if test.outcome is TestOutcome.FAILED]
+    unread = [test for test in concluded if test.outcome is TestOutcome.UNKNOWN]
+    doubts = any(not _was_outdone(test, concluded) for test in unread)
     if not failed:
         # The exit status is set by failures only; without the log itself, one is somewhere in it.
-        if facts.exit_status & ExitStatus.SELF_TEST_LOG and not concluded:
+        if facts.exit_status & ExitStatus.SELF_TEST_LOG and (doubts or not concluded):
             yield Reason(Code.SELF_TEST_FAILED, Verdict.FAILING, {"detail": "its log says so"})
+        elif doubts:
+            yield Reason(Code.IMPLAUSIBLE, Verdict.UNKNOWN, {"counter": "self_tests"})
         return
+    if doubts:
+        yield Reason(Code.IMPLAUSIBLE, Verdict.UNKNOWN, {"counter": "self_tests"})
     standing = next((test for test in failed if not _was_outdone(test, concluded)), None)
     if standing is not None:
         yield Reason(Code.SELF_TEST_FAILED, Verdict.FAILING, _detail(standing))

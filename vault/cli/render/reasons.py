@@ -35,8 +35,11 @@ REASONS: Final[Mapping[str, str]] = {
     "errors-logged-recently": N_("It logged errors in the last {days} days of its running: {value} in all."),
     "errors-logged-long-ago": N_("Its error log holds {value} errors, none of them recent."),
     "smart-off": N_("Its self-monitoring is switched off, so it would not tell of a failure."),
+    "no-self-monitoring": N_(
+        "It has no self-monitoring (SMART), or it cannot be reached: the disk tells nothing of its health."
+    ),
     "partly-read": N_("One of the questions to the drive was not answered."),
-    "implausible-value": N_("{counter} has a value that cannot be a count; it is not known."),
+    "implausible-value": N_("{counter} has a value that cannot be read; it is not known."),
     "asleep": N_("It sleeps and was not woken."),
     "does-not-answer": N_("It did not answer in time; the attempt was ended."),
     "permission-denied": N_("The helper may not open it."),
@@ -44,6 +47,10 @@ REASONS: Final[Mapping[str, str]] = {
     "not-readable": N_("It says nothing about its health that can be read."),
     "no-statement": N_("It says nothing of its overall health, or nothing beside that."),
     "not-read-lately": N_("It was last read {detail}."),
+    "no-serial-number": N_(
+        "It gives neither serial number nor World Wide Name: it is known by where it is plugged in."
+    ),
+    "serial-number-not-unique": N_("Another disk gives the same serial number: {detail}."),
 }
 
 COUNTERS: Final[Mapping[str, str]] = {
@@ -61,6 +68,17 @@ COUNTERS: Final[Mapping[str, str]] = {
     "logged_errors": N_("The number of errors logged"),
     "link_errors": N_("The number of link errors"),
     "end_to_end_errors": N_("The number of end-to-end errors"),
+    "attributes": N_("Its table of attributes"),
+    "available_spare": N_("Its spare capacity"),
+    "available_spare_threshold": N_("The limit of its spare capacity"),
+    "critical_warning": N_("Its critical warning"),
+    "device_statistics": N_("Its statistics"),
+    "exit_status": N_("The exit status of smartctl"),
+    "self_monitoring": N_("Whether its self-monitoring is on"),
+    "self_tests": N_("Its self-test log"),
+    "temperature": N_("Its temperature"),
+    "temperature_limit": N_("Its temperature limit"),
+    "wear_percent": N_("The share of its endurance that is used"),
 }
 
 
