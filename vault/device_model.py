@@ -31,6 +31,7 @@ class Health(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Disk:
     """A disk as it was last seen, known by ``key``: its serial number or World Wide Name, never by its device's name.
+    Where that is no name of its own, the place where it is plugged in is part of it (:mod:`vault.health.identities`).
 
     ``device`` is where it was then. ``read_at`` is when it last told of itself; ``readings`` what it told then:
     counters and measures by name, without those that are not known. ``reasons`` are codes with their values, the

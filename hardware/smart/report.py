@@ -199,9 +199,7 @@ def _distinct(disks: list[DiskFacts]) -> list[DiskFacts]:
     """A disk that is seen by several ways is one; two that give the same serial number are told apart by their WWN."""
     kept: dict[tuple[str, str], DiskFacts] = {}
     for facts in disks:
-        mark = (
-            (facts.identity.serial or facts.device, facts.identity.wwn) if facts.identity.known else ("", facts.device)
-        )
+        mark = _mark(facts)
         before = kept.get(mark)
         if before is None or (before.reading is not Reading.READ and facts.reading is Reading.READ):
             kept[mark] = facts
@@ -216,3 +214,12 @@ def _distinct(disks: list[DiskFacts]) -> list[DiskFacts]:
         return facts
 
     return [named(facts) for facts in kept.values()]
+
+
+def _mark(facts: DiskFacts) -> tuple[str, str]:
+    """What makes two entries one disk. Of two that were read and have no WWN, nothing says that they are one."""
+    who = facts.identity
+    if not who.known:
+        return "", facts.device
+    alone = facts.device if facts.reading is Reading.READ else ""
+    return who.serial or facts.device, who.wwn or alone

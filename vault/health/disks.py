@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
+from hardware.places import place
 from hardware.smart import schedule
 from hardware.smart.facts import Counter, DiskFacts, Reading, TestKind, TestOutcome
 from hardware.smart.growth import WINDOW, Day, judge_growth
-from hardware.smart.reasons import Code, Judgement, Reason, Verdict
+from hardware.smart.reasons import Code, Judgement, Reason, Verdict, judged
 from hardware.smart.schedule import Schedule
 from hardware.smart.verdict import judge
 from vault.device_model import Disk, DiskDay, Health
+from vault.health.identities import Named, named
 
 REMEMBERED_ASLEEP: Final = timedelta(days=30)
 """So long what a disk said before it fell asleep is still believed."""
@@ -37,19 +39,20 @@ def judge_all(
     history: Mapping[str, Sequence[DiskDay]],
     *,
     taken_at: datetime,
+    where: Callable[[str], str] = place,
 ) -> list[Judged]:
-    """Judge every disk in a report; those that cannot be told from others are left out.
+    """Judge every disk in a report; one that cannot be told from others by its place (:mod:`vault.health.identities`).
 
     ``known`` are the disks that are remembered, ``history`` their days since :data:`hardware.smart.growth.WINDOW`.
+    ``where`` tells the place of a device.
     """
     return [
-        _judged(facts, known.get(facts.identity.key), history.get(facts.identity.key, ()), taken_at)
-        for facts in found
-        if facts.identity.known
+        _judged(one, history.get(one.key, ()) if one.lasting else (), taken_at) for one in named(found, known, where)
     ]
 
 
-def _judged(facts: DiskFacts, before: Disk | None, history: Sequence[DiskDay], taken_at: datetime) -> Judged:
+def _judged(one: Named, history: Sequence[DiskDay], taken_at: datetime) -> Judged:
+    facts, before = one.facts, one.before
     read = facts.reading is Reading.READ
     if read:
         days = [Day(day.day, _only_counters(day.readings), day.readings.get(_SPARE)) for day in history]
@@ -58,8 +61,9 @@ def _judged(facts: DiskFacts, before: Disk | None, history: Sequence[DiskDay], t
     else:
         judgement = _without_reading(judge(facts), facts.reading, before, taken_at)
         readings = dict(before.readings) if before else {}
+    judgement = judged([*one.remarks, *_others(judgement, one)], otherwise=judgement.verdict)
     disk = Disk(
-        key=facts.identity.key,
+        key=one.key,
         serial=facts.identity.serial,
         wwn=facts.identity.wwn,
         model=facts.identity.model,
@@ -73,8 +77,14 @@ def _judged(facts: DiskFacts, before: Disk | None, history: Sequence[DiskDay], t
         seen_at=taken_at,
         first_seen_at=before.first_seen_at if before else taken_at,
     )
-    day = DiskDay(disk.key, taken_at.date(), disk.health, readings) if read else None
+    day = DiskDay(disk.key, taken_at.date(), disk.health, readings) if read and one.lasting else None
     return Judged(disk, day)
+
+
+def _others(judgement: Judgement, one: Named) -> list[Reason]:
+    """The reasons, without those of an earlier round that the remarks say again."""
+    again = {remark.code for remark in one.remarks}
+    return [reason for reason in judgement.reasons if reason.code not in again]
 
 
 def _without_reading(now: Judgement, reading: Reading, before: Disk | None, taken_at: datetime) -> Judgement:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hardware.blocks import Block
+from hardware.places import is_same_device
 from hardware.stack import Stack
 from vault.device_model import Disk, Health
 from vault.health.disks import explained
@@ -35,10 +36,11 @@ def footing(stack: Stack, known: Iterable[Disk], more: Iterable[Finding] = ()) -
     The worst decides. A disk below of which nothing is known makes it unknown; and so it is for a volume on a server,
     whose disks nobody here can see.
     """
-    by_name = _by_name(known)
+    everyone = list(known)
+    by_name = _by_name(everyone)
     mine, unknown = [], []
     for block in stack.disks:
-        disk = _match(block, by_name)
+        disk = _match(block, by_name) or _nameless(block, everyone)
         if disk is None:
             unknown.append(block)
         elif disk not in mine:
@@ -63,8 +65,19 @@ def _by_name(known: Iterable[Disk]) -> Mapping[str, Disk]:
     for disk in known:
         for name in (disk.wwn, disk.serial, disk.key):
             if name and disk.present:
-                found.setdefault(_plain(name), disk)
+                # Two disks with one serial number: either may be meant, so it is taken for the worse.
+                other = found.get(_plain(name))
+                if other is None or other.health.rank < disk.health.rank:
+                    found[_plain(name)] = disk
     return found
+
+
+def _nameless(block: Block, known: Iterable[Disk]) -> Disk | None:
+    """The disk in that place, where neither says who it is: the report that it is known by is of now."""
+    if block.key:
+        return None
+    there = (disk for disk in known if disk.present and not disk.serial and not disk.wwn)
+    return next((disk for disk in there if is_same_device(disk.device, block.name)), None)
 
 
 def _match(block: Block, by_name: Mapping[str, Disk]) -> Disk | None:

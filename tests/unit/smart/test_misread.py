@@ -7,10 +7,9 @@ import pytest
 from hardware.smart import report, second
 from hardware.smart.facts import Reading
 from hardware.smart.parse import from_document, parse
-from hardware.smart.reasons import COUNTERS, Code, Verdict
+from hardware.smart.reasons import Code, Verdict
 from hardware.smart.verdict import judge
 from tests.support.drives import ata, attribute, nvme, sas
-from vault.cli.render import reasons as translated
 
 GARBLED = [None, "17", "", -1, 1 << 63, 1 << 70, True, [], {}, 1.5]
 
@@ -140,7 +139,3 @@ def test_a_disk_without_self_monitoring_says_nothing():
     assert [reason.code for reason in judgement.reasons] == [Code.NO_SMART]
     mute = {"smartctl": {"exit_status": 4}, "serial_number": "X1", "smart_support": {"available": False}}
     assert [reason.code for reason in judge(from_document(mute)).reasons] == [Code.NO_SMART]
-
-
-def test_every_name_of_what_is_not_known_is_translated():
-    assert dict(translated.COUNTERS) == dict(COUNTERS)
