@@ -20,6 +20,8 @@ from monitoring.grafana.model import (
 
 _NO_ARRAY: Final = "the machine has no array"
 
+_THERE: Final = "unless on (job, instance, serial) vault_disk_present == 0"
+
 _V: Final = "~$volume"
 _S: Final = "~$serial"
 
@@ -29,13 +31,13 @@ BOARD: Final = Board(
     "Volumes and what they stand on: file systems, arrays, disks. A disk is known by its serial number.",
     (
         stat(1, "Ổ đĩa hỏng hoặc đang hỏng", "Disks that have failed or are failing.",
-             f"count({of('vault_disk_verdict', verdict='~failing|failed')}) or vector(0)", steps=ANY_IS_BAD,
+             f"count({of('vault_disk_verdict', verdict='~failing|failed')} {_THERE}) or vector(0)", steps=ANY_IS_BAD,
              runbook="a-disk-is-failing", width=6),
         stat(2, "Ổ đĩa cần theo dõi", "Disks that count what should stay at 0, or are near a limit.",
-             f"count({of('vault_disk_verdict', verdict='watch')}) or vector(0)", steps=ANY_IS_ODD,
+             f"count({of('vault_disk_verdict', verdict='watch')} {_THERE}) or vector(0)", steps=ANY_IS_ODD,
              runbook="a-disk-is-to-be-watched", width=6),
         stat(3, "Ổ đĩa chưa rõ", "Disks that nobody knows about. Unknown is not healthy.",
-             f"count({of('vault_disk_verdict', verdict='unknown')}) or vector(0)", steps=ANY_IS_ODD,
+             f"count({of('vault_disk_verdict', verdict='unknown')} {_THERE}) or vector(0)", steps=ANY_IS_ODD,
              runbook="nobody-knows-how-a-disk-is", width=6),
         stat(4, "Báo cáo ổ đĩa còn mới", "Whether what the helper wrote says something of now.",
              f"min({of('vault_disk_report_fresh')})", steps=ONE_IS_GOOD, words=(("0", "KHÔNG"), ("1", "có")),
@@ -114,6 +116,11 @@ BOARD: Final = Board(
         stat(27, "Tự kiểm tra không đạt", "Disks whose last self-test found something.",
              f"count({of('vault_disk_self_test_failed')} == 1) or vector(0)", steps=ANY_IS_BAD,
              runbook="a-disk-is-failing", width=6),
+        table(28, "Ổ đĩa không còn", "Disks that were there and are not: until they are back, or vaultctl disks forget"
+              " is told that they will not come.",
+              Query(f"({of('vault_disk_present', serial=_S)} == 0) * 0 + on (job, instance, serial) group_left (model)"
+                    " vault_disk_info"), width=18, hidden=("Value",), runbook="a-disk-is-gone",
+              may_be_empty="every disk is there"),
     ),
     (
         Variable("volume", "Ổ lưu trữ", "vault_volume_info", "volume"),

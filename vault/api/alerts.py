@@ -130,10 +130,20 @@ def _arrays(node: NodeParts) -> Iterator[wire.Alert]:
 
 
 def _disks(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
-    """Disks that are doubtful. One that no volume stands on is somebody's too: a spare, or the system's own."""
+    """Disks that are doubtful, or gone. One that no volume stands on is somebody's too: a spare, the system's."""
     for disk in catalog_disks.all(tx):
-        if disk.health.doubtful and (disk.present or volumes_on(node, disk.key)):
-            on = volumes_on(node, disk.key)
+        on = volumes_on(node, disk.key)
+        if not disk.present:
+            yield wire.Alert(
+                severity="critical",
+                code="disk-gone",
+                subject=disk.key,
+                message=f"The disk {disk.key} ({disk.model}), last seen at {disk.device} on {disk.seen_at:%d/%m/%Y},"
+                " is gone.",
+                remedy="Look at cable, backplane and the kernel log (dmesg); taken out or replaced on purpose, type:"
+                f" vaultctl disks forget {disk.key}",
+            )
+        elif disk.health.doubtful:
             yield wire.Alert(
                 severity="critical" if disk.health in (Health.FAILING, Health.FAILED) else "warning",
                 code=f"disk-{disk.health}",

@@ -6,13 +6,15 @@ from fastapi import APIRouter
 
 from vault import wire
 from vault.api import views
-from vault.api.auth import MayLook
+from vault.api.auth import MayLook, MayOperate
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node, NodeParts
 from vault.catalog import disks
 from vault.device_model import Disk
 from vault.errors import NotFound
 from vault.health.disks import from_json
+from vault.ledger import append
+from vault.model import EventType, Json, NewEvent, Outcome
 
 router = APIRouter(tags=["devices"], responses=PROBLEM)
 
@@ -49,6 +51,16 @@ def list_disks(node: Node, _who: MayLook) -> wire.DiskList:
         problem=hearing.problem,
         remedy=hearing.remedy,
     )
+
+
+@router.delete("/disks/{key}", summary="Forget a disk that is gone")
+def forget_disk(node: Node, who: MayOperate, key: str) -> wire.Disk:
+    """The disk was taken out for good: nobody is told any more that it is gone."""
+    with node.catalogue.write() as tx:
+        gone = disks.let_go(tx, key)
+        detail: dict[str, Json] = {"device": "disk", "change": "forgotten", "key": gone.key, "model": gone.model}
+        append(tx, NewEvent(EventType.DEVICE_CHANGED, Outcome.SUCCESS, who.agent, detail=detail))
+    return _disk(node, gone)
 
 
 def _disk(node: NodeParts, disk: Disk) -> wire.Disk:

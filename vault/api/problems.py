@@ -176,6 +176,8 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "no-good-copy": Entry(500, "No copy has the right bytes"),
     "no-good-source": Entry(500, "No copy has the right bytes"),
     "no-receipt-yet": Entry(404, "There is no receipt yet"),
+    "no-such-disk": Entry(404, "There is no such disk"),
+    "disk-present": Entry(409, "The disk is there"),
     "no-such-evidence": Entry(404, "There is no such evidence"),
     "no-such-file": Entry(404, "The version has no such file"),
     "no-such-fonds": Entry(404, "There is no such fonds"),

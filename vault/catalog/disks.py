@@ -12,6 +12,7 @@ from vault.catalog.device_tables import disk_history, disks
 from vault.catalog.engine import Tx
 from vault.catalog.schema import volumes
 from vault.device_model import Disk, DiskDay, Health
+from vault.errors import Conflict, NotFound
 
 MOST: int = 10_000
 """So many disks are remembered; of those that are gone, the ones that have been so for longest are forgotten."""
@@ -65,6 +66,23 @@ def forget(tx: Tx, before: date, gone_since: datetime) -> None:
     surplus = list(tx.connection.scalars(oldest))
     if surplus:
         tx.connection.execute(disks.delete().where(disks.c.key.in_(surplus)))
+
+
+def let_go(tx: Tx, key: str) -> Disk:
+    """Forget a disk that is not there any more and return it as it was; its days stay for as long as all do. Owes an
+    event. Raises :class:`NotFound`; :class:`Conflict` for one that is there: the next report would bring it back."""
+    disk = next((disk for disk in all(tx) if disk.key == key), None)
+    if disk is None:
+        raise NotFound(f"There is no disk {key[:100]!r}.", remedy="vaultctl disks lists them.", code="no-such-disk")
+    if disk.present:
+        raise Conflict(
+            f"The disk {key} is there, at {disk.device}.",
+            remedy="Only a disk that was taken out can be forgotten.",
+            code="disk-present",
+        )
+    tx.owe()
+    tx.connection.execute(disks.delete().where(disks.c.key == key))
+    return disk
 
 
 def set_volume_health(tx: Tx, volume_id: int, health: Health, reason: str) -> bool:

@@ -31,6 +31,8 @@ REMEDIES: Final[Mapping[str, str]] = {
         "Give a token with --token-file FILE or in VAULTCTL_TOKEN; on the node, `vaultctl token create` makes one."
     ),
     "no-receipt-yet": N_("`vaultctl packages show ID` shows its copies; ask again once enough of them are good."),
+    "disk-present": N_("Only a disk that was taken out can be forgotten; `vaultctl disks` says which are there."),
+    "no-such-disk": N_("`vaultctl disks` lists them."),
     "no-such-evidence": N_("`vaultctl evidence` lists what is being kept."),
     "no-such-file": N_("`vaultctl packages files ID` lists its files; those of a bag lie under data/."),
     "no-such-package": N_("Look at its spelling; `vaultctl packages` lists what is stored."),

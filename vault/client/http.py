@@ -342,6 +342,10 @@ class Client:
         """All disks, the worst first."""
         return self._get("/v1/disks", wire.DiskList)
 
+    def forget_disk(self, key: str) -> wire.Disk:
+        """Forget a disk that was taken out; what was known of it. Raises NotFound, Conflict."""
+        return self.cancel(f"/v1/disks/{encoded(key)}", wire.Disk)
+
     def initialise_volume(self, name: str) -> wire.Volume:
         """Make an empty place into the volume of that name."""
         return self._post(f"/v1/volumes/{encoded(name)}/init", wire.Volume, None)

@@ -44,6 +44,30 @@ def test_a_failing_disk_is_seen_from_every_side(running: Running, everyone: http
     assert "vaultctl volumes evacuate nas-a" in alerts["disk-failing"]["remedy"]
 
 
+def test_a_disk_that_is_gone_is_told_until_it_is_forgotten(running: Running, everyone: httpx.Client, tmp_path) -> None:
+    stand_on_a_failing_disk(running, tmp_path)
+
+    def codes() -> set[str]:
+        return {alert["code"] for alert in everyone.get("/v1/status").json()["alerts"]}
+
+    refused = everyone.delete("/v1/disks/S1")
+    assert (refused.status_code, refused.json()["code"]) == (409, "disk-present")
+    report.write(tmp_path, [], utcnow() + timedelta(seconds=1))
+    running.node.health.look()
+    assert "disk-gone" in codes()
+    assert "disk-failing" not in codes(), "it is no longer here to alarm anybody"
+    assert everyone.delete("/v1/disks/S1").json()["key"] == "S1"
+    assert "disk-gone" not in codes()
+    assert everyone.get("/v1/disks").json()["items"] == []
+    assert everyone.delete("/v1/disks/S1").json()["code"] == "no-such-disk"
+    (event,) = [
+        event
+        for event in everyone.get("/v1/events?type=device-changed&limit=1000").json()["items"]
+        if event["detail"].get("change") == "forgotten"
+    ]
+    assert event["detail"]["key"] == "S1"
+
+
 def test_there_is_no_such_volume(everyone: httpx.Client) -> None:
     answer = everyone.get("/v1/volumes/nowhere")
     assert (answer.status_code, answer.json()["code"]) == (404, "no-such-volume")

@@ -123,6 +123,7 @@ ROWS: dict[str, Row] = {
     "order_recall": Row({"read"}, "POST", "/v1/recalls", (202, 409, 503), {"identifier": "{package}"}),
     "get_volume": Row(LOOK, "GET", "/v1/volumes/nas-a"),
     "list_disks": Row(LOOK, "GET", "/v1/disks"),
+    "forget_disk": Row(OPERATE, "DELETE", "/v1/disks/no-such", (404,)),
     "get_status": Row(LOOK, "GET", "/v1/status"),
     "list_tokens": Row(APPROVE, "GET", "/v1/tokens"),
     "create_token": Row(APPROVE, "POST", "/v1/tokens", (400,), {"name": "x", "scopes": []}),

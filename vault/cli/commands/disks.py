@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from vault import wire
 from vault.cli.options import JsonOption
 from vault.cli.output import print_json
 from vault.cli.render import devices
 from vault.cli.session import session_of
+from vault.client import Client
 from vault.errors import NotFound
 from vault.i18n import _
 
@@ -37,14 +39,31 @@ def show(context: typer.Context, disk: KeyArgument, json: JsonOption = False) ->
     """Show one disk."""
     session = session_of(context)
     with session.client() as client:
-        found = next((one for one in client.disks().items if disk in (one.key, one.serial, one.wwn)), None)
-    if found is None:
-        raise NotFound(
-            _("There is no disk {name}.").format(name=repr(disk)),
-            remedy=_("`vaultctl disks` lists them."),
-            code="no-such-disk",
-        )
+        found = _find(client, disk)
     if json:
         print_json(found)
     else:
         session.show(devices.disk(found, session.speech))
+
+
+@app.command("forget", help=_("Forget a disk that was taken out for good: it is not told to be gone any more."))
+def forget(context: typer.Context, disk: KeyArgument, json: JsonOption = False) -> None:
+    """Forget a disk."""
+    session = session_of(context)
+    with session.client() as client:
+        gone = client.forget_disk(_find(client, disk).key)
+    if json:
+        print_json(gone)
+    else:
+        session.err.print(_("The disk {name} is forgotten.").format(name=gone.key))
+
+
+def _find(client: Client, name: str) -> wire.Disk:
+    found = next((one for one in client.disks().items if name in (one.key, one.serial, one.wwn)), None)
+    if found is None:
+        raise NotFound(
+            _("There is no disk {name}.").format(name=repr(name)),
+            remedy=_("`vaultctl disks` lists them."),
+            code="no-such-disk",
+        )
+    return found
