@@ -195,7 +195,7 @@ def _pool(lines: list[str]) -> Array:
     done = _DONE.search(scan) if state in (ArrayState.REBUILDING, ArrayState.CHECKING) else None
     return Array(
         name, "zfs", "", state, lost if disks else None, None, errors if disks else None,
-        float(done[1]) / 100 if done else None, _scrubbed(scan), scan != "",
+        float(done[1]) / 100 if done else None, _scrubbed(scan), True,  # without a line of it, there was no scrub
         tuple(match["name"] for match in disks if match["name"].startswith("/dev/"))[:_MOST],
     )  # fmt: skip
 

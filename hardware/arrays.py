@@ -25,6 +25,7 @@ _POOL: Final = re.compile(r"[A-Za-z][\w.:-]{0,255}\Z")
 _PROGRESS: Final = re.compile(r"([0-9]{1,18}) / ([0-9]{1,18})")
 _PROFILE: Final = re.compile(r"(?:single|dup|raid[0-9]{1,2}(?:c[34])?)\Z")
 _LEG: Final = re.compile(r"_[rm]image_[0-9]{1,3}\Z")
+_UNCHECKED: Final = frozenset({"linear", "raid0", "raid0_meta", "multipath", "faulty", "mirror"})
 _MOST: Final = 1024
 
 
@@ -47,6 +48,9 @@ class Array:
     differ, ``errors`` what btrfs or ZFS counted on its devices, ``done`` the part of a rebuild or check that is done
     (0 to 1). ``checks_known`` says whether its checks (scrubs) are told of: then ``checked_at`` is when the last whole
     one ended, and None that there was none. ``members`` are the device files of a pool's disks.
+
+    ``check_from`` and ``last_action`` are md's: the sector at which a check begins, and what it last did. The kernel
+    sets the sector to where a check was broken off, and to 0 when one reached the end (md_do_sync; md.rst, sync_min).
     """
 
     name: str
@@ -60,6 +64,13 @@ class Array:
     checked_at: datetime | None = None
     checks_known: bool = False
     members: tuple[str, ...] = ()
+    check_from: int | None = None
+    last_action: str = ""
+
+    @property
+    def can_be_checked(self) -> bool:
+        """Whether its members can be compared at all: not so in levels without redundancy, nor in dm's old mirror."""
+        return self.kind not in ("md", "lvm") or self.level not in _UNCHECKED
 
 
 def arrays(sysfs: Path = blocks.SYS, proc: Path = PROC) -> list[Array]:
@@ -99,8 +110,16 @@ def _joined(seen: Array, told: Array | None) -> Array:
 
 def _md(sysfs: Path) -> Iterator[Array]:
     for folder in _entries(sysfs / "class/block"):
-        if _MD.match(folder.name) and (folder / "md").is_dir():
+        if _MD.match(folder.name) and (folder / "md").is_dir() and not _is_container(folder / "md"):
             yield md_array(folder.name, folder / "md")
+
+
+def _is_container(folder: Path) -> bool:
+    """Whether an md device only holds the metadata (IMSM, DDF) of arrays that are devices of their own: it has no data,
+    and is inactive for as long as it is there. ``external:/md127/0`` is of an array, ``external:imsm`` of a container
+    (a ``-`` for the slash: while its metadata is not changed)."""
+    metadata = _line(folder / "metadata_version")
+    return _line(folder / "level") == "container" or re.match(r"external:[^/-]", metadata) is not None
 
 
 def md_array(name: str, folder: Path) -> Array:
@@ -125,7 +144,12 @@ def md_array(name: str, folder: Path) -> Array:
         state = ArrayState.CHECKING
     else:
         state = ArrayState.WELL
-    return Array(name, "md", level, state, missing, _number(folder / "mismatch_cnt"), None, done)
+    # After the action, for it is final once there is none.
+    check_from, last = _number(folder / "sync_min"), _line(folder / "last_sync_action")
+    return Array(
+        name, "md", level, state, missing, _number(folder / "mismatch_cnt"), None, done,
+        check_from=check_from, last_action=last,
+    )  # fmt: skip
 
 
 def _btrfs(sysfs: Path) -> Iterator[Array]:

@@ -1,8 +1,10 @@
 """When each array was first seen and last checked through: told by pools and file systems, looked on elsewhere.
 
 md and LVM tell that a check is under way and not when the last one was. The daemon looks once a minute (LVM: as often
-as the helper does), and a check takes hours, so its end is seen. ZFS and btrfs keep the end of their last scrub
-themselves, until the next begins or nobody asks; here it is remembered.
+as the helper does), and a check takes hours, so its end is seen. Of md only a pass that reached its end counts, in one
+go or in parts that follow on one another (as mdcheck does it, some hours each night): the kernel says where it was
+broken off. ZFS and btrfs keep the end of their last scrub themselves, until the next begins or nobody asks; here it is
+remembered.
 """
 
 from __future__ import annotations
@@ -19,17 +21,24 @@ from vault.clock import from_text, to_text
 from vault.model import Json
 
 _FACT: Final = "array-history"
-_LOOKED_ON: Final = frozenset({"md", "lvm"})
-"""Kinds of arrays whose checks can only be seen while they go on."""
+_CHECKS: Final = frozenset({"check", "repair"})
+"""Actions of md that read all of every member."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What was seen of an array: since when it is known, when a check of it last ended, whether one is under way."""
+    """What was seen of an array: since when it is known, when a check of it last ended, whether one is under way.
+
+    Of md: the sector at which the one under way began, whether it was seen to get on, and the sector up to which
+    earlier parts of it got.
+    """
 
     first_seen: datetime
     checked_at: datetime | None = None
     checking: bool = False
+    began: int = 0
+    moved: bool = False
+    reached: int = 0
 
 
 def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> dict[str, Past]:
@@ -39,7 +48,11 @@ def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> 
         known = array.name in before
         past = before.get(array.name, Past(now))
         checking = array.state is ArrayState.CHECKING
-        if array.kind in _LOOKED_ON:
+        if not array.can_be_checked:
+            continue
+        if array.kind == "md":
+            found[array.name] = _md(past, array, now)
+        elif array.kind == "lvm":
             ended = past.checking and array.state is ArrayState.WELL
             if array.state is ArrayState.UNKNOWN:
                 checking = past.checking
@@ -47,6 +60,26 @@ def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> 
         elif array.checks_known or known:
             found[array.name] = replace(past, checked_at=array.checked_at or past.checked_at, checking=checking)
     return found
+
+
+def _md(past: Past, array: Array, now: datetime) -> Past:
+    if array.state is ArrayState.UNKNOWN:
+        return past
+    if array.state is ArrayState.CHECKING:
+        if not past.checking:
+            past = replace(past, checking=True, began=array.check_from or 0, moved=False)
+        return replace(past, moved=past.moved or bool(array.done))
+    if not past.checking:
+        return past
+    past = replace(past, checking=False)
+    if array.state is not ArrayState.WELL or array.last_action not in _CHECKS or array.check_from is None:
+        return past  # in trouble, or assembled anew since
+    follows_on = past.began <= past.reached
+    if array.check_from:
+        return replace(past, reached=max(past.reached, array.check_from)) if follows_on else past
+    # One that is broken off before it is seen to get on is set back to where it began, as if it had reached the end.
+    through = follows_on and (past.moved or past.began > 0)
+    return replace(past, checked_at=now, reached=0) if through else past
 
 
 def read(tx: Tx) -> dict[str, Past]:
@@ -60,7 +93,15 @@ def read(tx: Tx) -> dict[str, Past]:
         if isinstance(one, dict) and isinstance(first, str):
             checked = one.get("checked_at")
             at = from_text(checked) if isinstance(checked, str) else None
-            found[name] = Past(from_text(first), at, one.get("checking") is True)
+            began, reached = one.get("began"), one.get("reached")
+            found[name] = Past(
+                from_text(first),
+                at,
+                one.get("checking") is True,
+                began if isinstance(began, int) else 0,
+                one.get("moved") is True,
+                reached if isinstance(reached, int) else 0,
+            )
     return found
 
 
@@ -71,6 +112,9 @@ def write(tx: Tx, past: Mapping[str, Past]) -> None:
             "first_seen": to_text(one.first_seen),
             "checked_at": None if one.checked_at is None else to_text(one.checked_at),
             "checking": one.checking,
+            "began": one.began,
+            "moved": one.moved,
+            "reached": one.reached,
         }
         for name, one in past.items()
     }

@@ -207,7 +207,8 @@ def test_arrays(live):
     machine = Sysfs(live.folder / "sys")
     machine.disk("sda", "A")
     (live.folder / "proc").mkdir()
-    well = {"array_state": "clean", "degraded": 0, "raid_disks": 2, "sync_action": "idle", "mismatch_cnt": 0}
+    well = {"array_state": "clean", "degraded": 0, "raid_disks": 2, "sync_action": "idle", "mismatch_cnt": 0,
+            "sync_min": 0, "last_sync_action": "none"}  # fmt: skip
     machine.array("md0", ["sda"], **(well | {"degraded": 1}))
     machine.array("md1", ["sda"], **(well | {"mismatch_cnt": 128}))
     machine.array("md2", ["sda"], **(well | {"array_state": ""}))
@@ -222,7 +223,7 @@ def test_arrays(live):
         long_ago = to_text(tx.now - timedelta(days=60))
         facts.put(tx, "array-history", {"md0": {"first_seen": long_ago, "checked_at": None, "checking": False}})
     live.fires("VaultArrayScrubOverdue")
-    machine.write("md0", md__sync_action="check", md__sync_completed="1 / 100")
+    machine.write("md0", md__sync_action="check", md__last_sync_action="check", md__sync_completed="1 / 100")
     live.ends("VaultArrayScrubOverdue")
     machine.write("md0", md__sync_action="idle", md__sync_completed="none")
     eventually(lambda: live.prometheus.query('time() - vault_array_last_check_timestamp_seconds{array="md0"} < 600'))

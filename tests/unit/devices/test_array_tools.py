@@ -150,7 +150,14 @@ def test_when_a_pool_was_scrubbed():
     assert pool(scan=SCRUBBED.replace("scrub repaired", "resilvered")).checked_at is None
     never = pool(scan="  scan: none requested\n")
     assert (never.checked_at, never.checks_known) == (None, True)
-    assert not pool().checks_known
+
+
+def test_a_pool_that_was_never_scrubbed_is_late_counted_from_when_it_was_first_seen():
+    """Then zpool prints no line of a scan at all."""
+    never = pool(scan="")
+    assert (never.checked_at, never.checks_known) == (None, True)
+    past = seen({}, [never], NOW)
+    assert seen(past, [never], NOW + timedelta(days=50))["tank"] == Past(NOW, None)
 
 
 def test_several_pools_are_told_apart():
@@ -311,6 +318,11 @@ def test_a_scrub_is_remembered_while_the_next_goes_on_and_while_nobody_tells():
     past = seen(past, [Array("tank", "zfs", "", ArrayState.WELL)], NOW + 2 * day)
     assert past["tank"] == Past(NOW, tank.checked_at)
     assert seen({}, [Array("tank", "zfs", "", ArrayState.WELL)], NOW) == {}, "of its checks nothing is known"
+
+
+@pytest.mark.parametrize("level", ["raid0", "raid0_meta", "mirror"])
+def test_logical_volumes_that_cannot_be_checked_have_no_checks_to_be_late_with(level):
+    assert seen({}, [Array("vg-lv", "lvm", level, ArrayState.WELL)], NOW) == {}
 
 
 def test_the_end_of_a_check_of_lvm_is_seen_though_nobody_told_in_between():
