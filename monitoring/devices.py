@@ -39,7 +39,7 @@ _MEASURES: Final[Mapping[str, tuple[Metric, float]]] = {
 class Heard:
     """When the report on the disks was taken, whether it is fresh, and which disks each volume stands on; which devices
     are there by role, and what happened to them, by role and change; the arrays, and which volumes stand on
-    them; what the file system of each volume told."""
+    them; what the file system of each volume told; whether there should be a report on the disks."""
 
     taken_at: datetime | None
     fresh: bool
@@ -50,6 +50,7 @@ class Heard:
     arrays: Sequence[Array] = ()
     on_arrays: Mapping[str, Iterable[str]] = field(default_factory=dict)
     shares: Mapping[str, Share] = field(default_factory=dict)
+    expected: bool = False
 
 
 Hearing = Callable[[], Heard]
@@ -108,7 +109,7 @@ def add(sink: Samples, heard: Heard, *, any_disk: bool) -> None:
         sink.add(metrics.MOUNT_SECONDS, share.took, volume)
         sink.add(metrics.VOLUME_FILES, share.files, volume)
         sink.add(metrics.VOLUME_FREE_FILES, share.free_files, volume)
-    if any_disk or heard.taken_at is not None:
+    if any_disk or heard.taken_at is not None or heard.expected:
         sink.add(metrics.DISK_REPORT, heard.taken_at)
         sink.add(metrics.DISK_REPORT_FRESH, heard.fresh)
 

@@ -176,6 +176,7 @@ def _heard(node: Node) -> Heard:
         node.health.arrays,
         on_arrays,
         node.health.shares,
+        hearing.expected,
     )
 
 

@@ -77,8 +77,9 @@ def collect(
 
     def entry(place: Place) -> report.Entry:
         known = _known(place, sysfs)
-        if place.device in hanging:
-            answer = Answer(Reading.HUNG, left_behind=hanging[place.device], message="it still hangs from before")
+        name = report.place_name(place.device, place.kind)
+        if name in hanging:
+            answer = Answer(Reading.HUNG, left_behind=hanging[name], message="it still hangs from before")
         else:
             answer = smartctl.ask(place)
         document = report.trimmed(answer.document)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from hardware.errors import Malformed, NotFound, Refused, Unreachable
+from hardware.errors import HardwareError, Malformed, NotFound, Refused, Unreachable
 from hardware.smart import second
 from hardware.smart.facts import DiskFacts, Identity, Reading
 from hardware.smart.jsontools import Json, clean, inner, items, load, number, text
@@ -38,6 +38,8 @@ _KEPT: Final = frozenset({
     "scsi_background_scan",
 })  # fmt: skip
 _KEPT_NUMBERED: Final = ("scsi_self_test_", "scsi_sas_port_")
+_Seat = tuple[str, str, str, str, str]
+_NOBODY: Final = Identity("", "", "", "", "")
 _DROPPED: Final = frozenset({"output", "argv", "previous_commands", "platform_info", "build_info"})
 
 
@@ -62,11 +64,17 @@ class Report:
     taken_at: datetime
     disks: tuple[DiskFacts, ...]
     left_behind: Mapping[str, int]
-    """Processes of smartctl that could not be ended, by device."""
+    """Processes of smartctl that could not be ended, by place (:func:`place_name`)."""
 
 
 def write(folder: Path, entries: Iterable[Entry], taken_at: datetime) -> Path:
-    """Write the report, whole or not at all. Raises OSError."""
+    """Write the report, whole or not at all. Raises OSError.
+
+    Who a disk is that does not say so now (it sleeps, it hangs) is what it said at the same place in the report before:
+    a USB bridge has another serial number than the disk behind it, and of disks behind a controller the kernel knows
+    nothing at all.
+    """
+    before = _names_before(folder)
     document = {
         "format": FORMAT,
         "taken_at": taken_at.astimezone(UTC).isoformat(),
@@ -74,7 +82,8 @@ def write(folder: Path, entries: Iterable[Entry], taken_at: datetime) -> Path:
             {
                 "device": entry.device,
                 "kind": entry.kind,
-                "known": {"serial": entry.known.serial, "wwn": entry.known.wwn, "model": entry.known.model},
+                "known": _as_row(entry.known),
+                "said": _as_row(_said(entry, before)),
                 "reading": entry.reading.value,
                 "answer": trimmed(entry.document),
                 "second": entry.second.to_json(),
@@ -85,6 +94,44 @@ def write(folder: Path, entries: Iterable[Entry], taken_at: datetime) -> Path:
         ],
     }
     return put(folder, NAME, document)
+
+
+def _said(entry: Entry, before: Mapping[_Seat, Identity]) -> Identity:
+    if entry.reading is Reading.READ:
+        told = from_document(entry.document)
+        if told.reading is Reading.READ or told.identity.known:
+            return told.identity
+    return before.get(_seat(entry.device, entry.kind, entry.known), _NOBODY)
+
+
+def _names_before(folder: Path) -> Mapping[_Seat, Identity]:
+    """Who said that it is which disk at which place; nothing where that is not known (after a reboot)."""
+    try:
+        rows = items(load_bounded(folder / NAME), "disks", MOST_DISKS)
+    except HardwareError:
+        return {}
+    found = {_seat(text(row, "device", 64), text(row, "kind", 32), _from_row(row, "known")): row for row in rows}
+    return {seat: _from_row(row, "said") for seat, row in found.items()}
+
+
+def _seat(device: str, kind: str, known: Identity) -> _Seat:
+    """A place, and what the kernel knows of the disk there: another disk at the same place is another one."""
+    return device, kind, known.serial, known.wwn, known.model
+
+
+def _as_row(who: Identity) -> Mapping[str, str]:
+    return {"serial": who.serial, "wwn": who.wwn, "model": who.model}
+
+
+def _from_row(row: Json, name: str) -> Identity:
+    found = inner(row, name)
+    return identity(text(found, "serial", 64), text(found, "wwn", 64).lower(), text(found, "model"))
+
+
+def place_name(device: str, kind: str) -> str:
+    """What a place is called in the report: behind a controller many disks share one device, and the type tells them
+    apart."""
+    return f"{device} {kind}" if kind and (device.startswith("/dev/bus/") or "," in kind) else device
 
 
 def put(folder: Path, name: str, document: Json) -> Path:
@@ -174,11 +221,8 @@ def age(report: Report, now: datetime) -> timedelta:
 
 
 def _facts(row: Json) -> DiskFacts:
-    known = inner(row, "known")
-    kernel = identity(text(known, "serial", 64), text(known, "wwn", 64).lower(), text(known, "model"))
-    device = text(row, "device", 64)
-    if text(row, "kind", 32) and device.startswith("/dev/bus/"):
-        device = f"{device} {text(row, 'kind', 32)}"
+    kernel, said = _from_row(row, "known"), _from_row(row, "said")
+    device = place_name(text(row, "device", 64), text(row, "kind", 32))
     reading = next((one for one in Reading if one.value == row.get("reading")), Reading.UNREADABLE)
     if reading is Reading.READ:
         facts = second.complete(
@@ -187,7 +231,9 @@ def _facts(row: Json) -> DiskFacts:
     else:
         facts = DiskFacts(kernel, device, reading)
     message = facts.message or clean(text(row, "message"))
-    return replace(facts, identity=_both(facts.identity, kernel), message=message)
+    silent = facts.reading is not Reading.READ and not facts.identity.known
+    told = said if silent and said.known else facts.identity
+    return replace(facts, identity=_both(told, kernel), message=message)
 
 
 def _both(said: Identity, kernel: Identity) -> Identity:

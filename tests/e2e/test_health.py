@@ -111,6 +111,7 @@ def test_nothing_is_known_until_somebody_asked(health):
     health.watch.look()
     assert {health.volume(name).health for name in SERIALS} == {Health.UNKNOWN}
     assert "no" in health.watch.hearing.problem
+    assert b"vault_disk_report_fresh 0.0" in daemon._exporter(health.bench.running, Door(None)).render("")[0]
     assert health.changes() == []
 
 
@@ -214,6 +215,24 @@ def test_when_the_helper_falls_silent_nothing_is_healthy_any_more(health):
     assert {health.disk(serial).health for serial in ("DISK-B", "DISK-C")} == {Health.UNKNOWN}
     health.told(*ALL_WELL, age=timedelta(minutes=1))
     assert {health.disk(serial).health for serial in SERIALS.values()} == {Health.HEALTHY}
+
+
+def test_a_report_grows_old_also_while_the_next_round_hangs(health):
+    health.told(*ALL_WELL, age=timedelta(minutes=5))
+    assert health.watch.hearing.fresh
+    health.watch._settings = health.watch._settings.model_copy(update={"stale_after": timedelta(minutes=1)})
+    with health.watch._turn:  # as a round holds it that does not come to its end
+        assert not health.watch.hearing.fresh
+        assert "systemctl status" in health.watch.hearing.remedy
+        assert b"vault_disk_report_fresh 0.0" in daemon._exporter(health.bench.running, Door(None)).render("")[0]
+
+
+def test_a_disk_that_was_forgotten_does_not_come_back_by_its_name_alone(health):
+    health.told(("DISK-A", Reading.ABSENT), *ALL_WELL[1:])
+    assert health.disk("DISK-A") is None
+    health.told(*ALL_WELL)
+    health.told(("DISK-A", Reading.ABSENT), *ALL_WELL[1:])
+    assert health.disk("DISK-A").present is False
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 1, "taken_at": "x"}'])

@@ -153,7 +153,7 @@ def _disks(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
                 remedy=_what_to_do(disk.health, on),
             )
     hearing = node.health.hearing
-    if hearing.problem and (hearing.taken_at is not None or catalog_disks.all(tx)):
+    if hearing.problem and (hearing.expected or hearing.taken_at is not None or catalog_disks.all(tx)):
         yield wire.Alert(
             severity="warning",
             code="disks-not-heard",

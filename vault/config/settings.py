@@ -194,6 +194,11 @@ class HealthSettings(Section):
     short_test: Annotated[timedelta, BeforeValidator(to_duration)] = timedelta(days=7)
     long_test: Annotated[timedelta, BeforeValidator(to_duration)] = timedelta(days=90)
 
+    @property
+    def report_expected(self) -> bool:
+        """Whether there should be a report: somebody said where, or the helper was started once and made its folder."""
+        return "report" in self.model_fields_set or self.report.parent.is_dir()
+
 
 class CallbackSettings(Section):
     """``[callbacks]``: who may be told how a deposit ended. ``hosts`` are names, or NAME:PORT; none: nobody is told.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -45,15 +45,19 @@ KEEP_GONE = timedelta(days=400)
 """So long a disk that was taken out is remembered."""
 
 
+_UNHEARD = "See why the helper does not run: systemctl status vault-smart.timer vault-smart"
+
+
 @dataclass(frozen=True, slots=True)
 class Hearing:
     """What was last heard of the helper: when its report was taken (None: there never was one), whether that is fresh,
-    and what is wrong otherwise."""
+    and what is wrong otherwise. ``expected``: there should be one, for somebody saw to it."""
 
     taken_at: datetime | None
     fresh: bool
     problem: str = ""
     remedy: str = ""
+    expected: bool = False
 
 
 class HealthWatch:
@@ -82,8 +86,13 @@ class HealthWatch:
 
     @property
     def hearing(self) -> Hearing:
-        """What was last heard of the helper."""
-        return self._hearing
+        """What was last heard of the helper. It grows old also while a round hangs and nobody hears anything."""
+        heard = self._hearing
+        age = self._custodian.catalogue.clock() - heard.taken_at if heard.taken_at else timedelta(0)
+        if not heard.fresh or age <= self._settings.stale_after:
+            return heard
+        problem = f"The last report on the disks that was read was taken at {heard.taken_at:%Y-%m-%d %H:%M} UTC."
+        return replace(heard, fresh=False, problem=problem, remedy=_UNHEARD)
 
     @property
     def footings(self) -> Mapping[str, Footing]:
@@ -125,18 +134,18 @@ class HealthWatch:
         try:
             found = smart_report.read(self._settings.report)
         except NotFound as error:
-            self._hearing = Hearing(None, fresh=False, problem=error.message, remedy=error.remedy)
+            expected = self._settings.report_expected
+            self._hearing = Hearing(None, fresh=False, problem=error.message, remedy=error.remedy, expected=expected)
             self._fall_silent()
             return
         except HardwareError as error:
             log.warning("disks-not-heard", reason=error.message)
-            self._hearing = Hearing(None, fresh=False, problem=error.message, remedy=error.remedy)
+            self._hearing = Hearing(None, fresh=False, problem=error.message, remedy=error.remedy, expected=True)
             self._fall_silent()
             return
         if smart_report.age(found, now) > self._settings.stale_after:
             problem = f"The last report on the disks was taken at {found.taken_at:%Y-%m-%d %H:%M} UTC."
-            remedy = "See why the helper does not run: systemctl status vault-smart.timer vault-smart"
-            self._hearing = Hearing(found.taken_at, fresh=False, problem=problem, remedy=remedy)
+            self._hearing = Hearing(found.taken_at, fresh=False, problem=problem, remedy=_UNHEARD)
             self._fall_silent()
             return
         if found.taken_at != self._hearing.taken_at or not self._hearing.fresh:
@@ -149,7 +158,11 @@ class HealthWatch:
         with self._custodian.catalogue.write() as tx:
             known = {disk.key: disk for disk in catalog_disks.all(tx)}
             history = catalog_disks.history(tx, since(found.taken_at))
-            judged = judge_all(found.disks, known, history, taken_at=found.taken_at)
+            judged = [
+                one
+                for one in judge_all(found.disks, known, history, taken_at=found.taken_at)
+                if one.disk.present or one.disk.key in known  # one that was forgotten does not come back by its name
+            ]
             told = {one.disk.key for one in judged}
             missing = [Judged(gone(disk), None) for key, disk in known.items() if key not in told and disk.present]
             for one in (*judged, *missing):

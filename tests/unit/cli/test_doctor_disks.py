@@ -46,6 +46,29 @@ def test_one_that_did_and_one_that_need_not_are_well(examined):
     assert [one.level for one in examined(last_tested(200), short_test="0s", long_test="0s")] == [Level.OK]
 
 
+def told_by(tmp_path, *readings):
+    entries = [
+        report.Entry(f"/dev/sd{n}", "sat", identity(f"S{n}", "", "M"), reading,
+                     ata() | {"serial_number": f"S{n}"} if reading is Reading.READ else {}, Second())
+        for n, reading in enumerate(readings)
+    ]  # fmt: skip
+    report.write(tmp_path, entries, utcnow())
+    settings = HealthSettings(report=f"{tmp_path}/disks.json", short_test="0s", long_test="0s")
+    return [(one.level, one.what) for one in devices.disks(settings)]
+
+
+def test_where_no_disk_was_asked_none_is_said_to_be_well(tmp_path):
+    assert told_by(tmp_path) == [(Level.NOTE, "The helper found no disk that it could ask.")]
+    assert told_by(tmp_path, Reading.ASLEEP) == [(Level.NOTE, "1 disk sleeps and was not asked.")]
+    assert told_by(tmp_path, Reading.ASLEEP, Reading.READ) == [
+        (Level.OK, "1 disk was asked; nothing is amiss."), (Level.OK, "1 disk sleeps and was not asked."),
+    ]  # fmt: skip
+
+
+def test_a_report_that_never_came_is_bad_only_where_there_should_be_one(tmp_path):
+    assert [one.level for one in devices.disks(HealthSettings(report=f"{tmp_path}/no/disks.json"))] == [Level.BAD]
+
+
 def test_a_failing_one_has_one_finding(examined):
     failing = attribute(5, last_tested(200), value=5, worst=5, when_failed="now", raw=2000)
     assert [one.level for one in examined(failing)] == [Level.BAD]

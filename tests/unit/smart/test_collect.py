@@ -115,12 +115,7 @@ def test_a_disk_that_smartctl_does_not_list_is_asked_all_the_same(machine):
 
 
 def test_disks_behind_a_controller_are_told_apart(machine):
-    for number in (8, 9):
-        machine.listed.append({"name": "/dev/bus/0", "type": f"megaraid,{number}"})
-    machine.program.write_text(machine.program.read_text().replace('name=$(basename "$last")', "name=$last\n"
-        'case "$*" in *megaraid,8*) name=m8;; *megaraid,9*) name=m9;; esac'))  # fmt: skip
-    machine.says("m8", ata(serial_number="EIGHT", wwn={}))
-    machine.says("m9", ata(serial_number="NINE", wwn={}))
+    behind_a_controller(machine)
     found = machine.collect()
     assert {device: facts.identity.key for device, facts in found.items()} == {
         "/dev/bus/0 megaraid,8": "EIGHT",
@@ -145,6 +140,61 @@ def test_a_sleeping_disk_is_known_by_what_the_kernel_knows(machine):
     machine.disk("sda", asleep, serial="ZL20ABCD", wwn="5000c500deadbeef")
     facts = machine.collect()["/dev/sda"]
     assert (facts.reading, facts.identity.key, facts.identity.wwn) == (Reading.ASLEEP, "ZL20ABCD", "5000c500deadbeef")
+
+
+ASLEEP = {"smartctl": {"exit_status": 2, "messages": [{"string": "Device is in STANDBY mode, exit(2)"}]}}
+
+
+def test_a_disk_behind_a_usb_bridge_is_the_same_one_when_it_sleeps(machine):
+    """The kernel knows the serial number of the bridge, and only the disk itself its own."""
+    machine.disk("sdc", ata(serial_number="ITS-OWN", wwn={}), serial="BRIDGE-1")
+    machine.disk("sdd", ata(serial_number="ANOTHER", wwn={}), serial="BRIDGE-1")
+    awake = {device: facts.identity.key for device, facts in machine.collect().items()}
+    machine.says("sdc", ASLEEP)
+    machine.says("sdd", ASLEEP)
+    for _ in range(2):
+        asleep = machine.collect()
+        assert {facts.reading for facts in asleep.values()} == {Reading.ASLEEP}
+        assert {device: facts.identity.key for device, facts in asleep.items()} == awake
+    machine.disk("sde", ASLEEP, serial="BRIDGE-2")
+    assert machine.collect()["/dev/sde"].identity.key == "BRIDGE-2", "of this one nothing else is known"
+
+
+def behind_a_controller(machine):
+    for number in (8, 9):
+        machine.listed.append({"name": "/dev/bus/0", "type": f"megaraid,{number}"})
+    machine.program.write_text(machine.program.read_text().replace('name=$(basename "$last")', "name=$last\n"
+        'case "$*" in *megaraid,8*) name=m8;; *megaraid,9*) name=m9;; esac'))  # fmt: skip
+    machine.says("m8", ata(serial_number="EIGHT", wwn={}))
+    machine.says("m9", ata(serial_number="NINE", wwn={}))
+
+
+def test_a_disk_behind_a_controller_that_sleeps_or_hangs_is_still_there(machine):
+    behind_a_controller(machine)
+    machine.collect()
+    machine.says("m8", ASLEEP)
+    (machine.answers / "m9").unlink()
+    found = machine.collect(patience=1.0)
+    assert {facts.identity.key: facts.reading for facts in found.values()} == {
+        "EIGHT": Reading.ASLEEP, "NINE": Reading.HUNG,
+    }  # fmt: skip
+
+
+def test_of_a_controller_only_the_disk_that_hangs_is_left_alone(machine, monkeypatch):
+    behind_a_controller(machine)
+    machine.collect()
+    stuck = report.Entry(
+        "/dev/bus/0", "megaraid,8", report.identity("", "", ""), Reading.HUNG, {}, second.Second(), os.getpid()
+    )
+    report.write(machine.folder, [stuck], NOW)
+    monkeypatch.setattr(collect, "_is_smartctl", lambda process: process == os.getpid())
+    before = len(machine.asked)
+    found = machine.collect()
+    assert {facts.identity.key: facts.reading for facts in found.values()} == {
+        "EIGHT": Reading.HUNG, "NINE": Reading.READ,
+    }  # fmt: skip
+    assert not any("megaraid,8" in line for line in machine.asked[before:])
+    assert report.read(machine.folder / report.NAME).left_behind == {"/dev/bus/0 megaraid,8": os.getpid()}
 
 
 def test_what_is_no_json_is_not_readable(machine):

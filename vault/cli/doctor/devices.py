@@ -29,7 +29,8 @@ def disks(settings: HealthSettings) -> list[Finding]:
         found = report.read(settings.report)
     except NotFound:
         remedy = _("Install and start the helper, which may ask them: docs/howto/install.md")
-        return [Finding(Level.NOTE, area, _("Nobody asks the disks how they are."), remedy)]
+        level = Level.BAD if settings.report_expected else Level.NOTE
+        return [Finding(level, area, _("Nobody asks the disks how they are."), remedy)]
     except HardwareError as error:
         return [Finding(Level.BAD, area, error.message, error.remedy)]
     if report.age(found, utcnow()) > settings.stale_after:
@@ -39,10 +40,18 @@ def disks(settings: HealthSettings) -> list[Finding]:
     judged = sorted(((judge(facts), facts) for facts in found.disks), key=lambda pair: -pair[0].verdict.rank)
     findings = [one for judgement, facts in judged if (one := _finding(judgement, facts)) is not None]
     findings += [one for judgement, facts in judged for one in _untested(judgement, facts, settings)]
-    if not findings:
-        count = len(judged)
+    if not found.disks:
+        remedy = _("In a virtual machine there may be none; else see: journalctl -u vault-smart, smartctl --scan")
+        return [Finding(Level.NOTE, area, _("The helper found no disk that it could ask."), remedy)]
+    asleep = sum(facts.reading is Reading.ASLEEP for facts in found.disks)
+    count = len(judged) - asleep
+    if not findings and count:
         what = n_("{n} disk was asked; nothing is amiss.", "{n} disks were asked; nothing is amiss.", count)
         findings.append(Finding(Level.OK, area, what.format(n=count)))
+    if asleep:
+        what = n_("{n} disk sleeps and was not asked.", "{n} disks sleep and were not asked.", asleep)
+        remedy = _("What they last told: vaultctl disks")
+        findings.append(Finding(Level.OK if count else Level.NOTE, area, what.format(n=asleep), remedy))
     return findings
 
 
