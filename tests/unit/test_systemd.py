@@ -127,6 +127,14 @@ def test_the_part_that_is_root_is_hardened_as_far_as_smartctl_allows(name):
     assert float(score[1]) <= MOST_EXPOSURE, scored.stdout
 
 
+def test_the_helper_may_make_the_node_of_a_megaraid_controller_and_no_other():
+    """smartctl makes it itself; without, no disk behind such a controller is ever heard of."""
+    text = (REPO / "systemd/vault-smart.service").read_text()
+    assert re.findall(r"^DeviceAllow=(\S+) r?w?m$", text, re.MULTILINE) == ["char-megaraid_sas_ioctl"]
+    assert "CAP_MKNOD" in re.search(r"^CapabilityBoundingSet=(.*)$", text, re.MULTILINE)[1].split()
+    assert "\nDevicePolicy=closed\n" in text
+
+
 def test_the_helper_writes_where_the_daemon_looks():
     text = (REPO / "systemd/vault-smart.service").read_text()
     assert f"\nRuntimeDirectory={report.FOLDER.relative_to('/run')}\n" in text

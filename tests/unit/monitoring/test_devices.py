@@ -7,8 +7,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from tests.support.one_of_each import fill, heard, put_disk
 from tests.support.scraping import Scraper
-from vault.catalog import tape_drives
+from vault.catalog import disks, tape_drives
 from vault.device_model import Health
+from vault.ledger import append
+from vault.model import EventType, NewEvent, Outcome
 
 
 def test_drives_are_told_by_serial_and_what_they_do_not_tell_is_absent(catalogue, hands):
@@ -71,6 +73,17 @@ def test_what_a_disk_said_long_ago_or_elsewhere_is_absent(catalogue, hands):
     assert seen.get("vault_disk_present", serial="GONE") == 0
     for name in ("vault_disk_temperature_celsius", "vault_disk_errors", "vault_disk_capacity_bytes"):
         assert seen.of(name) == {}
+
+
+def test_a_disk_that_was_forgotten_has_no_series_any_more(catalogue, hands):
+    with catalogue.write() as tx:
+        put_disk(tx, "GONE", hands(), present=False)
+    scraper = Scraper(catalogue)
+    assert scraper.scrape().get("vault_disk_present", serial="GONE") == 0
+    with catalogue.write() as tx:
+        disks.let_go(tx, "GONE")
+        append(tx, NewEvent(EventType.DEVICE_CHANGED, Outcome.SUCCESS, "operator"))
+    assert scraper.scrape().of("vault_disk_present") == {}
 
 
 def test_a_change_of_a_disk_is_in_the_next_scrape_and_of_openmetrics_too(catalogue, hands):
