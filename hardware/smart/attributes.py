@@ -53,8 +53,6 @@ def read(document: Json) -> Iterator[Attribute]:
         seen.add(identifier)
         value, threshold = number(row, "value", 0, 255), number(row, "thresh", 0, 255)
         worst = number(row, "worst", 0, 255)
-        flags = inner(row, "flags")
-        prefailure = flag(flags, "prefailure")
         yield Attribute(
             identifier,
             text(row, "name", 48),
@@ -63,7 +61,7 @@ def read(document: Json) -> Iterator[Attribute]:
             threshold,
             number(inner(row, "raw"), "value", 0, (1 << 64) - 1),
             text(inner(row, "raw"), "string", 64),
-            bool((number(flags, "value") or 0) & 1) if prefailure is None else prefailure,
+            _is_prefailure(inner(row, "flags")),
             _when_failed(text(row, "when_failed"), value, worst, threshold),
         )
 
@@ -79,8 +77,16 @@ def unread(document: Json) -> Iterator[str]:
     for row in items(table, "table", 256):
         if number(row, "id", 1, 255) is None:
             yield TABLE
-        elif misread(row, "value", 0, 255) or misread(row, "thresh", 0, 255):
+        elif (
+            misread(row, "value", 0, 255) or misread(row, "thresh", 0, 255) or not isinstance(row.get("name", ""), str)
+        ):
             yield text(row, "name", 48) or str(row["id"])
+
+
+def _is_prefailure(flags: Json) -> bool:
+    """Whether a value below its threshold is a failure to come, and not old age. Where it is not told, the worse."""
+    said, value = flag(flags, "prefailure"), number(flags, "value", 0, 0xFFFF)
+    return (value is None or bool(value & 1)) if said is None else said
 
 
 def _when_failed(said: str, value: int | None, worst: int | None, threshold: int | None) -> WhenFailed:

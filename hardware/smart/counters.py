@@ -7,12 +7,12 @@ SPC-5 (error counters); NVM Express (SMART / Health Information).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from hardware.smart import attributes as ata
 from hardware.smart.facts import Attribute, Counter
-from hardware.smart.jsontools import Json, flag, inner, items, misplaced, misread, number
+from hardware.smart.jsontools import Json, flag, inner, items, misplaced, misshapen, number, text
 
 _MOST: Final = (1 << 32) - 2
 """All ones in a field of 32 bits mean "not counted"."""
@@ -27,6 +27,7 @@ _SCSI_ERRORS: Final = (
 )  # fmt: skip
 _STATISTICS: Final = {
     "Number of Reallocated Logical Sectors": Counter.REALLOCATED,
+    "Number of Realloc. Candidate Logical Sectors": Counter.PENDING,
     "Number of Reported Uncorrectable Errors": Counter.REPORTED_UNCORRECTABLE,
     "Number of Interface CRC Errors": Counter.CRC_ERRORS,
 }
@@ -43,6 +44,11 @@ UNRESOLVED: Final = {
 """What SBC-4's background scan results call a sector that was not read and is not well again (reassign status), in
 smartctl's words."""
 
+_BY_LOGICAL_SECTOR: Final = frozenset({Counter.REALLOCATED, Counter.PENDING})
+"""Of what the statistics count logical sectors, of which one physical sector has up to eight."""
+
+_RESOLVED: Final = ("successfully reassigned", "recovered via rewrite in-place", "reassigned by app, has valid data")
+
 _MOST_RESULTS: Final = 2048
 
 
@@ -56,10 +62,10 @@ def read(document: Json, attributes: Sequence[Attribute], model: str) -> tuple[d
         else:
             found[counter] = max(value, found.get(counter, 0))
     for counter, value in _statistics(document):
-        # Logical sectors, of which one sector that was replaced is up to eight: only where that one is not told.
+        # Where the sectors themselves are counted, they are not counted again.
         if value is None:
             unread[counter] = None
-        elif counter is not Counter.REALLOCATED or not found.get(counter):
+        elif counter not in _BY_LOGICAL_SECTOR or not found.get(counter):
             found[counter] = max(value, found.get(counter, 0))
     return found, tuple(counter.value for counter in unread)
 
@@ -102,13 +108,20 @@ def _pending(document: Json) -> Iterator[tuple[Counter, int | None]]:
     if misplaced(document, "scsi_background_scan"):
         yield Counter.PENDING, None
     elif scan:
-        results = [value for name, value in list(scan.items())[:_MOST_RESULTS] if name.startswith("result_")]
-        yield Counter.PENDING, sum(_is_unresolved(result) for result in results)
+        results = [_is_unresolved(scan, name) for name in list(scan)[:_MOST_RESULTS] if name.startswith("result_")]
+        yield Counter.PENDING, None if None in results else sum(map(bool, results))
 
 
-def _is_unresolved(result: object) -> bool:
-    status = inner(result, "reassign_status") if isinstance(result, Mapping) else {}
-    return number(status, "value", 0, 15) in UNRESOLVED
+def _is_unresolved(scan: Json, name: str) -> bool | None:
+    """Whether a sector of the scan's results is still not well; None where that cannot be read."""
+    result = inner(scan, name)
+    if result and "reassign_status" not in result:
+        return False  # the entry is too short to tell, which smartctl says in its text
+    value = number(inner(result, "reassign_status"), "value", 0, 15)
+    if value is not None:
+        return value in UNRESOLVED
+    words = (text(result, "reassign_status") or text(inner(result, "reassign_status"), "string")).lower()
+    return words in UNRESOLVED.values() if words in (*UNRESOLVED.values(), *_RESOLVED) else None
 
 
 def _statistics(document: Json) -> Iterator[tuple[Counter, int | None]]:
@@ -126,13 +139,21 @@ def statistics(document: Json) -> Iterator[Json]:
 
 
 def _link_errors(document: Json) -> Iterator[int | None]:
-    for event in items(inner(document, "sata_phy_event_counters"), "table", 64):
-        if number(event, "id") in _SATA_PHY_ERRORS:
-            yield number(event, "value", most=_MOST + 1)
+    log = inner(document, "sata_phy_event_counters")
+    if misshapen(log, "table"):
+        yield None
+    for event in items(log, "table", 64):
+        identifier = number(event, "id")
+        if identifier is None or identifier in _SATA_PHY_ERRORS:
+            yield None if identifier is None else number(event, "value", most=_MOST + 1)
     for port in range(4):
         found = inner(document, f"scsi_sas_port_{port}")
+        if misplaced(document, f"scsi_sas_port_{port}"):
+            yield None
         for phy in range(16):
             counts = inner(found, f"phy_{phy}")
+            if misplaced(found, f"phy_{phy}"):
+                yield None
             for name in _SAS_PHY:
                 if name in counts:
-                    yield None if misread(counts, name, most=_MOST + 1) else number(counts, name)
+                    yield number(counts, name, most=_MOST + 1)

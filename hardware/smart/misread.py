@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from hardware.smart import attributes, counters
-from hardware.smart.jsontools import Json, flag, inner, misplaced, misread, misshapen, number
+from hardware.smart.jsontools import Json, flag, inner, items, misplaced, misread, misshapen, number, text
 
 _PERCENT: Final = 100
 _BYTE: Final = 255
@@ -31,7 +31,8 @@ _OBJECTS: Final = {
     "ata_smart_error_log": "logged_errors",
     "ata_device_statistics": "device_statistics",
     "temperature": "temperature",
-    "smart_support": "self_monitoring",
+    "smartctl": "exit_status",
+    "sata_phy_event_counters": "link_errors",
 }
 _WARMEST: Final = 1 << 15
 """Wide of any temperature: a number beyond the plausible is a disk that has none to give, not one that is misread."""
@@ -49,19 +50,34 @@ def _facts(document: Json) -> Iterator[str]:
     if misread(inner(document, "smartctl"), "exit_status", 0, _BYTE):
         yield "exit_status"
     support = inner(document, "smart_support")
-    if any(name in support and flag(support, name) is None for name in ("available", "enabled")):
+    # Some network storage has a smartctl that says it in one word.
+    one_word = misplaced(document, "smart_support") and flag(document, "smart_support") is None
+    if one_word or any(name in support and flag(support, name) is None for name in ("available", "enabled")):
         yield "self_monitoring"
     yield from attributes.unread(document)
     yield from _of_nvme(document)
     yield from _temperatures(document)
-    rows = (row for row in counters.statistics(document) if row.get("name") == counters.ENDURANCE)
-    of_scsi = misread(document, "scsi_percentage_used_endurance_indicator", 0, _BYTE)
-    if of_scsi or any(misread(row, "value", 0, _BYTE) for row in rows):
+    if misread(document, "scsi_percentage_used_endurance_indicator", 0, _BYTE):
         yield "wear_percent"
-    statistics = inner(document, "ata_device_statistics")
-    if misshapen(statistics, "pages"):
-        yield "device_statistics"
+    yield from _statistics(document)
     yield from _tests(document)
+    errors = inner(document, "ata_smart_error_log")
+    if any(misplaced(errors, name) for name in ("extended", "summary")):
+        yield "logged_errors"
+    scan = inner(document, "scsi_background_scan")
+    if misplaced(scan, "status") or misread(inner(scan, "status"), "value", 0, _BYTE):
+        yield "background_scan"
+
+
+def _statistics(document: Json) -> Iterator[str]:
+    pages = inner(document, "ata_device_statistics")
+    if misshapen(pages, "pages") or any(misshapen(page, "table") for page in items(pages, "pages")):
+        yield "device_statistics"
+    for row in counters.statistics(document):
+        if not text(row, "name"):
+            yield "device_statistics"
+        elif row["name"] == counters.ENDURANCE and misread(row, "value", 0, _BYTE):
+            yield "wear_percent"
 
 
 def _of_nvme(document: Json) -> Iterator[str]:
@@ -80,7 +96,8 @@ def _temperatures(document: Json) -> Iterator[str]:
     found, nvme = inner(document, "temperature"), inner(document, "nvme_composite_temperature_threshold")
     if misread(found, "current", -_WARMEST, _WARMEST):
         yield "temperature"
-    limits = ((found, "op_limit_max"), (found, "limit_max"), (nvme, "warning"), (nvme, "critical"))
+    limits = [(found, name) for name in ("op_limit_max", "limit_max", "critical_limit_max")]
+    limits += [(nvme, name) for name in ("warning", "critical")]
     is_unread = any(misread(where, name, -_WARMEST, _WARMEST) for where, name in limits)
     if is_unread or misread(found, "drive_trip", 0, _WARMEST):
         yield "temperature_limit"
@@ -91,5 +108,6 @@ def _tests(document: Json) -> Iterator[str]:
     for name in ("extended", "standard"):
         if misplaced(log, name) or misshapen(inner(log, name), "table"):
             yield "self_tests"
-    if misshapen(inner(document, "nvme_self_test_log"), "table"):
+    of_scsi = (name for name in document if name.startswith("scsi_self_test_"))
+    if misshapen(inner(document, "nvme_self_test_log"), "table") or any(misplaced(document, name) for name in of_scsi):
         yield "self_tests"

@@ -58,15 +58,18 @@ def from_document(document: Json, *, device: str = "") -> DiskFacts:
     who = _identity(document)
     counters, uncounted = counting.read(document, attributes, who.model)
     nvme = _nvme(document)
-    exception = inner(document, "smart_status", "scsi")
+    exception, support = inner(document, "smart_status", "scsi"), inner(document, "smart_support")
     facts = DiskFacts(
         identity=who,
         device=device or text(inner(document, "device"), "name"),
         protocol=protocol,
         exit_status=status,
         passed=flag(inner(document, "smart_status"), "passed"),
-        smart_enabled=flag(inner(document, "smart_support"), "enabled"),
-        smart_available=flag(inner(document, "smart_support"), "available"),
+        smart_enabled=flag(support, "enabled"),
+        # A bare truth value in smartctl of some network storage.
+        smart_available=flag(
+            inner(document, "smart_support") or {"available": document.get("smart_support")}, "available"
+        ),
         only_warns=number(exception, "asc", 0, 255) == _WARNING,
         warnings=tuple(_warnings(document, exception)),
         capacity_bytes=number(inner(document, "user_capacity"), "bytes", 1)
@@ -177,6 +180,7 @@ def _temperature(document: Json) -> Temperature:
         limit(number(nvme, "warning", 1, _HOTTEST), number(found, "op_limit_max", 1, _HOTTEST)),
         limit(
             number(nvme, "critical", 1, _HOTTEST),
+            number(found, "critical_limit_max", 1, _HOTTEST),
             number(found, "drive_trip", 1, _HOTTEST),
             number(found, "limit_max", 1, _HOTTEST),
         ),

@@ -123,6 +123,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "attributes": "Its table of attributes",
     "available_spare": "Its spare capacity",
     "available_spare_threshold": "The limit of its spare capacity",
+    "background_scan": "Its background scan",
     "critical_warning": "Its critical warning",
     "device_statistics": "Its statistics",
     "exit_status": "The exit status of smartctl",

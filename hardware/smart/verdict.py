@@ -115,7 +115,7 @@ def _attributes(facts: DiskFacts) -> Iterator[Reason]:
             verdict = Verdict.FAILING if attribute.prefailure else Verdict.WATCH
             yield Reason(Code.ATTRIBUTE_NOW, verdict, _named(attribute, attribute.value))
         elif attribute.when_failed is WhenFailed.PAST:
-            once_hot = attribute.id in _TEMPERATURES
+            once_hot = attribute.id in _TEMPERATURES and "temp" in (attribute.name or "temp").lower()
             verdict = Verdict.HEALTHY if once_hot else Verdict.WATCH
             yield Reason(Code.ATTRIBUTE_PAST, verdict, _named(attribute, attribute.worst))
 
@@ -189,6 +189,8 @@ def _self_tests(facts: DiskFacts) -> Iterator[Reason]:
         # The exit status is set by failures only; without the log itself, one is somewhere in it.
         if facts.exit_status & ExitStatus.SELF_TEST_LOG and (doubts or not concluded):
             yield Reason(Code.SELF_TEST_FAILED, Verdict.FAILING, {"detail": "its log says so"})
+        elif facts.exit_status & ExitStatus.SELF_TEST_LOG:
+            yield Reason(Code.SELF_TEST_FAILED_EARLIER, Verdict.WATCH, {"detail": "its log says so"})
         elif doubts:
             yield Reason(Code.IMPLAUSIBLE, Verdict.UNKNOWN, {"counter": "self_tests"})
         return

@@ -174,9 +174,26 @@ def test_device_statistics_are_counted():
     assert verdict(statistics(Number_of_Reported_Uncorrectable_Errors=0)) is Verdict.HEALTHY
     assert verdict(statistics(Number_of_Reported_Uncorrectable_Errors=500)) is Verdict.FAILING
     assert verdict(statistics(Number_of_Reallocated_Logical_Sectors=8)) is Verdict.WATCH
+    pending = facts(statistics(**{"Number_of_Realloc._Candidate_Logical_Sectors": 8}))
+    assert (pending.counters[Counter.PENDING], judge(pending).verdict) == (8, Verdict.WATCH)
     assert verdict(statistics(Number_of_Reallocated_Logical_Sectors=4000)) is Verdict.FAILING
     worn = statistics(Percentage_Used_Endurance_Indicator=120)
     assert (facts(worn).wear_percent, verdict(worn)) == (120, Verdict.WATCH)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [({"value": 51}, "failing"), ({"value": 50}, "watch"), ({"prefailure": False}, "watch"),
+                            ({}, "failing"), (None, "failing")],
+)  # fmt: skip
+def test_whether_a_low_value_is_a_failure_to_come_is_read_from_its_flags(flags, expected):
+    assert verdict(attribute(5, value=5, worst=5, flags=flags)) == expected
+
+
+def test_life_that_once_was_too_little_is_no_heat():
+    row = (231, "SSD_Life_Left", 50, 50)
+    document = table(REALLOCATED, row)
+    document["ata_smart_attributes"]["table"][1].update(worst=5, thresh=10, when_failed="past")
+    assert verdict(document) is Verdict.WATCH
 
 
 def test_what_two_logs_tell_is_counted_once():
@@ -224,6 +241,15 @@ def test_sectors_that_the_background_scan_could_not_read_and_nobody_mended_are_p
     stopped = judge(facts(scan(status=3)))
     assert stopped.verdict is Verdict.WATCH
     assert "background scan is halted due to fatal error" in stopped.text
+
+
+def test_the_words_of_a_scan_result_count_where_it_has_no_number():
+    def pending(status):
+        return facts(sas(scsi_background_scan={"result_1": {"lba": 1, "reassign_status": status}}))
+
+    assert pending("Require Write or Reassign Blocks command").counters[Counter.PENDING] == 1
+    assert pending({"string": "Recovered via rewrite in-place"}).counters[Counter.PENDING] == 0
+    assert all(judge(pending(status)).verdict is Verdict.UNKNOWN for status in (None, 1, {}, {"value": "1"}))
 
 
 OLD_TEXT = """Background scan results log

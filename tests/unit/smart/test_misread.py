@@ -1,5 +1,6 @@
 """What an answer holds and cannot be read is not known: never that nothing is amiss."""
 
+import copy
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from hardware.smart.parse import from_document, parse
 from hardware.smart.reasons import Code, Verdict
 from hardware.smart.verdict import judge
 from tests.support.drives import ata, attribute, nvme, sas
+from tests.unit.smart.test_fuzz import places
 
 GARBLED = [None, "17", "", -1, 1 << 63, 1 << 70, True, [], {}, 1.5]
 
@@ -133,9 +135,96 @@ def test_a_self_test_log_without_entries_that_can_be_read_is_not_known(table):
     assert judged(ata(ata_smart_self_test_log={"standard": {"table": table}})).verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.parametrize("bare", [True, {"available": True, "enabled": True}])
+def test_that_it_monitors_itself_may_be_said_in_one_word(bare):
+    assert judged(ata(smart_support=bare)).verdict is Verdict.HEALTHY
+    assert judged(ata(smart_support=False)).verdict is Verdict.UNKNOWN
+
+
+def test_failures_in_a_log_of_which_only_good_ends_are_seen_are_not_overlooked():
+    assert judged(self_tests((2, GOOD), exit_status=128)).verdict is Verdict.WATCH
+
+
 def test_a_disk_without_self_monitoring_says_nothing():
     judgement = judged(ata(smart_support={"available": False}))
     assert judgement.verdict is Verdict.UNKNOWN
     assert [reason.code for reason in judgement.reasons] == [Code.NO_SMART]
     mute = {"smartctl": {"exit_status": 4}, "serial_number": "X1", "smart_support": {"available": False}}
     assert [reason.code for reason in judge(from_document(mute)).reasons] == [Code.NO_SMART]
+
+
+def least(document, *names):
+    """Of a document no more than who it is, its own word, and what is named."""
+    kept = {"smartctl", "device", "smart_status", "scsi_grown_defect_list", *names}
+    return {name: value for name, value in document.items() if name in kept}
+
+
+def one_row(number, name, value, raw):
+    row = {"id": number, "name": name, "value": value, "worst": value, "thresh": 0, "when_failed": "",
+           "flags": {"value": 50, "prefailure": False}, "raw": {"value": raw, "string": str(raw)}}  # fmt: skip
+    good = {**row, "id": 5, "name": "Reallocated_Sector_Ct", "value": 100, "raw": {"value": 0, "string": "0"}}
+    return least(ata(ata_smart_attributes={"table": [row, good]}), "ata_smart_attributes")
+
+
+def sick_ata(**logs):
+    well = one_row(9, "Power_On_Hours", 90, 1)["ata_smart_attributes"]
+    return least(ata(**logs) | {"ata_smart_attributes": well}, "ata_smart_attributes", *logs)
+
+
+def sick_sas(**logs):
+    return least(sas(**logs), *logs)
+
+
+def sick_statistics(name, value):
+    return sick_ata(ata_device_statistics=statistics(name, value)["ata_device_statistics"])
+
+
+BAD = {
+    "type": {"value": 2},
+    "status": {"value": 121, "string": "Completed: read failure", "passed": False},
+    "lifetime_hours": 13000,
+}
+FAILED_TESTS = {"table": [BAD, {"type": {"value": 2}, "status": GOOD, "lifetime_hours": 12000}]}
+UNRESOLVED = {"parameter_code": 1, "lba": 1, "reassign_status": {"value": 1}}
+NVME = "nvme_smart_health_information_log"
+SICK = [
+    sick_ata(smart_status={"passed": False}),
+    sick_ata(smartctl={"exit_status": 8}),
+    sick_ata(smart_support={"available": True, "enabled": False}),
+    sick_ata(temperature={"current": 75, "op_limit_max": 60, "limit_max": 70}),
+    sick_ata(ata_pending_defects_log={"size": 255, "count": 4}),
+    sick_ata(ata_smart_self_test_log={"standard": FAILED_TESTS}),
+    sick_ata(ata_smart_self_test_log={"extended": FAILED_TESTS}),
+    sick_ata(ata_smart_error_log={"extended": {"count": 3, "table": [{"lifetime_hours": 13100}]}}),
+    sick_ata(sata_phy_event_counters={"table": [{"id": 1, "value": 500}]}),
+    sick_statistics("Number of Reported Uncorrectable Errors", 5),
+    sick_statistics("Percentage Used Endurance Indicator", 99),
+    one_row(197, "Current_Pending_Sector", 100, 8),
+    one_row(231, "SSD_Life_Left", 2, 2),
+    least(nvme(critical_warning=1), NVME),
+    least(nvme(critical_warning=4), NVME),
+    least(nvme(available_spare=3), NVME),
+    least(nvme(media_errors=4), NVME),
+    least(nvme(percentage_used=101), NVME),
+    sick_sas(scsi_grown_defect_list=300),
+    sick_sas(scsi_error_counter_log={"write": {"total_uncorrected_errors": 7}}),
+    sick_sas(temperature={"current": 65, "drive_trip": 65}),
+    sick_sas(smart_status={"passed": False, "scsi": {"asc": 0x0B, "ascq": 1, "ie_string": "hot"}}),
+    sick_sas(scsi_pending_defects={"count": 4}),
+    sick_sas(scsi_background_scan={"status": {"value": 1}, "result_1": UNRESOLVED}),
+    sick_sas(scsi_background_scan={"status": {"value": 3, "string": "halted due to fatal error"}}),
+    sick_sas(scsi_self_test_0={"code": {"value": 2}, "result": {"value": 7, "string": "Failed in segment"}}),
+    sick_sas(scsi_sas_port_0={"phy_0": {"invalid_dword_count": 600}}),
+]
+
+
+@pytest.mark.parametrize("document", SICK, ids=lambda document: "/".join(list(document)[-2:]))
+def test_a_sick_disk_with_any_one_place_garbled_is_not_healthy(document):
+    assert judged(document).verdict.rank >= Verdict.WATCH.rank
+    for number, (_, name) in enumerate(places(document)):
+        # Under a name that is not known a row is another thing: test_attributes.
+        for junk in (None, 1 << 70, [None]) if name == "name" else (None, "x", 1 << 70, [None]):
+            garbled = copy.deepcopy(document)
+            node, key = places(garbled)[number]
+            node[key] = junk
+            assert judged(garbled).verdict is not Verdict.HEALTHY, (key, junk)

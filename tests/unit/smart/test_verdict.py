@@ -58,6 +58,8 @@ def exit_status(number, document=HEALTHY_ATA, **more):
         (ata(temperature={"current": 61, "op_limit_max": 60, "limit_max": 70}), "watch", "too-hot"),
         (ata(temperature={"current": 70, "op_limit_max": 60, "limit_max": 70}), "failing", "at-temperature-limit"),
         (sas(temperature={"current": 65, "drive_trip": 65}), "failing", "at-temperature-limit"),
+        (nvme() | {"temperature": {"current": 86, "op_limit_max": 77, "critical_limit_max": 85}}, "failing",
+         "at-temperature-limit"),
         (nvme(critical_warning=1), "failing", "spare-low"),
         (nvme(critical_warning=2), "watch", "says-failed-earlier"),
         (nvme(critical_warning=4), "failed", "reliability-degraded"),

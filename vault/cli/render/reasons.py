@@ -71,6 +71,7 @@ COUNTERS: Final[Mapping[str, str]] = {
     "attributes": N_("Its table of attributes"),
     "available_spare": N_("Its spare capacity"),
     "available_spare_threshold": N_("The limit of its spare capacity"),
+    "background_scan": N_("Its background scan"),
     "critical_warning": N_("Its critical warning"),
     "device_statistics": N_("Its statistics"),
     "exit_status": N_("The exit status of smartctl"),
