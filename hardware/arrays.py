@@ -51,6 +51,7 @@ class Array:
 
     ``check_from`` and ``last_action`` are md's: the sector at which a check begins, and what it last did. The kernel
     sets the sector to where a check was broken off, and to 0 when one reached the end (md_do_sync; md.rst, sync_min).
+    ``member_bytes`` is what a check reads of each member, also md's.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Array:
     members: tuple[str, ...] = ()
     check_from: int | None = None
     last_action: str = ""
+    member_bytes: int | None = None
 
     @property
     def can_be_checked(self) -> bool:
@@ -146,9 +148,10 @@ def md_array(name: str, folder: Path) -> Array:
         state = ArrayState.WELL
     # After the action, for it is final once there is none.
     check_from, last = _number(folder / "sync_min"), _line(folder / "last_sync_action")
+    kilobytes = _number(folder / "component_size")
     return Array(
         name, "md", level, state, missing, _number(folder / "mismatch_cnt"), None, done,
-        check_from=check_from, last_action=last,
+        check_from=check_from, last_action=last, member_bytes=None if kilobytes is None else kilobytes * 1024,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@ alerting is Prometheus's work, from the metrics."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Final
@@ -141,7 +142,7 @@ def _disks(node: NodeParts, tx: Tx) -> Iterator[wire.Alert]:
                 message=f"The disk {disk.key} ({disk.model}), last seen at {disk.device} on {disk.seen_at:%d/%m/%Y},"
                 " is gone.",
                 remedy="Look at cable, backplane and the kernel log (dmesg); taken out or replaced on purpose, type:"
-                f" vaultctl disks forget {disk.key}",
+                f" vaultctl disks forget {shlex.quote(disk.key)}",
             )
         elif disk.health.doubtful:
             yield wire.Alert(

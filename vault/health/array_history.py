@@ -3,7 +3,8 @@
 md and LVM tell that a check is under way and not when the last one was. The daemon looks once a minute (LVM: as often
 as the helper does), and a check takes hours, so its end is seen. Of md only a pass that reached its end counts, in one
 go or in parts that follow on one another (as mdcheck does it, some hours each night): the kernel says where it was
-broken off. ZFS and btrfs keep the end of their last scrub themselves, until the next begins or nobody asks; here it is
+broken off. An array that is so small that a check of it is through between two looks is left out: nobody could say when
+it was. ZFS and btrfs keep the end of their last scrub themselves, until the next begins or nobody asks; here it is
 remembered.
 """
 
@@ -21,6 +22,9 @@ from vault.clock import from_text, to_text
 from vault.model import Json
 
 _FACT: Final = "array-history"
+_SMALL: Final = 16 << 30
+"""Bytes of a member. More takes longer than a minute at the speed that the kernel checks with at most (200 MB/s)."""
+
 _CHECKS: Final = frozenset({"check", "repair"})
 """Actions of md that read all of every member."""
 
@@ -48,7 +52,7 @@ def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> 
         known = array.name in before
         past = before.get(array.name, Past(now))
         checking = array.state is ArrayState.CHECKING
-        if not array.can_be_checked:
+        if not array.can_be_checked or (array.member_bytes is not None and array.member_bytes < _SMALL):
             continue
         if array.kind == "md":
             found[array.name] = _md(past, array, now)

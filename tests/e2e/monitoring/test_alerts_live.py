@@ -290,7 +290,10 @@ def test_a_nas_that_is_dead_is_one_page(live):
     live.come_back("c1", "c2")
     live.ends("VaultVolumeOffline")
     eventually(lambda: pages()[-1]["status"] == "resolved")
-    assert [(body["status"], len(body["alerts"])) for body in pages()] == [("firing", 2), ("resolved", 2)]
+    # One page that is told and ends; that one of the two is back a moment before the other may be said in between.
+    assert len({body["groupKey"] for body in pages()}) == 1
+    assert (pages()[0]["status"], len(pages()[0]["alerts"])) == ("firing", 2)
+    assert [body["status"] for body in pages()].count("resolved") == 1
     assert live.told_since(before) == {"VaultVolumeOffline", "VaultWatchdog"}
 
 

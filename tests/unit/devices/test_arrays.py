@@ -117,6 +117,12 @@ def test_the_last_part_of_a_check_alone_is_none(history):
     assert history(CHECK | {"sync_min": 6000, "sync_completed": "7000 / 10000"}, ENDED) is None
 
 
+@pytest.mark.parametrize(("kilobytes", "is_looked_at"), [(976_832, False), (15_625_744_384, True), ("", True)])
+def test_an_array_that_is_checked_between_two_looks_is_never_late(machine, kilobytes, is_looked_at):
+    machine.array("md0", ["sda", "sdb"], component_size=kilobytes, **WELL)
+    assert bool(seen({}, machine.seen(), NOW)) is is_looked_at
+
+
 @pytest.mark.parametrize("level", ["raid0", "linear"])
 def test_what_cannot_be_checked_has_no_checks_to_be_late_with(machine, level):
     machine.array("md0", ["sda", "sdb"], level=level, array_state="clean", raid_disks=2)
