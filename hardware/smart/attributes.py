@@ -106,16 +106,17 @@ def counted(attributes: Sequence[Attribute], model: str) -> Iterator[tuple[Count
         # A row without a name, as a bridge may give it, is what its number says.
         if attribute.id not in _COUNTED or (attribute.name and not _NAMES[attribute.id].search(attribute.name)):
             continue
+        counter = _COUNTED[attribute.id][0]
         value = packed.count(attribute.id, attribute.raw, attribute.raw_text)
-        if not (value == 1 and _flips(attribute, model)):
-            yield _COUNTED[attribute.id][0], value
+        if not (value == 1 and counter in flickering(attributes, model)):
+            yield counter, value
 
 
-def _flips(attribute: Attribute, model: str) -> bool:
-    """Whether the 1 in it may be its firmware's error: Crucial's MX500 and BX500 put 1 into attribute 197 for a while
-    and 0 again, with nothing amiss (smartmontools ticket 1227). More than 1 is meant."""
-    named = attribute.name.lower() == _FLIPPING_NAME
-    return attribute.id == 197 and (named or _FLIPPING_MODEL.match(model) is not None)
+def flickering(attributes: Sequence[Attribute], model: str) -> frozenset[Counter]:
+    """Counters whose 1 may be the firmware's error: Crucial's MX500 and BX500, and others of their kind, put 1 into
+    attribute 197 for a while and 0 again, with nothing amiss (smartmontools ticket 1227). More than 1 is meant."""
+    named = any(one.id == 197 and one.name.lower() == _FLIPPING_NAME for one in attributes)
+    return frozenset({Counter.PENDING}) if named or _FLIPPING_MODEL.match(model) else frozenset()
 
 
 def wear(attributes: Sequence[Attribute]) -> int | None:

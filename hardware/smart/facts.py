@@ -209,6 +209,8 @@ class DiskFacts:
     nvme: NvmeHealth | None = None
     wear_percent: int | None = None
     counters: Mapping[Counter, int] = field(default_factory=dict)
+    flickering: frozenset[Counter] = frozenset()
+    """Counters in which 1 comes and goes with nothing amiss, by an error of its firmware: there, 1 is not counted."""
     implausible: tuple[str, ...] = ()
     """What it says something of that cannot be read: names of counters, attributes and logs. It is not known."""
     self_tests: tuple[SelfTest, ...] = ()

@@ -43,6 +43,8 @@ def judge_growth(history: Sequence[Day], facts: DiskFacts, today: date) -> list[
     found = []
     for counter, value in facts.counters.items():
         values = [day.counters[counter.value] for day in past if counter.value in day.counters]
+        if counter in facts.flickering:
+            values = [0 if before == 1 else before for before in values]
         rises = [after - before for before, after in pairwise([*values, value]) if after > before]
         growth = sum(rises)
         if growth:

@@ -81,6 +81,7 @@ def from_document(document: Json, *, device: str = "") -> DiskFacts:
         nvme=nvme,
         wear_percent=nvme.used_percent if nvme else _wear(document, attributes),
         counters=counters,
+        flickering=ata.flickering(attributes, who.model),
         implausible=tuple(dict.fromkeys((*uncounted, *misread.facts(document)))),
         self_tests=selftests.from_json(document),
         tests_itself=selftests.offered(document),

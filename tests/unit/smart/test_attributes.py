@@ -101,7 +101,7 @@ def test_the_pending_sector_that_comes_and_goes_by_itself_is_none(name, model):
 
     def judged(raw):
         found = facts(attribute(197, ata(model_name=model), name=name, raw=raw))
-        past = [Day(today - timedelta(days=n), dict.fromkeys(found.counters, 0)) for n in range(1, 10)]
+        past = [Day(today - timedelta(days=n), {"pending_sectors": n % 2}) for n in range(1, 10)]
         return judge(found, judge_growth(past, found, today)).verdict
 
     assert [judged(0), judged(1)] == [Verdict.HEALTHY, Verdict.HEALTHY]
