@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from hardware import blocks
-from hardware.arrays import PROC, Array, ArrayState
+from hardware.arrays import PROC, Array, ArrayState, outlives
 from hardware.smart.run import run
 
 PATIENCE: Final = 30.0
@@ -108,7 +108,7 @@ def _raid(name: str, words: list[str]) -> Array | None:
     lost, behind = sum(health.count(mark) for mark in "D-"), health.count("a")
     if not set(health) <= set("AaD-") or not health:
         state = ArrayState.UNKNOWN
-    elif lost >= len(health) or (lost and level.startswith("raid0")):
+    elif lost >= len(health) or not outlives(level, lost):
         state = ArrayState.FAILED
     elif action in ("recover", "resync", "reshape") or behind:
         state = ArrayState.REBUILDING

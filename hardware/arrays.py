@@ -25,6 +25,7 @@ _POOL: Final = re.compile(r"[A-Za-z][\w.:-]{0,255}\Z")
 _PROGRESS: Final = re.compile(r"([0-9]{1,18}) / ([0-9]{1,18})")
 _PROFILE: Final = re.compile(r"(?:single|dup|raid[0-9]{1,2}(?:c[34])?)\Z")
 _LEG: Final = re.compile(r"_[rm]image_[0-9]{1,3}\Z")
+_OUTLIVES: Final = (("raid0", 0), ("linear", 0), ("raid4", 1), ("raid5", 1), ("raid6", 2))
 _UNCHECKED: Final = frozenset({"linear", "raid0", "raid0_meta", "multipath", "faulty", "mirror"})
 _MOST: Final = 1024
 
@@ -112,8 +113,10 @@ def _joined(seen: Array, told: Array | None) -> Array:
 
 def _md(sysfs: Path) -> Iterator[Array]:
     for folder in _entries(sysfs / "class/block"):
-        if _MD.match(folder.name) and (folder / "md").is_dir() and not _is_container(folder / "md"):
-            yield md_array(folder.name, folder / "md")
+        if _MD.match(folder.name) and (folder / "md").is_dir():
+            found = md_array(folder.name, folder / "md")
+            if found is not None:
+                yield found
 
 
 def _is_container(folder: Path) -> bool:
@@ -124,15 +127,25 @@ def _is_container(folder: Path) -> bool:
     return _line(folder / "level") == "container" or re.match(r"external:[^/-]", metadata) is not None
 
 
-def md_array(name: str, folder: Path) -> Array:
-    """The md array whose attributes are in ``folder``."""
+def outlives(level: str, lost: int) -> bool:
+    """Whether an array of this level still has all its data without so many members, as far as the number alone says
+    (md(4)): of mirrors and raid10 it depends on which, and how many there are."""
+    most = next((most for prefix, most in _OUTLIVES if level.startswith(prefix)), None)
+    return most is None or lost <= most
+
+
+def md_array(name: str, folder: Path) -> Array | None:
+    """The md array whose attributes are in ``folder``; None for a container, which is none."""
+    if _is_container(folder):
+        return None
     level, running = _line(folder / "level"), _line(folder / "array_state")
     missing, members = _number(folder / "degraded"), _number(folder / "raid_disks")
     faulty = sum("faulty" in _line(entry / "state") for entry in _entries(folder) if entry.name.startswith("dev-"))
     action = _line(folder / "sync_action")
     progress = _PROGRESS.match(_line(folder / "sync_completed"))
     done = int(progress[1]) / int(progress[2]) if progress and int(progress[2]) else None
-    if running in ("broken", "inactive") or (missing is not None and members is not None and 0 < members <= missing):
+    too_many = missing is not None and (0 < (members or 0) <= missing or not outlives(level, missing))
+    if running in ("broken", "inactive") or too_many:
         state = ArrayState.FAILED
     elif running in ("", "clear"):
         state = ArrayState.UNKNOWN

@@ -96,6 +96,16 @@ def test_the_state_of_a_logical_volume(changes, state, missing):
 
 
 @pytest.mark.parametrize(
+    ("level", "health", "state"),
+    [("raid5_ls", "DAA", "degraded"), ("raid5_ls", "DDA", "failed"), ("raid6_zr", "DDAAA", "degraded"),
+     ("raid6_zr", "DDDAA", "failed"), ("raid10", "DADA", "degraded"), ("raid0", "DA", "failed")],
+)  # fmt: skip
+def test_a_logical_volume_that_lost_more_than_its_level_allows_has_failed(level, health, state):
+    (found,) = parse_dmsetup(f"vg-lv: 0 100 raid {level} {len(health)} {health} 100/100 idle 0 0 -\n")
+    assert found.state == state
+
+
+@pytest.mark.parametrize(
     ("changes", "state"),
     [({}, "well"), ({"mirrored": "512/1024"}, "rebuilding"), ({"legs": "AD"}, "degraded"), ({"legs": "DD"}, "failed")],
 )

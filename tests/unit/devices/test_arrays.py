@@ -50,6 +50,17 @@ def test_the_state_of_an_md_array(machine, changes, state):
     assert (array.name, array.kind, array.level, array.state) == ("md0", "md", "raid1", state)
 
 
+@pytest.mark.parametrize(
+    ("level", "missing", "state"),
+    [("raid5", 1, "degraded"), ("raid5", 2, "failed"), ("raid6", 2, "degraded"), ("raid6", 3, "failed"),
+     ("raid10", 2, "degraded"), ("raid1", 5, "degraded"), ("raid1", 6, "failed")],
+)  # fmt: skip
+def test_an_array_that_lost_more_than_its_level_allows_has_failed(machine, level, missing, state):
+    """md goes on calling itself clean, and gives errors for whatever is asked of it."""
+    machine.array("md0", ["sda"], level=level, **(WELL | {"raid_disks": 6, "degraded": missing}))
+    assert machine.seen()[0].state == state
+
+
 def test_a_container_of_metadata_is_no_array_and_what_stands_in_it_is(machine):
     """As mdadm assembles Intel's and DDF's arrays: the container is inactive for as long as it is there."""
     container = {"array_state": "inactive", "raid_disks": 0}
