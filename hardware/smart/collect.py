@@ -72,7 +72,7 @@ def collect(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Path:
     """Ask every disk and write the report. Raises OSError."""
-    places = find_places(smartctl, sysfs)
+    places = find_places(smartctl, sysfs, [Place(*seat) for seat in report.places_before(folder)])
     hanging = _still_hanging(folder)
 
     def entry(place: Place) -> report.Entry:
@@ -97,9 +97,11 @@ def collect(
     return report.write(folder, entries, now())
 
 
-def find_places(smartctl: PatientSmartctl, sysfs: Path = blocks.SYS) -> list[Place]:
-    """Where to ask: what smartctl lists, and the kernel's disks that are not among it."""
-    found = [place for place in smartctl.places() or [] if place.device.startswith("/dev/")]
+def find_places(smartctl: PatientSmartctl, sysfs: Path = blocks.SYS, before: Sequence[Place] = ()) -> list[Place]:
+    """Where to ask: what smartctl lists, and the kernel's disks that are not among it. Where it does not come to list
+    them, the places of the round ``before``: disks behind a controller are not gone because nobody named them."""
+    listing = smartctl.places()
+    found = [place for place in (before if listing is None else listing) if place.device.startswith("/dev/")]
     listed = {place.device for place in found}
     for disk in blocks.whole_disks(sysfs):
         device = blocks.smart_device(disk.name)

@@ -104,6 +104,11 @@ def _said(entry: Entry, before: Mapping[_Seat, Identity]) -> Identity:
     return before.get(_seat(entry.device, entry.kind, entry.known), _NOBODY)
 
 
+def places_before(folder: Path) -> list[tuple[str, str]]:
+    """The places (device and type) in the report that lies there, for those who write the next one."""
+    return [(device, kind) for device, kind, *_ in _names_before(folder)]
+
+
 def _names_before(folder: Path) -> Mapping[_Seat, Identity]:
     """Who said that it is which disk at which place; nothing where that is not known (after a reboot)."""
     try:

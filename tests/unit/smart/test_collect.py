@@ -180,6 +180,16 @@ def test_a_disk_behind_a_controller_that_sleeps_or_hangs_is_still_there(machine)
     }  # fmt: skip
 
 
+def test_disks_behind_a_controller_are_not_gone_because_nobody_lists_them(machine):
+    behind_a_controller(machine)
+    machine.collect()
+    machine.says("scan", "smartctl: it hangs, or says what is no JSON")
+    collect.collect(run.PatientSmartctl(str(machine.program), 20.0), machine.folder, sysfs=machine.sysfs)
+    assert {facts.identity.key: facts.reading for facts in machine.read().values()} == {
+        "EIGHT": Reading.READ, "NINE": Reading.READ,
+    }  # fmt: skip
+
+
 def test_of_a_controller_only_the_disk_that_hangs_is_left_alone(machine, monkeypatch):
     behind_a_controller(machine)
     machine.collect()
