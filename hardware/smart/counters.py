@@ -127,8 +127,10 @@ def _is_unresolved(scan: Json, name: str) -> bool | None:
 def _statistics(document: Json) -> Iterator[tuple[Counter, int | None]]:
     for row in statistics(document):
         counter = _STATISTICS.get(str(row.get("name")))
-        # A normalised one is a percentage of what can be borne, and no count; one without a value is not kept.
-        if counter is not None and not flag(inner(row, "flags"), "normalized") and "value" in row:
+        # A normalised one is a percentage of what can be borne, and no count; one without a value, or all ones, is not
+        # kept by the drive.
+        is_percentage = flag(inner(row, "flags"), "normalized")
+        if counter is not None and not is_percentage and "value" in row and row["value"] != _MOST + 1:
             yield counter, number(row, "value", most=_MOST)
 
 

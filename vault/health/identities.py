@@ -8,7 +8,7 @@ tomorrow, so no history is kept by it: what it told yesterday is not held agains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hardware.places import place
@@ -36,26 +36,49 @@ def named(found: Iterable[DiskFacts], known: Mapping[str, Disk], where: Callable
     groups: dict[str, list[DiskFacts]] = {}
     for facts in everyone:
         groups.setdefault(_name(facts.identity), []).append(facts)
+    remembered: dict[str, list[Disk]] = {}
+    for disk in known.values():
+        remembered.setdefault(disk.serial or disk.wwn, []).append(disk)
     taken: set[str] = set()
-    return [_one(facts, groups[_name(facts.identity)], known, taken, where) for facts in everyone]
+    made = []
+    for facts in everyone:
+        name = _name(facts.identity)
+        others = [other for other in groups[name] if other is not facts] if name else []
+        if name and not any(_are_alike(facts, other) for other in others):
+            one = _by_name(facts, others, remembered.get(name, ()), known, taken)
+        else:
+            one = _by_place(facts, others, known, taken, where(facts.device))
+        taken.add(one.key)
+        made.append(one)
+    return made
 
 
-def _one(
+def _by_name(
     facts: DiskFacts,
-    group: Sequence[DiskFacts],
+    others: Sequence[DiskFacts],
+    remembered: Iterable[Disk],
     known: Mapping[str, Disk],
-    taken: set[str],
-    where: Callable[[str], str],
+    taken: Collection[str],
+) -> Named:
+    who = facts.identity
+    name = _name(who)
+    remarks = (_same_name(others, Verdict.HEALTHY),) if others else ()
+    mine = [d for d in remembered if d.key not in taken and _is_lasting(d.key, name) and _is(d, facts)]
+    # Before any other, the one that has told the same World Wide Name, and the one that is still there.
+    mine.sort(key=lambda disk: (disk.wwn != who.wwn, not disk.present, disk.key != who.key))
+    if mine:
+        return Named(facts, mine[0].key, mine[0], remarks)
+    if who.key not in known and who.key not in taken:
+        return Named(facts, who.key, None, remarks)
+    key = _free(f"{name} {who.wwn or who.model}".strip(), facts.device, taken)
+    return Named(facts, key, known.get(key), remarks)
+
+
+def _by_place(
+    facts: DiskFacts, others: Sequence[DiskFacts], known: Mapping[str, Disk], taken: Collection[str], spot: str
 ) -> Named:
     name = _name(facts.identity)
-    others = [other for other in group if other is not facts] if name else []
-    if name and not any(_are_alike(facts, other) for other in others):
-        key, before = _by_name(facts, known, taken)
-        taken.add(key)
-        remarks = (_same_name(others, Verdict.HEALTHY),) if others else ()
-        return Named(facts, key, before, remarks)
-    key = _free(f"{name} at {where(facts.device)}".strip(), facts.device, taken)
-    taken.add(key)
+    key = _free(f"{name} at {spot}".strip(), facts.device, taken)
     before = known.get(key)
     if before is not None and not _agree(before.model, facts.identity.model):
         before = None  # another disk is plugged in there
@@ -63,26 +86,11 @@ def _one(
     return Named(facts, key, before, (remark,), lasting=False)
 
 
-def _by_name(facts: DiskFacts, known: Mapping[str, Disk], taken: set[str]) -> tuple[str, Disk | None]:
-    who = facts.identity
-    name = _name(who)
-    same_name = (disk for disk in known.values() if (disk.serial or disk.wwn) == name)
-    mine = [disk for disk in same_name if disk.key not in taken and _is_lasting(disk.key, name) and _is(disk, facts)]
-    # Before any other, the one that has told the same World Wide Name, and the one that is still there.
-    mine.sort(key=lambda disk: (disk.wwn != who.wwn, not disk.present, disk.key != who.key))
-    if mine:
-        return mine[0].key, mine[0]
-    if who.key not in known and who.key not in taken:
-        return who.key, None
-    key = _free(f"{name} {who.wwn or who.model}".strip(), facts.device, taken)
-    return key, known.get(key)
-
-
 def _is_lasting(key: str, name: str) -> bool:
     return not key.startswith(f"{name} at ")
 
 
-def _free(key: str, device: str, taken: set[str]) -> str:
+def _free(key: str, device: str, taken: Collection[str]) -> str:
     return key if key not in taken else f"{key} {device.removeprefix('/dev/').replace('/', ' ')}"
 
 

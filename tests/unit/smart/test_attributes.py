@@ -203,6 +203,11 @@ def test_what_two_logs_tell_is_counted_once():
     assert facts(document).counters[Counter.REPORTED_UNCORRECTABLE] == 9
 
 
+def test_a_statistic_of_all_ones_is_not_kept():
+    assert verdict(statistics(Number_of_Reported_Uncorrectable_Errors=0xFFFFFFFF)) is Verdict.HEALTHY
+    assert verdict(statistics(Number_of_Reported_Uncorrectable_Errors=1 << 40)) is Verdict.UNKNOWN
+
+
 def test_a_statistic_that_is_a_percentage_is_no_count():
     document = statistics(Number_of_Reallocated_Logical_Sectors=4000)
     document["ata_device_statistics"]["pages"][0]["table"][0]["flags"]["normalized"] = True
