@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+from datetime import timedelta
 
 import pytest
 
 from tests.support.nodes import VIETNAMESE, Bench, assert_receipt, bag, eventually, tar_of
 from tests.support.uploading import AGENT, begin, mine, offset_of, send, upload
+from vault.catalog.schema import uploads as table
 from vault.errors import Conflict, Full, Interrupted, Invalid, Refused, Unreachable
 from vault.intake import accession
 from vault.intake.deposit import DepositRequest
@@ -223,6 +225,50 @@ def test_a_request_for_an_upload_that_was_ended_meanwhile_is_refused(bench):
         bench.running.uploads.append(upload_id, mine, 0, Ending(b"0123456789"), lambda _error: None)
     assert refused.value.code == "upload-expired"
     assert bench.ingest(upload_id).state is IngestState.FAILED
+
+
+def test_one_token_leaves_room_for_a_package_of_another(bench):
+    limits = "[intake]\nmax_package_bytes = 100\nmax_inflated_bytes = 100\nmax_upload_bytes = 250\n"
+    bench.stop()
+    bench.start(bench.configured(extra=limits))
+    begin(bench, "giữ/1", 100)
+    with pytest.raises(Refused) as refused:
+        begin(bench, "giữ/2", 60)  # 160 of the 150 that one may announce
+    assert refused.value.code == "too-many-uploads"
+    begin(bench, "giữ/3", 50)
+    another = begin(bench, "khác/1", 100, agent="token:khác")
+    with pytest.raises(Unreachable) as full:
+        begin(bench, "khác/2", 1, agent="token:khác")
+    assert full.value.code == "uploads-full"
+    assert another
+
+
+def test_a_request_that_brings_nothing_does_not_keep_an_upload_alive(bench):
+    upload_id = begin(bench, "gói", 10)
+    before = bench.running.uploads.find(upload_id, mine).expires_at
+    send(bench, upload_id, 0, b"")
+    assert bench.running.uploads.find(upload_id, mine).expires_at == before
+    send(bench, upload_id, 0, b"abc")
+    assert bench.running.uploads.find(upload_id, mine).expires_at > before
+
+
+def test_what_comes_while_others_expire_is_not_thrown_away(bench):
+    uploads = bench.running.uploads
+    first, second = begin(bench, "cũ", 10), begin(bench, "mới", 10)
+    with bench.running.catalogue.write() as tx:
+        tx.connection.execute(table.update().values(expires_at=tx.now - timedelta(seconds=1)))
+    free, other = uploads.free, []
+
+    def slow(upload):
+        """A volume that takes its time to remove the first; the other is gone on with meanwhile."""
+        if not other:
+            other.append({first: second, second: first}[upload.id])
+            send(bench, other[0], 0, b"abc")
+        free(upload)
+
+    uploads.free = slow
+    assert uploads.expire() == 1
+    assert offset_of(bench, other[0]) == 3
 
 
 def test_a_checksum_is_of_the_request_and_not_of_the_whole(bench):

@@ -75,7 +75,7 @@ def fill(catalogue, hands):
         ingests.begin(tx, "i3", "G09.3", "token:repo")
         ingests.fail(tx, "i3", {"code": "no-space"})
         callbacks.add(tx, "i3", "https://kho.example/")
-        (callback,) = callbacks.due(tx, 1)
+        (callback,) = callbacks.due(tx, tx.now, 1)
         callbacks.tried(tx, callback, outcome="", message="answered 500", not_before=tx.now)
         put_disk(tx, "ZL20ABCD", hands())
         tape = add_volume(tx, "VLT001L8")

@@ -30,8 +30,8 @@ def mine(upload_: Upload) -> bool:
     return upload_.agent == AGENT
 
 
-def begin(bench: Bench, identifier: str, length: int | None, **said) -> str:
-    return bench.running.uploads.create(DepositRequest(identifier, "", AGENT, **said), length).id
+def begin(bench: Bench, identifier: str, length: int | None, agent: str = AGENT, **said) -> str:
+    return bench.running.uploads.create(DepositRequest(identifier, "", agent, **said), length).id
 
 
 def send(bench: Bench, upload_id: str, offset: int, data: bytes, drop: int | None = None, **more) -> Upload:

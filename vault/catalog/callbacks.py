@@ -27,12 +27,12 @@ def get(tx: Tx, ingest_id: str) -> Callback | None:
     return Callback(**found) if found else None
 
 
-def due(tx: Tx, limit: int) -> list[Callback]:
-    """Return those whose deposit has ended and whose time has come, the longest waiting first."""
+def due(tx: Tx, now: datetime, limit: int) -> list[Callback]:
+    """Return those whose deposit has ended and whose time has come by ``now``, the longest waiting first."""
     query = (
         sa.select(callbacks)
         .join(ingests, ingests.c.id == callbacks.c.ingest_id)
-        .where(IS_TO_BE_TOLD, callbacks.c.not_before <= tx.now, ingests.c.state.in_(ENDED))
+        .where(IS_TO_BE_TOLD, callbacks.c.not_before <= now, ingests.c.state.in_(ENDED))
         .order_by(callbacks.c.not_before, callbacks.c.ingest_id)
         .limit(limit)
     )

@@ -19,11 +19,12 @@ from vault.model import Json
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The uploads that hold bytes or may: how many, how many of one agent, and the bytes that they may come to."""
+    """The uploads that hold bytes or may: how many, and the bytes that they may come to; and of these, one agent's."""
 
     number: int
     of_agent: int
     bytes: int
+    bytes_of_agent: int
 
 
 def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Upload]:
@@ -69,11 +70,15 @@ def tally(tx: Tx, agent: str) -> Tally:
 
     One whose length is not known counts with what has come of it.
     """
-    mine = sa.case((uploads.c.agent == agent, 1), else_=0)
+    mine = uploads.c.agent == agent
     size = sa.func.coalesce(uploads.c.length, uploads.c.received)
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(mine), 0), sa.func.coalesce(sa.func.sum(size), 0))
-    number, of_agent, total = tx.connection.execute(query.where(IS_HOLDING_BYTES)).one()
-    return Tally(int(number), int(of_agent), int(total))
+    query = sa.select(
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(sa.case((mine, 1), else_=0)), 0),
+        sa.func.coalesce(sa.func.sum(size), 0),
+        sa.func.coalesce(sa.func.sum(sa.case((mine, size), else_=0)), 0),
+    )
+    return Tally(*(int(number) for number in tx.connection.execute(query.where(IS_HOLDING_BYTES)).one()))
 
 
 def held(tx: Tx) -> tuple[int, int]:
@@ -91,7 +96,7 @@ def outstanding(tx: Tx, volume: str) -> int:
 
 
 def advance(
-    tx: Tx, upload_id: str, *, received: int, length: int | None, expires_at: datetime, complete: bool = False
+    tx: Tx, upload_id: str, *, received: int, length: int | None, expires_at: datetime | None, complete: bool = False
 ) -> bool:
     """Note that so many bytes are on stable storage, and whether that is all. False if it is not OPEN any more."""
     state = UploadState.COMPLETE if complete else UploadState.OPEN

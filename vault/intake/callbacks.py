@@ -23,7 +23,7 @@ import ssl
 import stat
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ import httpx
 import structlog
 
 from vault.catalog import callbacks, ingests
+from vault.catalog.engine import Tx
 from vault.clock import to_text
 from vault.config import CallbackSettings
 from vault.custody.context import Custodian
@@ -52,6 +53,10 @@ KEPT_FOR: Final = timedelta(days=30)
 _FIRST_WAIT: Final = timedelta(seconds=10)
 _LONGEST_WAIT: Final = timedelta(hours=2)
 _MOST_AT_ONCE: Final = 50
+SHARE_OF_HOST: Final = timedelta(seconds=30)
+_LATER: Final = frozenset({429, 502, 503, 504})
+"""Answers by which a host says of itself that it cannot be asked now (RFC 9110, 15.6; RFC 6585, 4)."""
+
 _MOST_ANSWER_BYTES: Final = 64 * 1024
 _LONGEST_URL: Final = 2000
 _SECRET_PREFIX: Final = "whsec_"
@@ -227,41 +232,64 @@ class Callbacks:
                 log.exception("callbacks-failed")
 
     def tell_all(self) -> int:
-        """Tell all whose time has come, once each; returns how many were told. A host that does not answer is not
-        asked a second time in one round."""
-        with self._custodian.catalogue.read() as tx:
-            waiting = [(found, ingests.get(tx, found.ingest_id)) for found in callbacks.due(tx, _MOST_AT_ONCE)]
-        silent: set[str] = set()
-        told = 0
-        for callback, ingest in waiting:
-            host = urlsplit(callback.url).netloc
-            if ingest is None or host in silent or self._stopping.is_set():
-                continue
-            message, outcome = self._tell(callback, ingest)
-            told += outcome == "delivered"
-            if not outcome:
-                silent.add(host)
-            self._note(callback, outcome, message)
+        """Tell all whose time has come, once each; returns how many were told.
+
+        What else is to be told to a host that does not answer is postponed with what was tried, so that it keeps
+        nobody else's from being told; and a host that is slow takes :data:`SHARE_OF_HOST` of a round.
+        """
+        silent: dict[str, str] = {}
+        taken: dict[str, float] = {}
+        told, began_at = 0, self._custodian.catalogue.clock()
+        while not self._stopping.is_set():
+            with self._custodian.catalogue.read() as tx:
+                waiting = [
+                    (found, ingests.get(tx, found.ingest_id)) for found in callbacks.due(tx, began_at, _MOST_AT_ONCE)
+                ]
+            postponed: list[tuple[Callback, str]] = []
+            for callback, ingest in waiting:
+                host = urlsplit(callback.url).netloc
+                if ingest is None or self._stopping.is_set():
+                    continue
+                if host in silent:
+                    postponed.append((callback, silent[host]))
+                    continue
+                began = time.monotonic()
+                message, outcome, answered = self._tell(callback, ingest)
+                taken[host] = taken.get(host, 0) + time.monotonic() - began
+                told += outcome == "delivered"
+                if not answered:
+                    silent[host] = message
+                elif taken[host] > SHARE_OF_HOST.total_seconds():
+                    silent[host] = "its host is slow: later"
+                self._note(callback, outcome, message)
+            self._postpone(postponed)
+            if len(waiting) < _MOST_AT_ONCE:
+                break
         with self._custodian.catalogue.write() as tx:
             callbacks.forget(tx, KEPT_FOR)
         return told
 
-    def _tell(self, callback: Callback, ingest: Ingest) -> tuple[str, str]:
-        """One attempt: what it came to, for people, and the outcome ("" where it is to be tried again)."""
+    def _tell(self, callback: Callback, ingest: Ingest) -> tuple[str, str, bool]:
+        """One attempt: what it came to, for people, the outcome ("" where it is to be tried again), and whether its
+        host answers at all and wants to be asked."""
         try:
             target = read_url(callback.url, self._settings)
             addresses = self._resolve(target.host, target.port)
             good = [a for a in addresses if is_allowed(a, loopback=self._settings.loopback)]
             if not good:
-                return f"{target.host} is at {', '.join(addresses)[:200] or 'no address'}, which is not allowed", ""
+                return (
+                    f"{target.host} is at {', '.join(addresses)[:200] or 'no address'}, which is not allowed",
+                    "",
+                    False,
+                )
             status = self._post(target, good[0], ingest)
         except Invalid as error:
-            return error.message, "given-up"
+            return error.message, "given-up", True
         except (OSError, httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            return f"{type(error).__name__}: {error}"[:500], ""
+            return f"{type(error).__name__}: {error}"[:500], "", False
         if 200 <= status < 300:
-            return f"answered {status}", "delivered"
-        return f"answered {status}", "given-up" if status == 410 else ""
+            return f"answered {status}", "delivered", True
+        return f"answered {status}", "given-up" if status == 410 else "", status not in _LATER
 
     def _post(self, target: Target, address: str, ingest: Ingest) -> int:
         body, timestamp = body_of(ingest), int(self._custodian.catalogue.clock().timestamp())
@@ -294,14 +322,30 @@ class Callbacks:
                     break
             return response.status_code
 
+    def _postpone(self, waiting: Sequence[tuple[Callback, str]]) -> None:
+        """Note of these that they could not be told, all at once."""
+        if not waiting:
+            return
+        with self._custodian.catalogue.write() as tx:
+            outcomes = [self._tried(tx, callback, "", why) for callback, why in waiting]
+        given_up = sum(outcome == "given-up" for outcome in outcomes)
+        for _ in range(given_up):
+            self._custodian.telemetry.callback(CallbackOutcome.GIVEN_UP)
+        hosts = sorted({urlsplit(callback.url).netloc[:200] for callback, _ in waiting})
+        log.warning("callbacks-postponed", hosts=hosts, number=len(waiting), given_up=given_up)
+
+    def _tried(self, tx: Tx, callback: Callback, outcome: str, message: str) -> str:
+        first = callback.first_at or tx.now
+        if not outcome and tx.now - first > GIVE_UP_AFTER:
+            outcome = "given-up"
+        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(callback.attempts, 12))
+        later = tx.now if outcome else tx.now + wait
+        callbacks.tried(tx, callback, outcome=outcome, message=message, not_before=later)
+        return outcome
+
     def _note(self, callback: Callback, outcome: str, message: str) -> None:
         with self._custodian.catalogue.write() as tx:
-            first = callback.first_at or tx.now
-            if not outcome and tx.now - first > GIVE_UP_AFTER:
-                outcome = "given-up"
-            wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(callback.attempts, 12))
-            later = tx.now if outcome else tx.now + wait
-            callbacks.tried(tx, callback, outcome=outcome, message=message, not_before=later)
+            outcome = self._tried(tx, callback, outcome, message)
         self._custodian.telemetry.callback(CallbackOutcome(outcome or "failed"))
         tell = log.info if outcome == "delivered" else log.warning
         tell(

@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from vault.errors import Fault, Invalid, Unreachable
-
-
-def uploads_full() -> Unreachable:
-    """The open uploads of all come to too many, or too much."""
-    return Unreachable(
-        "The open uploads of this node leave no room for this one.",
-        remedy="Try again later; the operator can raise intake.max_uploads or intake.max_upload_bytes.",
-        code="uploads-full",
-    )
+from vault.errors import Fault, Invalid
 
 
 def too_long(limit: int) -> Invalid:

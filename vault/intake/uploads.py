@@ -20,7 +20,6 @@ from typing import Final
 import structlog
 
 from vault.catalog import callbacks, ingests, uploads
-from vault.catalog.engine import Tx
 from vault.custody.context import Custodian
 from vault.depositing import Upload, UploadState
 from vault.errors import (
@@ -36,7 +35,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.formats.archive import ReadableStream
-from vault.intake import accession, upload_errors
+from vault.intake import accession, upload_errors, upload_room
 from vault.intake.choice import choose_volume
 from vault.intake.deposit import DepositRequest, Intake
 from vault.intake.request import request_as_json
@@ -130,15 +129,7 @@ class Uploads:
         volume, _ = choose_volume(custodian, request.descriptive, head, length or 0)
         upload_id = str(uuid.uuid4())
         with custodian.catalogue.write() as tx:
-            tally = uploads.tally(tx, request.agent)
-            if tally.of_agent >= min(limits.max_uploads_per_token, most or limits.max_uploads_per_token):
-                raise Refused(
-                    f"{request.agent} has {tally.of_agent} uploads open, and may not have more.",
-                    remedy="Finish or end some of them (DELETE); the operator can raise intake.max_uploads_per_token.",
-                    code="too-many-uploads",
-                )
-            if tally.number >= limits.max_uploads or tally.bytes + (length or 0) > limits.max_upload_bytes:
-                raise upload_errors.uploads_full()
+            upload_room.check_begin(tx, limits, request.agent, length or 0, most)
             free = volume.free_bytes or 0
             reserve = custodian.settings.volume(volume.name).reserve
             if free - reserve - uploads.outstanding(tx, volume.name) < (length or 0):
@@ -244,19 +235,32 @@ class Uploads:
         """End the uploads whose time is over, free what ended ones still hold, forget those long ended."""
         with self._custodian.catalogue.read() as tx:
             over, holding = uploads.expired(tx), uploads.to_free(tx)
-        for upload in over:
-            span = self._custodian.settings.intake.upload_expires
-            what = (
-                f"Nothing came of the upload for {span}."
-                if upload.state is UploadState.OPEN
-                else f"The upload could not be taken in for {span}."
-            )
-            self.give_up(upload, Interrupted(what, remedy="Begin a new one.", code="upload-expired"))
+        ended = sum(self._expire(upload.id) for upload in over)
         for upload in holding:
             self.free(upload)
         with self._custodian.catalogue.write() as tx:
             uploads.forget(tx)
-        return len(over)
+        return ended
+
+    def _expire(self, upload_id: str) -> bool:
+        """End one whose time is over, and still is when nobody else works on it; tell whether it ended."""
+        try:
+            with self._turn(upload_id, None):
+                with self._custodian.catalogue.read() as tx:
+                    upload = next((one for one in uploads.expired(tx) if one.id == upload_id), None)
+                if upload is None:
+                    return False  # something came meanwhile
+                span = self._custodian.settings.intake.upload_expires
+                what = (
+                    f"Nothing came of the upload for {span}."
+                    if upload.state is UploadState.OPEN
+                    else f"The upload could not be taken in for {span}."
+                )
+                self.give_up(upload, Interrupted(what, remedy="Begin a new one.", code="upload-expired"))
+                return True
+        except Conflict as error:
+            log.warning("upload-not-expired", upload=upload_id, reason=str(error))
+            return False
 
     def sweep(self, volume: str) -> int:
         """Remove the files on a volume of which the catalogue knows nothing: it was rebuilt, or they were to go."""
@@ -387,8 +391,7 @@ class Uploads:
         if length is None or length == upload.length:
             return upload
         with self._custodian.catalogue.write() as tx:
-            if self._is_over(tx, length - upload.received):
-                raise upload_errors.uploads_full()
+            upload_room.check_more(tx, self._custodian.settings.intake, upload.agent, length - upload.received)
             expires = tx.now + self._custodian.settings.intake.upload_expires
             uploads.advance(tx, upload.id, received=upload.received, length=length, expires_at=expires)
         return replace(upload, length=length)
@@ -431,25 +434,25 @@ class Uploads:
     def _note(self, upload: Upload, file: SpoolFile, received: int) -> None:
         file.sync()
         complete = received == upload.length
+        came, over = received > upload.received, None
         with self._custodian.catalogue.write() as tx:
-            expires = tx.now + self._custodian.settings.intake.upload_expires
+            # A request that brings nothing keeps nothing alive.
+            expires = tx.now + self._custodian.settings.intake.upload_expires if came else upload.expires_at
             here = uploads.advance(
                 tx, upload.id, received=received, length=upload.length, expires_at=expires, complete=complete
             )
-            # Whose length is not known counts with what came of it.
-            over = upload.length is None and received > upload.received and self._is_over(tx, 0)
+            if upload.length is None and came:  # then it counts with what came of it
+                try:
+                    upload_room.check_more(tx, self._custodian.settings.intake, upload.agent, 0)
+                except VaultError as error:
+                    over = error
         if not here:
             raise Refused("The upload ended meanwhile.", remedy="Begin a new one.", code="upload-expired")
         self._changed(upload.id)
         if complete:
             self.on_complete()
-        if over:
-            raise upload_errors.uploads_full()
-
-    def _is_over(self, tx: Tx, more: int) -> bool:
-        """Whether what the open uploads come to, and ``more``, is more than this node takes."""
-        tally = uploads.tally(tx, "")
-        return tally.bytes + more > self._custodian.settings.intake.max_upload_bytes
+        if over is not None:
+            raise over
 
     def _roll_back(self, upload: Upload, file: SpoolFile) -> None:
         """More came than was announced, so none of this request can be right. Noted first: a file that is longer than

@@ -231,7 +231,7 @@ def test_a_host_that_moves_to_this_machine_is_not_called(running, receiver, tmp_
 
     with running.node.catalogue.read() as tx:
         ingest = ingests.get(tx, ingest_id)
-    message, outcome = teller._tell(found, ingest)
+    message, outcome, _ = teller._tell(found, ingest)
     assert (outcome, asked) == ("", ["kho.example"])
     assert "not allowed" in message
     assert not receiver.told

@@ -71,6 +71,8 @@ done
 modprobe sg
 modprobe st
 insmod ./mhvtl.ko
+# What stays behind must not hold the output: the agent waits for its end.
+exec >/run/vtl.log 2>&1 </dev/null
 ./bin/vtltape -q 11
 ./bin/vtltape -q 12
 ./bin/vtllibrary -q 10
