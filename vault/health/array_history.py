@@ -3,16 +3,16 @@
 md and LVM tell that a check is under way and not when the last one was. The daemon looks once a minute (LVM: as often
 as the helper does), and a check takes hours, so its end is seen. Of md only a pass that reached its end counts, in one
 go or in parts that follow on one another (as mdcheck does it, some hours each night): the kernel says where it was
-broken off. An array that is so small that a check of it is through between two looks is left out: nobody could say when
-it was. ZFS and btrfs keep the end of their last scrub themselves, until the next begins or nobody asks; here it is
-remembered.
+broken off. LVM does not; there it is reckoned whether a check can have come to its end. An md array that is so small
+that a check is through between two looks is left out: nobody could say when it was. ZFS and btrfs keep the end of their
+last scrub themselves, until the next begins or nobody asks; here it is remembered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from hardware.arrays import Array, ArrayState
@@ -25,6 +25,11 @@ _FACT: Final = "array-history"
 _SMALL: Final = 16 << 30
 """Bytes of a member. More takes longer than a minute at the speed that the kernel checks with at most (200 MB/s)."""
 
+_LOOKS: Final = timedelta(minutes=15)
+"""So often the helper looks."""
+
+_ALMOST: Final = 0.9
+
 _CHECKS: Final = frozenset({"check", "repair"})
 """Actions of md that read all of every member."""
 
@@ -34,7 +39,8 @@ class Past:
     """What was seen of an array: since when it is known, when a check of it last ended, whether one is under way.
 
     Of md: the sector at which the one under way began, whether it was seen to get on, and the sector up to which
-    earlier parts of it got.
+    earlier parts of it got. Of LVM: how far the one under way was (0 to 1) and when that was seen first, and how much
+    of it is done in a second.
     """
 
     first_seen: datetime
@@ -43,6 +49,9 @@ class Past:
     began: int = 0
     moved: bool = False
     reached: int = 0
+    part: float = 0.0
+    part_at: datetime | None = None
+    speed: float = 0.0
 
 
 def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> dict[str, Past]:
@@ -57,13 +66,29 @@ def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> 
         if array.kind == "md":
             found[array.name] = _md(past, array, now)
         elif array.kind == "lvm":
-            ended = past.checking and array.state is ArrayState.WELL
-            if array.state is ArrayState.UNKNOWN:
-                checking = past.checking
-            found[array.name] = replace(past, checked_at=now if ended else past.checked_at, checking=checking)
+            found[array.name] = _lvm(past, array, now)
         elif array.checks_known or known:
             found[array.name] = replace(past, checked_at=array.checked_at or past.checked_at, checking=checking)
     return found
+
+
+def _lvm(past: Past, array: Array, now: datetime) -> Past:
+    """Nothing tells whether a check was broken off: it counts where it can have come to its end by now."""
+    if array.state is ArrayState.UNKNOWN:
+        return past
+    if array.state is ArrayState.CHECKING:
+        part = array.done or 0.0
+        if not past.checking or past.part_at is None:
+            return replace(past, checking=True, part=part, part_at=now, speed=part / _LOOKS.total_seconds())
+        if part == past.part or now <= past.part_at:
+            return past  # the helper did not look again
+        speed = max(0.0, part - past.part) / (now - past.part_at).total_seconds()
+        return replace(past, part=part, part_at=now, speed=speed)
+    if not past.checking:
+        return past
+    gone_by = (now - past.part_at).total_seconds() if past.part_at else 0.0
+    through = array.state is ArrayState.WELL and past.part + past.speed * gone_by >= _ALMOST
+    return replace(past, checking=False, checked_at=now if through else past.checked_at)
 
 
 def _md(past: Past, array: Array, now: datetime) -> Past:
@@ -97,7 +122,8 @@ def read(tx: Tx) -> dict[str, Past]:
         if isinstance(one, dict) and isinstance(first, str):
             checked = one.get("checked_at")
             at = from_text(checked) if isinstance(checked, str) else None
-            began, reached = one.get("began"), one.get("reached")
+            began, reached, seen_at = one.get("began"), one.get("reached"), one.get("part_at")
+            part, speed = one.get("part"), one.get("speed")
             found[name] = Past(
                 from_text(first),
                 at,
@@ -105,6 +131,9 @@ def read(tx: Tx) -> dict[str, Past]:
                 began if isinstance(began, int) else 0,
                 one.get("moved") is True,
                 reached if isinstance(reached, int) else 0,
+                float(part) if isinstance(part, int | float) else 0.0,
+                from_text(seen_at) if isinstance(seen_at, str) else None,
+                float(speed) if isinstance(speed, int | float) else 0.0,
             )
     return found
 
@@ -119,6 +148,9 @@ def write(tx: Tx, past: Mapping[str, Past]) -> None:
             "began": one.began,
             "moved": one.moved,
             "reached": one.reached,
+            "part": one.part,
+            "part_at": None if one.part_at is None else to_text(one.part_at),
+            "speed": one.speed,
         }
         for name, one in past.items()
     }

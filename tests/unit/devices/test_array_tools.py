@@ -335,12 +335,29 @@ def test_logical_volumes_that_cannot_be_checked_have_no_checks_to_be_late_with(l
     assert seen({}, [Array("vg-lv", "lvm", level, ArrayState.WELL)], NOW) == {}
 
 
-def test_the_end_of_a_check_of_lvm_is_seen_though_nobody_told_in_between():
+def lvm_checked(*parts, after=timedelta(minutes=15)):
+    """When the check counts as ended, of which the helper saw these parts, a quarter of an hour apart, and then no
+    more; the daemon looks in between, too."""
     lv = Array("vg-lv", "lvm", "raid1", ArrayState.CHECKING)
-    past = seen({}, [lv], NOW)
-    past = seen(past, [dataclasses.replace(lv, state=ArrayState.UNKNOWN)], NOW)
-    past = seen(past, [dataclasses.replace(lv, state=ArrayState.WELL)], NOW + timedelta(hours=5))
-    assert past["vg-lv"].checked_at == NOW + timedelta(hours=5)
+    past, now = seen({}, [dataclasses.replace(lv, state=ArrayState.WELL)], NOW), NOW
+    for part in parts:
+        now += timedelta(minutes=15)
+        past = seen(past, [dataclasses.replace(lv, done=part)], now)
+        past = seen(past, [dataclasses.replace(lv, done=part)], now + timedelta(minutes=1))
+        past = seen(past, [dataclasses.replace(lv, state=ArrayState.UNKNOWN)], now + timedelta(minutes=2))
+    return seen(past, [dataclasses.replace(lv, state=ArrayState.WELL)], now + after)["vg-lv"].checked_at is not None
+
+
+@pytest.mark.parametrize(
+    ("parts", "counts"),
+    [((0.1, 0.3, 0.5, 0.7, 0.9), True), ((0.1, 0.3, 0.5), False), ((0.6,), True), ((0.2,), False), ((), False)],
+)
+def test_a_check_of_lvm_counts_that_can_have_come_to_its_end(parts, counts):
+    assert lvm_checked(*parts) is counts
+
+
+def test_the_end_of_a_check_of_lvm_is_seen_though_nobody_told_in_between():
+    assert lvm_checked(0.1, 0.3, after=timedelta(hours=5))
 
 
 # --- the real thing

@@ -9,6 +9,7 @@ from tests.support.one_of_each import fill, heard, put_disk
 from tests.support.scraping import Scraper
 from vault.catalog import disks, tape_drives
 from vault.device_model import Health
+from vault.health import array_history
 from vault.ledger import append
 from vault.model import EventType, NewEvent, Outcome
 
@@ -73,6 +74,17 @@ def test_what_a_disk_said_long_ago_or_elsewhere_is_absent(catalogue, hands):
     assert seen.get("vault_disk_present", serial="GONE") == 0
     for name in ("vault_disk_temperature_celsius", "vault_disk_errors", "vault_disk_capacity_bytes"):
         assert seen.of(name) == {}
+
+
+def test_what_is_remembered_of_an_array_is_read_as_it_was_written(catalogue, hands):
+    past = {
+        "md0": array_history.Past(hands(), None, checking=True, began=4096, moved=True, reached=8192),
+        "vg-lv": array_history.Past(hands(), hands(), checking=True, part=1.0, part_at=hands(), speed=0.25),
+    }
+    with catalogue.write() as tx:
+        array_history.write(tx, past)
+    with catalogue.read() as tx:
+        assert array_history.read(tx) == past
 
 
 def test_a_disk_that_was_forgotten_has_no_series_any_more(catalogue, hands):
