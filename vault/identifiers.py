@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 
 from vault.errors import Fault, Invalid
+from vault.text import fits, normalised
 
 MAX_BYTES = 1024
 
@@ -28,14 +29,14 @@ def parse_identifier(text: str) -> str:
             remedy="Send 1 to 1,024 bytes of UTF-8 text without control characters; percent-encode it in a URL.",
             code="bad-identifier",
         )
-    return unicodedata.normalize("NFC", text)
+    return normalised("NFC", text)
 
 
 def _problem(text: str) -> str:
     if not text:
         return "it is empty"
     try:
-        encoded = unicodedata.normalize("NFC", text).encode("utf-8")
+        encoded = (normalised("NFC", text) if fits(text, MAX_BYTES) else text).encode("utf-8")
     except UnicodeEncodeError:
         return "it is not UTF-8"
     if len(encoded) > MAX_BYTES:

@@ -61,9 +61,14 @@ def encode_name(name: str) -> tuple[str, bool]:
 
 def check_path(path: str) -> tuple[str, ...]:
     """The parts of a path for a new file, in NFC; ``Refused`` where LTFS cannot hold it."""
-    parts = tuple(unicodedata.normalize("NFC", path).split("/"))
-    if len(parts) > MAX_DIRECTORIES or len(path) > MAX_PATH:
+    raw = path.split("/") if len(path) <= MAX_PATH else []
+    if not raw or len(raw) > MAX_DIRECTORIES:
         raise Refused(f"The path {path[:80]!r}… is too long or too deep for a tape.")
+    # Judged before it is composed, which takes the square of the number of marks on one letter; composing makes at
+    # best two bytes of three characters.
+    if any(len(part) > 2 * MAX_NAME for part in raw):
+        raise Refused(f"A name in {path[:80]!r} has more than {MAX_NAME} bytes.")
+    parts = tuple(unicodedata.normalize("NFC", part) for part in raw)
     for part in parts:
         if not part or part in {".", ".."} or "\x00" in part or "\x1f" in part:
             raise Refused(f"{path!r} is no path for a file on tape: {part!r} cannot be a name.")

@@ -27,6 +27,7 @@ from vault.errors import Fault, Invalid, NotFound, Unreachable
 from vault.identifiers import parse_identifier
 from vault.intake.batches import Opening
 from vault.model import Scope
+from vault.text import normalised
 from vault.wire.batches import MOST_BYTES, MOST_ITEMS
 
 router = APIRouter(tags=["batches"], responses=PROBLEM)
@@ -123,7 +124,7 @@ def _read_opening(body: bytes, who: Principal) -> Opening:
     if faults:
         raise _bad_list(faults)
     agency = ownership.own_batch(who, order.agency, (item.identifier for item in items))
-    name = unicodedata.normalize("NFC", order.agency_name)
+    name = normalised("NFC", order.agency_name)
     return Opening(order.registration_code, order.delivery_number, agency, name, items)
 
 

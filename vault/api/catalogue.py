@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import unicodedata
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -27,6 +26,7 @@ from vault.identifiers import parse_identifier
 from vault.ledger import event_document
 from vault.ledger import events as ledger_events
 from vault.model import Package
+from vault.text import normalised
 
 router = APIRouter(responses=PROBLEM)
 
@@ -93,7 +93,7 @@ def list_packages(
 
 
 def _composed(text: str | None) -> str | None:
-    return None if text is None else unicodedata.normalize("NFC", text)
+    return None if text is None else normalised("NFC", text)
 
 
 def _make_cursor(last: Package, wanted: Wanted) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from fastapi import APIRouter, Request
 
 from vault import wire
@@ -15,6 +13,7 @@ from vault.catalog import tokens
 from vault.clock import to_text
 from vault.ledger import append
 from vault.model import EventType, NewEvent, Outcome, TokenLimits
+from vault.text import normalised
 
 router = APIRouter(tags=["tokens"], responses=PROBLEM)
 
@@ -28,8 +27,8 @@ def create_token(node: Node, who: MayApprove, order: wire.TokenOrder) -> wire.Cr
             order.name,
             order.scopes,
             order.expires_at,
-            agency=unicodedata.normalize("NFC", order.agency),
-            prefix=unicodedata.normalize("NFC", order.prefix),
+            agency=normalised("NFC", order.agency),
+            prefix=normalised("NFC", order.prefix),
             networks=order.networks,
             limits=TokenLimits(**order.limits.model_dump()),
         )

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from urllib.parse import quote, unquote_to_bytes
 
 from vault.api.problems import bad_request
+from vault.text import normalised
 
 KNOWN_DIGESTS: Final = {"sha-256": 32, "sha-512": 64}
 """Digest algorithms of RFC 9530 that this node checks, with their length in bytes."""
@@ -264,7 +265,7 @@ def content_disposition(filename: str) -> str:
     """
     name = filename.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join("_" if unicodedata.category(c).startswith("C") else c for c in name).strip() or "content"
-    plain = unicodedata.normalize("NFKD", name.replace("đ", "d").replace("Đ", "D"))
+    plain = normalised("NFKD", name.replace("đ", "d").replace("Đ", "D"))
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     plain = "".join(c if c.isascii() and c not in '"\\%' else "_" for c in plain)
     if plain == name:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import date
 from typing import Annotated
 
@@ -23,6 +22,7 @@ from vault.custody.orders import order_repair, order_verification
 from vault.errors import NotFound
 from vault.identifiers import parse_identifier
 from vault.model import TaskState
+from vault.text import normalised
 
 router = APIRouter(tags=["operations"], responses=PROBLEM)
 
@@ -121,7 +121,7 @@ def order_verifications(
         node.custodian,
         volume=order.volume,
         identifier=parse_identifier(order.identifier) if order.identifier else "",
-        fonds=unicodedata.normalize("NFC", order.fonds),
+        fonds=normalised("NFC", order.fonds),
         sample=order.sample,
         agent=who.agent,
     )

@@ -10,7 +10,6 @@ valid.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from vault.formats.bag_tags import (
     parse_declaration,
     tag_lines,
 )
+from vault.formats.names import MAX_NAME_BYTES
+from vault.text import fits, normalised
 
 ALGORITHMS: Mapping[str, int] = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 """Algorithms, by their normalised names, and the hex digits of a digest."""
@@ -370,7 +371,8 @@ class _Validator:
         if text in self._paths:
             self._warnings.once("manifest-percent", "holds “%” that is not written as %25.", manifest.path)
             return text
-        composed = self._by_composed().get(unicodedata.normalize("NFC", path))
+        fitting = fits(path, MAX_NAME_BYTES)  # and what is longer is no file's name
+        composed = self._by_composed().get(normalised("NFC", path)) if fitting else None
         if composed is not None:
             self._warnings.add(
                 "manifest-normalisation", f"is written with other accents' encoding in {manifest.path}.", composed
@@ -398,7 +400,7 @@ class _Validator:
             composed: dict[str, str | None] = {}
             for path in self._paths:
                 if not path.isascii():
-                    key = unicodedata.normalize("NFC", path)
+                    key = normalised("NFC", path)
                     composed[key] = path if key not in composed else None
             self._composed = composed
         return self._composed

@@ -8,10 +8,10 @@ takes a backslash for a separator.
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import NoReturn
 
 from vault.errors import Fault, Invalid
+from vault.text import normalised
 
 MAX_NAME_BYTES = 4096
 """Bytes (UTF-8) in a whole name: PATH_MAX of Linux."""
@@ -112,7 +112,7 @@ def comparison_key(name: str) -> str:
     """
     if name.isascii():
         return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+    return normalised("NFC", normalised("NFD", name).casefold())
 
 
 class NameRegister:

@@ -16,6 +16,7 @@ from typing import Final, Literal, cast
 from vault.errors import Fault, Invalid
 from vault.intake.plain import bare
 from vault.model import Descriptive, Json
+from vault.text import fits, normalised
 
 Kind = Literal["auto", "bag", "file"]
 
@@ -55,6 +56,10 @@ _BAG_LABELS: Final[Mapping[str, str]] = {
 """Labels of ``bag-info.txt`` (as :func:`vault.intake.plain.bare` writes them) that say one of the fields. Which
 delivery a package belongs to, and its class, are never taken from within it: they decide what is done with it."""
 
+_LONGEST_LABEL: Final = 128
+_MOST_NOT_TAKEN: Final = 100
+"""So many elements that cannot be taken over are told of; a bag may have ten thousand."""
+
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.:-]{0,63}")
 _DATE = re.compile(r"([0-9]{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12][0-9]|3[01]))?)?")
 _DAYS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -71,7 +76,7 @@ def read_kind(text: str | None) -> Kind:
 
 def read_filename(text: str) -> str:
     """A file's name for keeping; "" where none was given. It is a name and never a path: folders are cut off."""
-    name = unicodedata.normalize("NFC", text.replace("\\", "/").rsplit("/", 1)[-1])
+    name = _composed(text.replace("\\", "/").rsplit("/", 1)[-1], MAX_FILENAME_BYTES)
     wrong = _text_fault(name, MAX_FILENAME_BYTES) or ("it is no name of a file" if name in (".", "..") else "")
     if wrong:
         raise _refused([_fault("filename", wrong)])
@@ -89,8 +94,7 @@ def read_descriptive(said: Mapping[str, str]) -> tuple[Descriptive, dict[str, Js
     free: dict[str, Json] = {}
     faults: list[Fault] = []
     for key, value in said.items():
-        # Composing may shorten a text, and of one that is far too long it takes for ever.
-        text = unicodedata.normalize("NFC", value) if len(value) <= 4 * MAX_VALUE_BYTES else value
+        text = _composed(value, FIELDS.get(key, MAX_VALUE_BYTES))
         if not _KEY.fullmatch(key):
             why = (
                 "this is no name: ASCII letters, digits, dots, dashes, underscores, beginning with a letter; at most 64"
@@ -132,12 +136,14 @@ def with_bag_info(said: Descriptive, bag_info: Iterable[tuple[str, str]]) -> Fro
     fields: dict[str, str] = {}
     warnings: list[str] = []
     for label, value in bag_info:
-        key = _BAG_LABELS.get(bare(label))
-        text = unicodedata.normalize("NFC", " ".join(value.split()))
-        if key is None or not text or key in fields or getattr(said, _attribute(key)):
+        key = _BAG_LABELS.get(bare(label)) if len(label) <= _LONGEST_LABEL else None
+        if key is None or key in fields or getattr(said, _attribute(key)) or not value.strip():
             continue
+        text = _composed(" ".join(value.split()), FIELDS[key])
         wrong = _field_fault(key, text)
         if wrong:
+            if len(warnings) >= _MOST_NOT_TAKEN:
+                break
             warnings.append(f"bag-info.txt: {label[:64]} was not taken over as {key}: {wrong}")
         else:
             fields[key] = text
@@ -173,6 +179,11 @@ def _field_fault(key: str, text: str) -> str:
     if not wrong and text and key in ("date_from", "date_to") and not _is_date(text):
         return "it is no date: write 2019, 2019-05 or 2019-05-31"
     return wrong
+
+
+def _composed(text: str, most: int) -> str:
+    """The text in NFC, or as it is where that cannot bring it to ``most`` bytes: :func:`_text_fault` then says so."""
+    return normalised("NFC", text) if fits(text, most) else text
 
 
 def _text_fault(text: str, most: int) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from vault.text import normalised
+
 _BETWEEN = re.compile(r"[\W_]+")
 _D = {ord("đ"): "d", ord("ð"): "d"}  # the second is another letter, which old keyboards send for the first
 
@@ -14,13 +16,13 @@ def folded(text: str) -> str:
 
     Characters that cannot be seen (soft hyphens, zero-width joiners) are left out: they must hide nothing.
     """
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return unicodedata.normalize("NFC", "".join(c for c in plain if unicodedata.category(c) != "Cf"))
+    plain = normalised("NFKC", text).casefold()
+    return normalised("NFC", "".join(c for c in plain if unicodedata.category(c) != "Cf"))
 
 
 def undressed(text: str) -> str:
     """:func:`folded`, without diacritics: ``Độ mật`` is ``do mat``."""
-    letters = unicodedata.normalize("NFD", folded(text).translate(_D))
+    letters = normalised("NFD", folded(text).translate(_D))
     return "".join(c for c in letters if not unicodedata.combining(c))
 
 

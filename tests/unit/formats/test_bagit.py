@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.bags import PAYLOAD, Bag, codes, made, old, sha512, signed, theirs, warned
+from tests.support.marks import MARKS, at_once
 from vault.errors import Invalid
 from vault.formats.bag_tags import MAX_LINE
 from vault.formats.bag_writer import bag_manifests
@@ -377,3 +378,12 @@ def test_a_folder_that_is_no_bag():
 )
 def test_where_a_bag_lies_in_an_archive(names, root):
     assert find_bag_root(iter(names)) == root
+
+
+def test_a_listed_path_with_very_many_marks_is_no_file_and_takes_no_time():
+    files = made({"tệp": b"1"})
+    # A line is 64 Ki characters at most, so there are many.
+    lines = [sha512(b"1") + f"  data/a{MARKS[:60_000]}{number}\n".encode() for number in range(12)]
+    with at_once():
+        found = codes(signed(files | {MANIFEST: files[MANIFEST] + b"".join(lines)}))
+    assert found == {"file-missing"}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.marks import MARKS, at_once
 from vault.errors import Invalid
 from vault.intake.describe import FIELDS, from_note, note_of, read_descriptive, read_filename, with_bag_info
 from vault.model import Descriptive
@@ -138,3 +139,28 @@ def test_whatever_is_said_is_kept_or_refused(said: dict[str, str]) -> None:
         return
     assert len(rest) + sum(1 for key in FIELDS if key in said) == len(said)
     assert from_note(note_of(descriptive)) == descriptive
+
+
+@pytest.mark.parametrize("key", ["title", "fonds", "box"])
+def test_a_letter_with_very_many_marks_is_refused_at_once(key: str) -> None:
+    with at_once(), pytest.raises(Invalid, match="longer than"):
+        read_descriptive({key: "a" + MARKS})
+    with at_once(), pytest.raises(Invalid, match="longer than 255 bytes"):
+        read_filename("a" + MARKS)
+
+
+def test_in_a_bag_it_is_not_taken_over() -> None:
+    with at_once():
+        found = with_bag_info(
+            Descriptive(), [("Title", "a" + MARKS), ("x" + MARKS, "y"), ("Fonds", "f" * 513), ("Title", "Hồ sơ")]
+        )
+    assert found.descriptive == Descriptive(title="Hồ sơ")
+    assert [warning.rsplit(": ", 1)[1] for warning in found.warnings] == [
+        "it is longer than 4096 bytes",
+        "it is longer than 512 bytes",
+    ]
+
+
+def test_of_ten_thousand_elements_that_cannot_be_taken_over_some_are_told() -> None:
+    found = with_bag_info(Descriptive(), [("Title", "x" * 5000)] * 10_000)
+    assert len(found.warnings) == 100

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hardware.errors import Malformed, Refused
 from hardware.ltfs.names import MAX_TIME, MIN_TIME, check_path, decode_name, encode_name, format_time, parse_time
+from tests.support.marks import MARKS, at_once
 
 anything = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=255)
 
@@ -52,6 +53,13 @@ def test_any_text_is_a_safe_name_or_malformed(text, encoded):
 def test_impossible_paths_are_refused(path):
     with pytest.raises(Refused):
         check_path(path)
+
+
+def test_a_name_with_very_many_marks_is_refused_at_once():
+    with at_once(), pytest.raises(Refused):
+        check_path("a" + MARKS)
+    with at_once(), pytest.raises(Refused):
+        check_path("a" + MARKS[:16_000])
 
 
 def test_paths_are_made_nfc():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vault.errors import Invalid
 from vault.i18n import _
+from vault.text import normalised
 
 NAME_LIMIT = 63
 DEFAULT_SITE = "kho-chinh"
@@ -57,7 +58,7 @@ class Answers:
 
 def slug(text: str, otherwise: str = "") -> str:
     """``text`` as a name of ours (1 to 63 lower-case letters a-z, digits, dashes); ``otherwise`` if nothing is left."""
-    plain = unicodedata.normalize("NFKD", text.lower().replace("đ", "d"))
+    plain = normalised("NFKD", text.lower().replace("đ", "d"))
     kept = "".join(c for c in plain if not unicodedata.combining(c))
     return re.sub(r"[^a-z0-9]+", "-", kept).strip("-")[:NAME_LIMIT].strip("-") or otherwise
 

@@ -15,6 +15,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from vault.errors import Fault, Invalid
+from vault.text import normalised
 
 MAX_COMPONENT_BYTES = 240
 """Of one name, in UTF-8. Most file systems end at 255; tools add suffixes such as ``.part``."""
@@ -145,8 +146,8 @@ def _fold(name: str) -> str:
     """Return a key that is equal for all names that some file system would take for the same."""
     if name.isascii():
         return name.lower()
-    folded = unicodedata.normalize("NFD", name).upper().casefold()
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", folded).casefold())
+    folded = normalised("NFD", name).upper().casefold()
+    return normalised("NFD", normalised("NFD", folded).casefold())
 
 
 def _name(part: str, logical: str, taken: set[str], *, marked: bool = False) -> str:
@@ -172,11 +173,11 @@ def _name(part: str, logical: str, taken: set[str], *, marked: bool = False) -> 
 
 def _portable(part: str) -> str:
     if not _PLAIN.fullmatch(part):
-        part = unicodedata.normalize("NFC", part)
+        part = normalised("NFC", part)
         if not _LATIN.fullmatch(part):
             # Once more NFC, as an escape may end in a letter that a following accent would join.
             encoded = "".join(c if _is_portable(c) else _percent(c) for c in part)
-            part = unicodedata.normalize("NFC", encoded)
+            part = normalised("NFC", encoded)
     if part[-1] in ". ":
         part = part[:-1] + _percent(part[-1])
     if _DEVICE.fullmatch(part) or _NAS.fullmatch(part):

@@ -8,9 +8,9 @@ the other characters that are legal there stay as they are, so that a person can
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from vault.errors import Fault, Invalid
+from vault.text import normalised
 
 PREFIX = "urn:khoso:"
 MAX_IDENTIFIER_BYTES = 1024
@@ -36,7 +36,7 @@ def object_id(identifier: str) -> str:
         raise _refused(identifier, "it is empty")
     if len(data) > MAX_IDENTIFIER_BYTES:
         raise _refused(identifier, f"it has {len(data)} bytes, and {MAX_IDENTIFIER_BYTES} is the limit")
-    if not unicodedata.is_normalized("NFC", identifier):
+    if normalised("NFC", identifier) != identifier:
         raise _refused(identifier, "it is not in Unicode's NFC form")
     text = "".join(chr(byte) if byte in _LEGAL else f"%{byte:02X}" for byte in data)
     # A URN's specific part begins with a pchar, which "/" is not.
