@@ -24,7 +24,7 @@ def normalised(form: Form, text: str) -> str:
     if len(text) <= _SHORT or text.isascii():
         return unicodedata.normalize(form, text)
     # Decomposed one by one, and each run of marks put in order by their classes (stable): Unicode 3.11, D108 and D109.
-    decomposition = "NFKD" if "K" in form else "NFD"
+    decomposition: Form = "NFKD" if "K" in form else "NFD"
     done: list[str] = []
     marks: list[str] = []
     for letter in text:

@@ -67,6 +67,14 @@ def test_a_bag_that_is_marked_leaves_nothing_on_the_medium(bench, packed, info_l
     bench.assert_ledger()
 
 
+def test_a_tag_file_in_capitals_is_looked_at_too(bench):
+    files = secret_bag("Độ mật", "Mật")
+    body = tar_of({"Bag-Info.TXT" if name == "bag-info.txt" else name: data for name, data in files.items()})
+    error = refused(bench, "H49/capitals", body)
+    assert (error.code, isinstance(error, Secret)) == ("state-secret", True)
+    assert_no_trace(bench)
+
+
 def test_a_bag_that_says_so_first_is_not_received_to_its_end(bench):
     body = io.BytesIO(tar_of(secret_bag()) + b"\0" * 40_000_000)
     with pytest.raises(Secret):

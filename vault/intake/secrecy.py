@@ -6,8 +6,9 @@ content. It is a net under honest mistakes, not a search: who means to hide a ma
 
 Where a marking is looked for:
 
-* in a field for it (``Security-Classification``, ``Do-mat``, ``Độ mật`` …) any of the three words, the English ones,
-  and the letters A, B, C that stand for them on envelopes;
+* in a field for it (``Security-Classification``, ``doMat``, ``Độ mật`` …; however its words are joined, with or without
+  a namespace such as ``dcterms.`` before it) any of the three words, the English ones, and the letters A, B, C that
+  stand for them on envelopes;
 * in the access level the same words, but neither letters nor "confidential", which there means other things;
 * in a title only where it stands like a stamp: alone, or in brackets at its beginning or end;
 * anywhere else only where *tối mật* or *tuyệt mật* is all that is said: *Mật* alone may be a person.
@@ -78,6 +79,12 @@ _TITLE_LABELS: Final = frozenset(
     {"title", "tieu de", "tieu de ho so", "external description", "internal sender description", "mo ta", "trich yeu"}
 )
 
+_FIELDS: Final[Mapping[str, str]] = {
+    label.replace(" ", ""): label for label in (*_MARKING_LABELS, *_ACCESS_LABELS, *_TITLE_LABELS)
+}
+"""Their labels by what is left of them in any spelling: ``do_mat``, ``doMat`` and ``DOMAT`` are one field."""
+_NAMESPACE: Final = re.compile(r".*[.:/#]", re.DOTALL)
+
 _CLAUSE: Final = re.compile(r"[,;:.()\[\]{}|/\n–—]|\s-\s")
 _WORD: Final = re.compile(r"[^\W_]+")
 _LABEL_INSIDE: Final = re.compile(r"\s*(?:(?:mức|cấp|muc|cap)\s+)?(?:độ|do)\s+(?:mật|mat)\s*[:=–-]")
@@ -135,7 +142,7 @@ def find(said: Iterable[tuple[str, str]]) -> list[Marking]:
     found = []
     fields = 0
     for label, whole in said:
-        name, value = bare(label[:_LONGEST_STAMP]), whole[:_LOOKED_AT]
+        name, value = _field(label[:_LONGEST_STAMP]), whole[:_LOOKED_AT]
         fields += name in _MARKING_LABELS or name in _ACCESS_LABELS
         if fields > _MOST_FIELDS:
             break
@@ -152,6 +159,15 @@ def find(said: Iterable[tuple[str, str]]) -> list[Marking]:
         if level is not None:
             found.append(Marking(name if name == "another field" else name.replace(" ", "-"), level))
     return found
+
+
+def _field(label: str) -> str:
+    """The field that a label means, as the sets above write it; "" where it is none of them."""
+    for spelling in (label, _NAMESPACE.sub("", label.rstrip(" .:/#"))):
+        name = _FIELDS.get(bare(spelling).replace(" ", ""))
+        if name:
+            return name
+    return ""
 
 
 def _highest(levels: Iterable[Level]) -> Level | None:

@@ -33,7 +33,8 @@ RESERVED = "khoso-deposit.json"
 """The one logical file that the node adds to a version: who deposited what, and when."""
 
 _CHUNK = 1024 * 1024
-_BAG_INFO = re.compile(r"(?:(?!data/)[^/]+/)?(?:bag|package)-info\.txt")
+_BAG_INFO = re.compile(r"(?:(?!data/)[^/]+/)?(?:bag|package)-info\.txt", re.IGNORECASE)
+"""In capitals it is no metadata (RFC 8493, section 2.2.2), but a marking in it is one."""
 _BAG_INFO_BYTES = 1024 * 1024
 """One that is longer is looked at only when the whole bag is there."""
 _MANIFEST = re.compile(r"(?:.*/)?(?:tag)?manifest-(md5|sha1|sha256|sha512)\.txt", re.IGNORECASE)
