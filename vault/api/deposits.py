@@ -165,9 +165,20 @@ async def carry(node: NodeParts, places: Places, request: Request, agent: str, w
     try:
         # Shielded: a cancelled request must not give the place back while its thread still works.
         return await asyncio.shield(received)
+    except asyncio.CancelledError:
+        received.add_done_callback(_note_end)
+        raise
     finally:
         pump.cancel()
         await asyncio.wait([pump])
+
+
+def _note_end(received: asyncio.Future[_T]) -> None:
+    """Take note of how a thread ended whose request was ended before it: what nobody asks for, asyncio writes to the
+    log with a traceback. That the rest of the body did not come is expected; a fault is not."""
+    error = None if received.cancelled() else received.exception()
+    if error is not None and not isinstance(error, VaultError):
+        log.error("receiving-failed", reason=repr(error)[:500])
 
 
 @router.put(

@@ -112,8 +112,9 @@ def wanted_digests(value: str | None) -> list[str] | None:
     if value is None:
         return None
     weights: dict[str, int] = {}
-    for member in _SF_COMMA.split(value.strip(" ")):
-        found = _WANTED.fullmatch(member)
+    for member in value.strip(" ").split(","):
+        # Not split by an expression that begins with spaces: the search for it takes the square of their number.
+        found = _WANTED.fullmatch(member.strip(" \t"))
         if found is None or int(found["weight"]) > 10:
             return None
         weights[found["key"]] = int(found["weight"])

@@ -90,7 +90,8 @@ class PeerProtocol(HttpToolsProtocol):
     """Since when no request is under way, in the time of the event loop."""
     _head_open: bool = True
     _head_bytes: int = 0
-    _head_too_large: bool = False
+    _fault: tuple[VaultError, bytes] | None = None
+    """What is wrong with the head that is being read, and the status line that says so."""
     _refused: bool = False
     _fields: int = 0
     _trailer_bytes: int = 0
@@ -156,7 +157,7 @@ class PeerProtocol(HttpToolsProtocol):
         if self._is_refused():
             return
         if self._head_open and self._head_bytes > MAX_HEAD_BYTES:
-            self._head_too_large = True
+            self._fault = _too_large()
             self.send_400_response("")
         elif not self._head_open and self._framing_bytes > MAX_FRAMING_BYTES + len(data):
             # Less what came with the last bytes of the body: those count as they come, in blocks.
@@ -195,7 +196,7 @@ class PeerProtocol(HttpToolsProtocol):
             return
         self._fields += 1
         if self._fields > MAX_HEADERS:
-            self._head_too_large = True
+            self._fault = _too_large()
             raise ValueError("too many headers")
         super().on_header(name, value)
 
@@ -221,8 +222,13 @@ class PeerProtocol(HttpToolsProtocol):
         self._head_came()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > MAX_HEAD_BYTES:
-            self._head_too_large = True
+            self._fault = _too_large()
             raise ValueError("head too large")
+        # RFC 9112, section 6.1. The parser takes any list that ends in chunked, and leaves the other codings in place.
+        codings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked"):
+            self._fault = _not_understood(codings)
+            raise ValueError("unknown transfer coding")
         self._framing_bytes = 0
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # ASGI lets servers add members of their own
         scope[ABORT] = self._abort
@@ -264,13 +270,7 @@ class PeerProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or too much of it, with a problem document, and hang up."""
         del msg
-        if self._head_too_large:
-            message = f"The head of the request has over {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} fields."
-            code = "headers-too-large"
-        else:
-            message, code = "What was sent is not HTTP/1.1.", "bad-request"
-        reason = b"431 Request Header Fields Too Large" if self._head_too_large else b"400 Bad Request"
-        self._refuse(Invalid(message, remedy="Look at the client.", code=code), reason)
+        self._refuse(*(self._fault or _not_http()))
 
     def _refuse(self, error: VaultError, reason: bytes) -> None:
         body = json.dumps(document_of(error)).encode()
@@ -314,6 +314,27 @@ class PeerProtocol(HttpToolsProtocol):
 
 def _idle_since(one: PeerProtocol) -> float:
     return one.idle_since
+
+
+def _not_http() -> tuple[VaultError, bytes]:
+    message = "What was sent is not HTTP/1.1."
+    return Invalid(message, remedy="Look at the client.", code="bad-request"), b"400 Bad Request"
+
+
+def _too_large() -> tuple[VaultError, bytes]:
+    message = f"The head of the request has over {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} fields."
+    error = Invalid(message, remedy="Look at the client.", code="headers-too-large")
+    return error, b"431 Request Header Fields Too Large"
+
+
+def _not_understood(codings: list[bytes]) -> tuple[VaultError, bytes]:
+    said = b", ".join(codings).decode("latin-1")[:60]
+    error = Invalid(
+        f"The body is sent with Transfer-Encoding: {said}.",
+        remedy="Send it chunked and no more, or with Content-Length.",
+        code="unsupported-transfer-encoding",
+    )
+    return error, b"501 Not Implemented"
 
 
 def _late() -> VaultError:

@@ -98,6 +98,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "too-slow": Entry(408, "The body came too slowly"),
     "unsupported-digest": Entry(400, "No digest that this node can check"),
     "unsupported-encoding": Entry(415, "The body is encoded"),
+    "unsupported-transfer-encoding": Entry(501, "This transfer coding is not spoken here"),
     # Resumable uploads (tus).
     "bad-callback": Entry(400, "The callback cannot be used"),
     "callback-not-allowed": Entry(400, "Nobody may be told there"),

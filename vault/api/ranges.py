@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _UNIT = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*=(.*)", re.DOTALL)
-_SPEC = re.compile(r"[ \t]*(?:([0-9]+)[ \t]*-[ \t]*([0-9]*)|-[ \t]*([0-9]+))[ \t]*")
+_NUMBER = re.compile(r"[0-9]*")
 _DIGITS = 20
 """No file has 10^20 bytes; longer numbers are as good as that one, and cost nothing to read."""
 
@@ -59,12 +59,13 @@ def parse_range(values: Sequence[str], size: int) -> ByteRange | None:
 
 def _spec(text: str, size: int) -> ByteRange | None:
     """One range; None where it has no byte within ``size``."""
-    found = _SPEC.fullmatch(text)
-    if found is None:
+    # Taken apart at the dash: with space on both sides of a number that may be missing, one expression for all of it
+    # takes the square of the spaces' number to fail.
+    first, dash, last = (part.strip(" \t") for part in text.partition("-"))
+    if not dash or not (first or last) or not (_NUMBER.fullmatch(first) and _NUMBER.fullmatch(last)):
         raise BadRange
-    first, last, suffix = found.groups()
-    if suffix is not None:
-        length = min(_number(suffix), size)
+    if not first:
+        length = min(_number(last), size)
         return ByteRange(size - length, length) if length else None
     start = _number(first)
     end = _number(last) if last else size - 1

@@ -112,6 +112,10 @@ def raw(running: Running, data: bytes, *, hold: bool = False) -> bytes:
         return answer
 
 
+PUT = b"PUT /v1/packages/x HTTP/1.1\r\nHost: x\r\n"
+CODING = "unsupported-transfer-encoding"
+
+
 @pytest.mark.parametrize(
     ("data", "status", "code"),
     [
@@ -121,6 +125,9 @@ def raw(running: Running, data: bytes, *, hold: bool = False) -> bytes:
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 200_000, b"431", "headers-too-large"),
         (b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 20_000, b"431", "headers-too-large"),
         (b"GET /" + b"a" * 200_000, b"431", "headers-too-large"),
+        # RFC 9112, section 6.1: what is not undone would be stored as it came.
+        (PUT + b"Transfer-Encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", b"501", CODING),
+        (PUT + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n", b"501", CODING),
     ],
 )  # fmt: skip
 def test_what_is_not_http_is_answered_once_and_cut(running: Running, data: bytes, status: bytes, code: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import socket
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 
 from tests.support.patience import PATIENCE
 from tests.support.serving import Running, eventually, served
@@ -116,7 +118,7 @@ def is_receiving(running: Running, identifier: str) -> bool:
         return identifier in {ingest.identifier for ingest in ingests.unfinished(tx)}
 
 
-def test_a_revoked_token_ends_a_deposit_on_its_way(running: Running) -> None:
+def test_a_revoked_token_ends_a_deposit_on_its_way(running: Running, caplog: pytest.LogCaptureFixture) -> None:
     with begin_deposit(running, make(running, "midway"), "revoked/1") as connection:
         eventually(lambda: is_receiving(running, "revoked/1"))
         with running.local() as operator:
@@ -126,6 +128,8 @@ def test_a_revoked_token_ends_a_deposit_on_its_way(running: Running) -> None:
     eventually(lambda: not is_receiving(running, "revoked/1"))
     with running.client("read") as client:
         assert client.get("/v1/packages/revoked/1").status_code == 404
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_an_expired_token_ends_a_deposit_on_its_way(running: Running) -> None:

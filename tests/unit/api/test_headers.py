@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import unquote
 
 import pytest
@@ -16,6 +19,7 @@ from vault.api.headers import (
     if_match_holds,
     if_range_holds,
     parse_filename,
+    parse_forwarded,
     parse_if_match,
     parse_must_be_new,
     parse_repr_digest,
@@ -27,6 +31,18 @@ from vault.errors import Invalid
 
 SHA256 = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 EMPTY = {"sha-256": hashlib.sha256(b"").hexdigest()}
+READERS = (
+    parse_repr_digest,
+    wanted_digests,
+    parse_if_match,
+    parse_must_be_new,
+    lambda value: entity_tag_matches(value, "v1"),
+    lambda value: if_match_holds(value, "v1"),
+    lambda value: if_range_holds(value, "v1"),
+    parse_wait,
+    parse_forwarded,
+    parse_filename,
+)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +215,17 @@ def test_the_digests_that_a_client_wants(value: str | None, expected: list[str] 
 @given(st.text(max_size=200))
 def test_no_wish_for_digests_does_harm(value: str) -> None:
     assert set(wanted_digests(value) or ()) <= {"sha256", "sha512"}
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("space", [" ", "\t", ",", ";", '"', "a", "=", "\\", "; ", ', "', "a=1;", 'a="', "W/"])
+def test_no_header_costs_more_than_its_length(read: Callable[[str], object], space: str) -> None:
+    """A head may have 64 KiB; what takes the square of that stops the node for everybody."""
+    for form in ("a{}b", "a=1{}b", 'a="{}', "a;b{}=c", "sha-256=:AAAA:{}b", "{}"):
+        began = time.process_time()
+        with suppress(Invalid):
+            read(form.format(space * (20_000 // len(space))))
+        assert time.process_time() - began < 0.5, form
 
 
 def test_base64_is_standard() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +77,16 @@ def test_numbers_without_end_cost_nothing() -> None:
     with pytest.raises(NotSatisfiable):
         parse_range([f"bytes={long}-"], 10)
     assert parse_range([f"bytes={'0' * 60_000}1-2"], 10) == ByteRange(1, 2)
+
+
+@pytest.mark.parametrize("space", [" ", "\t", " \t"])
+@pytest.mark.parametrize("form", ["bytes=0-{}x", "bytes=0{}x", "bytes={}x", "bytes={}-x", "bytes=-{}x", "bytes=0-1{}x"])
+def test_spaces_without_end_cost_nothing(form: str, space: str) -> None:
+    began = time.process_time()
+    with pytest.raises(BadRange):
+        parse_range([form.format(space * 15_000)], 10)
+    # Against seconds, where a number of spaces is tried with each other number of them.
+    assert time.process_time() - began < 0.5
 
 
 @given(st.lists(st.text(max_size=40) | st.text("bytes=-,0123456789 ", max_size=40), max_size=2), st.integers(0, 100))
