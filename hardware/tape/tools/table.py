@@ -81,6 +81,7 @@ TABLE: Final[dict[str, tuple[type[HardwareError], str, str]]] = {
     "14116E": (Incompatible, "LTFS does not support this cartridge.", "LTFS needs LTO-5 or newer."),
     "30228I": (Incompatible, "The drive does not support this cartridge.", "Use a drive of its generation."),
     "30213I": (Unsupported, "LTFS does not know this drive.", "Install a newer version of LTFS."),
+    "39812W": (Unsupported, "The drive's firmware is too old for LTFS.", "Update it with the tool of its maker."),
     "12016E": (NoCartridge, "There is no cartridge in the drive.", "Load one."),
     "30286I": (NoCartridge, "There is no cartridge in the drive.", "Load one."),
     "12010E": (Busy, "Another program holds the drive.", "Find out with fuser which it is."),

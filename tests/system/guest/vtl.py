@@ -46,7 +46,7 @@ Drive: {queue} CHANNEL: 00 TARGET: {target:02} LUN: 00
  Library ID: 10 Slot: {target:02}
  Vendor identification: IBM
  Product identification: ULT3580-TD8
- Product revision level: 2160
+ Product revision level: HB82
  Unit serial number: {serial}
  NAA: 10:22:33:44:ab:00:{target:02}:00
  Compression: factor 1 enabled 1

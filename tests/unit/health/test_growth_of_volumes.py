@@ -53,7 +53,8 @@ def test_a_node_remembers_a_month_of_days(tmp_path):
 
 
 def array(state, kind="md"):
-    return Array("md0", kind, "raid1", state)
+    done = 0.4 if state is ArrayState.CHECKING else None
+    return Array("md0", kind, "raid1", state, done=done, check_from=0, last_action="check")
 
 
 def test_the_end_of_a_check_is_seen():
@@ -61,7 +62,7 @@ def test_the_end_of_a_check_is_seen():
     assert past == {"md0": Past(NOON)}
     past = seen(past, [array(ArrayState.CHECKING)], NOON + timedelta(hours=1))
     past = seen(past, [array(ArrayState.WELL)], NOON + timedelta(hours=9))
-    assert past == {"md0": Past(NOON, NOON + timedelta(hours=9))}
+    assert past == {"md0": Past(NOON, NOON + timedelta(hours=9), moved=True)}
     assert seen(past, [array(ArrayState.WELL)], NOON + timedelta(hours=10)) == past
 
 
