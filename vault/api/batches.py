@@ -41,6 +41,13 @@ MOST_LISTS_OF_ONE: Final = 2
 MOST_READ: Final = 2
 """So many that are here whole are read at once; each may take a few dozen MB while it is."""
 
+_MOST_PARTS: Final = 8 * MOST_ITEMS
+"""Objects and arrays in a list's JSON, counted as ``{`` and ``[``: a package has two, the rest is for
+identifiers. Each takes 200 bytes or more."""
+
+_MOST_VALUES: Final = 40 * MOST_ITEMS
+"""Keys and values in it, counted as ``,`` and ``:``: a package has eleven, and identifiers may have some too."""
+
 _MOST_UNKNOWN: Final = 20
 
 _MOST_FAULTS: Final = 1000
@@ -84,6 +91,9 @@ async def open_batch(request: Request, node: Node, who: MayDeposit, response: Re
 
 def _read_opening(body: bytes, who: Principal) -> Opening:
     """Raises Invalid (``bad-batch``) with every fault, Forbidden (``not-your-agency``, ``not-your-prefix``)."""
+    # Before anything is made of it: of 8 MiB it could be a million objects.
+    if body.count(b"{") + body.count(b"[") > _MOST_PARTS or body.count(b",") + body.count(b":") > _MOST_VALUES:
+        raise _bad_list([Fault("bad-batch", f"It has more than a list of at most {MOST_ITEMS} items can have")])
     try:
         said = from_json(body)
     except ValueError as error:
@@ -141,10 +151,10 @@ def _unknown_keys(said: object) -> Iterator[str]:
 
 
 def _bad_list(faults: list[Fault]) -> Invalid:
-    first = faults[0]
+    first = f"{faults[0].path}: {faults[0].message}" if faults[0].path else faults[0].message
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return Invalid(
-        f"The list of the delivery cannot be read: {first.path}: {first.message}{more}."[:2000],
+        f"The list of the delivery cannot be read: {first}{more}."[:2000],
         faults=faults[:_MOST_FAULTS],
         remedy="Correct what faults names; docs/reference/api.md shows a list.",
         code="bad-batch",

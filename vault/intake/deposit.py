@@ -43,7 +43,7 @@ from vault.intake import accession, batches, heal, secrecy
 from vault.intake.accession import Prepared
 from vault.intake.body import CountedStream, HashedBody
 from vault.intake.choice import choose_any, choose_volume
-from vault.intake.describe import with_bag_info
+from vault.intake.describe import metadata_of, with_bag_info
 from vault.intake.note import content_digest_of, deposit_note, validation_of
 from vault.intake.request import Accepted, DepositRequest
 from vault.intake.unpack import RESERVED, StoredFile, Unpacked, Unpacker
@@ -314,7 +314,7 @@ class Intake:
             part_bytes=sum(sizes[digest] for digest in content) + 2 * len(data),
             deposit_digests=dict(digests),
             descriptive=said.descriptive,
-            metadata={**request.metadata, **({"bag_info": [list(pair) for pair in bag.bag_info]} if bag else {})},
+            metadata={**request.metadata, **metadata_of(bag.bag_info if bag else None)},
             agent=request.agent,
             validation={} if bag is None else validation_of(bag, said.warnings),
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -127,14 +127,16 @@ class FromBag:
     warnings: tuple[str, ...]
 
 
-def with_bag_info(said: Descriptive, bag_info: Iterable[tuple[str, str]]) -> FromBag:
+def with_bag_info(said: Descriptive, bag_info: Sequence[tuple[str, str]]) -> FromBag:
     """Fill what was not said at the door from the bag's own metadata elements.
 
     The bag is valid whatever it says there, so what cannot be taken over is a warning, and stays where it stands: in
-    the bag, and in the version's metadata.
+    the bag, and (up to 32 KiB, :func:`metadata_of`) in the version's metadata.
     """
     fields: dict[str, str] = {}
     warnings: list[str] = []
+    if _too_much(bag_info):
+        warnings.append(f"bag-info.txt: it has more than {MAX_FREE_BYTES} bytes, and stays in the bag alone")
     for label, value in bag_info:
         key = _BAG_LABELS.get(bare(label)) if len(label) <= _LONGEST_LABEL else None
         if key is None or key in fields or getattr(said, _attribute(key)) or not value.strip():
@@ -153,6 +155,21 @@ def with_bag_info(said: Descriptive, bag_info: Iterable[tuple[str, str]]) -> Fro
         fields.pop("date_from", None)
         fields.pop("date_to", None)
     return FromBag(dataclasses.replace(said, **fields), tuple(warnings))
+
+
+def metadata_of(bag_info: Sequence[tuple[str, str]] | None) -> dict[str, Json]:
+    """What the version's metadata have of a bag beside what was said at the door: its elements, under ``bag_info``.
+
+    Nothing for no bag, and nothing of more than 32 KiB: each answer about the package would have it all. The bag has
+    it in any case.
+    """
+    if bag_info is None or _too_much(bag_info):
+        return {}
+    return {"bag_info": [list(pair) for pair in bag_info]}
+
+
+def _too_much(bag_info: Iterable[tuple[str, str]]) -> bool:
+    return sum(len(label.encode()) + len(value.encode()) for label, value in bag_info) > MAX_FREE_BYTES
 
 
 def note_of(said: Descriptive) -> dict[str, Json]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from vault.formats.bag_tags import (
     tag_lines,
 )
 from vault.formats.ocfl import Inventory, identifier_of, parse_inventory
-from vault.intake.describe import from_note
+from vault.intake.describe import from_note, metadata_of
 from vault.intake.note import content_digest_of
 from vault.intake.unpack import RESERVED, StoredFile
 from vault.model import Descriptive, Json, PackageKind
@@ -122,11 +122,13 @@ def _metadata(
     said = note.get("metadata")
     metadata = dict(said) if isinstance(said, dict) else {}
     if kind is PackageKind.BAG:
-        metadata["bag_info"] = _bag_info(found.part.object_id, files, sources)
+        metadata |= metadata_of(_bag_info(found.part.object_id, files, sources))
     return metadata
 
 
-def _bag_info(object_id: str, files: Mapping[str, StoredFile], sources: list[RebuildSource]) -> list[Json]:
+def _bag_info(
+    object_id: str, files: Mapping[str, StoredFile], sources: list[RebuildSource]
+) -> Sequence[tuple[str, str]]:
     """The elements of bag-info.txt, as the validation of the deposit found them."""
 
     def read(name: str, limit: int) -> bytes:
@@ -142,10 +144,9 @@ def _bag_info(object_id: str, files: Mapping[str, StoredFile], sources: list[Reb
     name = "bag-info.txt" if version >= (0, 96) else "package-info.txt"
     try:
         lines = tag_lines(io.BytesIO(read(name, MAX_TAG_BYTES)), codec or "utf-8", max_bytes=MAX_TAG_BYTES)
-        pairs = parse_bag_info(lines, version, name, Findings(), Findings())
+        return parse_bag_info(lines, version, name, Findings(), Findings())
     except UnreadableTagFileError:
-        return []
-    return [list(pair) for pair in pairs]
+        return ()
 
 
 def _text(note: Mapping[str, Json], name: str) -> str:

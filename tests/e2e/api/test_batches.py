@@ -296,6 +296,23 @@ def test_of_unknown_keys_only_the_first_are_told(depositor: httpx.Client, where:
     assert document["faults"][0]["path"] == ("0" if where == "delivery" else "items.0.0")
 
 
+@pytest.mark.parametrize("part", [b'{"":0}', b"[]", b"0", b'"a"'])
+def test_a_list_of_very_many_parts_is_refused_before_it_is_read(depositor: httpx.Client, part: bytes) -> None:
+    parts = b",".join([part] * (7_000_000 // (len(part) + 1)))
+    body = b'{"registration_code":"x","items":[{"identifier":[' + parts + b"]}]}"
+    document = assert_problem(depositor.post("/v1/batches", content=body), 400, "bad-batch")
+    assert document["faults"][0]["message"] == "It has more than a list of at most 20000 items can have"
+
+
+def test_the_longest_list_is_read_whatever_its_identifiers_are(depositor: httpx.Client) -> None:
+    facts = {"digests": {"sha256": "0" * 64, "sha512": "0" * 128}, "files": 3, "bytes": 10}
+    items = [{"identifier": f"urn:a:b,c,d:{{{n:05}}}[x]", **facts} for n in range(20_000)]
+    # Refused for its last line alone, since entering them takes a while.
+    items[-1]["identifier"] = items[0]["identifier"]
+    document = assert_problem(depositor.post("/v1/batches", json=order(*items)), 400, "bad-batch")
+    assert [fault["path"] for fault in document["faults"]] == ["items.19999.identifier"]
+
+
 def test_one_sender_whose_lists_come_slowly_holds_up_nobody_else(running: Running, prefix: str) -> None:
     base = httpx.URL(running.base)
     head = (

@@ -26,7 +26,7 @@ from tests.support.nodes import (
     zip_of,
 )
 from tests.support.refusals import refused
-from vault.catalog import ingests
+from vault.catalog import ingests, packages
 from vault.errors import Conflict, Full, Unreachable
 from vault.intake import accession
 from vault.intake.accession import Prepared
@@ -435,3 +435,15 @@ def _most_resident_bytes() -> int:
             Path("/proc/self/clear_refs").write_text("5")
             return int(line.split()[1]) * 1024
     raise AssertionError("the kernel does not say")
+
+
+def test_a_bag_that_says_very_much_is_kept_whole_and_told_in_brief(bench):
+    info = [("Title", "Hồ sơ"), *((f"X-{n}", "y" * 500) for n in range(100))]
+    files = bag({"a": b"1"}, info)
+    bench.deposit("H49/much", tar_of(files), files)
+    with bench.running.catalogue.read() as tx:
+        package = packages.get(tx, "H49/much")
+        (version,) = packages.versions_of(tx, package.id)
+        assert (package.descriptive.title, packages.metadata(tx, version.id)) == ("Hồ sơ", {})
+    (validation,) = [e for e in bench.events(EventType.VALIDATION) if e.identifier == "H49/much"]
+    assert "stays in the bag alone" in validation.detail["warnings"][0]

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from tests.support.marks import MARKS, at_once
 from vault.errors import Invalid
-from vault.intake.describe import FIELDS, from_note, note_of, read_descriptive, read_filename, with_bag_info
+from vault.intake.describe import (
+    FIELDS,
+    from_note,
+    metadata_of,
+    note_of,
+    read_descriptive,
+    read_filename,
+    with_bag_info,
+)
 from vault.model import Descriptive
 
 
@@ -155,10 +163,21 @@ def test_in_a_bag_it_is_not_taken_over() -> None:
             Descriptive(), [("Title", "a" + MARKS), ("x" + MARKS, "y"), ("Fonds", "f" * 513), ("Title", "Hồ sơ")]
         )
     assert found.descriptive == Descriptive(title="Hồ sơ")
-    assert [warning.rsplit(": ", 1)[1] for warning in found.warnings] == [
+    assert [warning.rsplit(": ", 1)[1] for warning in found.warnings[1:]] == [
         "it is longer than 4096 bytes",
         "it is longer than 512 bytes",
     ]
+
+
+def test_more_of_it_than_the_metadata_hold_stays_in_the_bag_and_is_told() -> None:
+    most = [("X", "y" * 1023)] * 32
+    assert metadata_of(most) == {"bag_info": [list(pair) for pair in most]}
+    assert with_bag_info(Descriptive(), most).warnings == ()
+    found = with_bag_info(Descriptive(), [*most, ("Title", "Hồ sơ")])
+    assert metadata_of([*most, ("Title", "Hồ sơ")]) == metadata_of(None) == {}
+    assert found.descriptive.title == "Hồ sơ"
+    (warning,) = found.warnings
+    assert "32768" in warning
 
 
 def test_of_ten_thousand_elements_that_cannot_be_taken_over_some_are_told() -> None:
