@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from vault.api import ownership, threads
 from vault.api.auth import MayDeposit, MayFollow, Principal
-from vault.api.following import ingest_of
+from vault.api.following import ingest_of, while_there
 from vault.api.headers import parse_filename, parse_if_match, parse_must_be_new, parse_repr_digest, parse_wait
 from vault.api.openapi import DEPOSIT, PROBLEM, RECEIPT
 from vault.api.parts import Node, NodeParts
@@ -273,7 +273,7 @@ async def put_package(
     ingest_id = accepted.ingest_id or deposit.ingest_id
     receipt = accepted.receipt
     if receipt is None:
-        receipt = await node.receipts.wait(ingest_id, seconds)
+        receipt = await while_there(request, node.receipts.wait(ingest_id, seconds))
     headers = {"ETag": f'"v{accepted.version}"'}
     if wait is not None:
         headers["Preference-Applied"] = f"wait={seconds:.0f}"

@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -34,6 +34,8 @@ from vault.intake.bell import Listener
 from vault.model import Ingest, IngestState, Json
 
 router = APIRouter(tags=["deposits"])
+
+_T = TypeVar("_T")
 
 HEARTBEAT_SECONDS: Final = 15.0
 """So often a stream of events says that it lives, and the catalogue is asked without a bell, should one be missed."""
@@ -164,7 +166,7 @@ async def get_ingest(
     if wait and not _is_awaited(found, known):
         seconds = min(float(wait), node.settings.api.wait_max.total_seconds())
         with request.app.state.followers.one(who.agent), node.bell.listening(ingest_id) as listener:
-            found = await _await(node, who, ingest_id, listener, known, seconds)
+            found = await while_there(request, _await(node, who, ingest_id, listener, known, seconds)) or found
     tag = etag(found)
     if known is not None and entity_tag_matches(known, tag):
         return Response(status_code=304, headers={"ETag": f'"{tag}"'})
@@ -188,6 +190,26 @@ async def _await(
         if _is_awaited(found, known) or left <= 0 or node.bell.closed:
             return found
         await listener.wait(min(left, HEARTBEAT_SECONDS))
+
+
+async def while_there(request: Request, waiting: Coroutine[object, object, _T]) -> _T | None:
+    """Wait for what a client asked for, which has sent all that it had to say; None as soon as it has gone."""
+    work, gone = asyncio.create_task(waiting), asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        gone.result()
+        return None
+    finally:
+        work.cancel()
+        gone.cancel()
+        await asyncio.gather(work, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue
 
 
 def etag(found: wire.Ingest) -> str:

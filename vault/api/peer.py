@@ -43,6 +43,12 @@ HEAD_SECONDS: Final = 20.0
 
 LINGER_SECONDS: Final = 1.0
 
+MOST_PIPELINED: Final = 16
+"""So many requests may wait on one connection for the answer to another one (RFC 9112, section 9.3.2)."""
+
+MOST_TURNED_AWAY: Final = 64
+"""So many connections beyond ``most_connections`` are told why they cannot be let in; more of them are cut off."""
+
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _CREDENTIALS: Final = struct.Struct("3i")
 
@@ -93,6 +99,11 @@ class PeerProtocol(HttpToolsProtocol):
     _fault: tuple[VaultError, bytes] | None = None
     """What is wrong with the head that is being read, and the status line that says so."""
     _refused: bool = False
+    is_turned_away: bool = False
+    _deaf: bool = False
+    """It sent more requests than may wait: what came before is answered, and no more is read."""
+    _left_at: float | None = None
+    _cut_timer: asyncio.TimerHandle | None = None
     _fields: int = 0
     _trailer_bytes: int = 0
     _framing_bytes: int = 0
@@ -111,20 +122,59 @@ class PeerProtocol(HttpToolsProtocol):
         self._uid = peer_uid(transport)
         self.idle_since = self.loop.time()
         if self._uid is None and not self._has_room():
-            self._refuse(_crowded(), b"503 Service Unavailable")
+            self._turn_away()
             return
         self._await_head()
 
     def _has_room(self) -> bool:
-        """Whether one more connection from the network is within bounds; the one idle for longest goes for it."""
-        others = [one for one in self.connections if isinstance(one, PeerProtocol) and one.is_remote]
-        if len(others) <= self.most_connections:
+        """Whether one more connection from the network is within bounds; those idle for longest go for it."""
+        others = [one for one in self._network() if not one.is_turned_away]
+        surplus = len(others) - self.most_connections
+        if surplus <= 0:
             return True
-        idle = min((one for one in others if one is not self and one.is_idle), key=_idle_since, default=None)
-        if idle is None:
-            return False
-        idle.transport.close()
-        return True
+        # All that are too many, not one of them: one that was closed is still there until its client took its answer.
+        idle = sorted((one for one in others if one is not self and one.is_idle), key=_idle_since)[:surplus]
+        for one in idle:
+            one.let_go()
+        return len(idle) == surplus
+
+    def _network(self) -> list[PeerProtocol]:
+        return [one for one in self.connections if isinstance(one, PeerProtocol) and one.is_remote]
+
+    def _turn_away(self) -> None:
+        self.is_turned_away = True
+        if sum(one.is_turned_away for one in self._network()) > MOST_TURNED_AWAY:
+            self._refused = True
+            self._abort()
+        else:
+            self._refuse(_crowded(), b"503 Service Unavailable")
+
+    def let_go(self) -> None:
+        """Close it for another one; cut it off where its client had time to take its answer, and does not."""
+        now = self.loop.time()
+        untaken = self.transport.get_write_buffer_size() and now - self.idle_since > LINGER_SECONDS
+        if untaken or (self._left_at is not None and now - self._left_at > LINGER_SECONDS):
+            self._abort()
+        else:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close it, and cut it off when its client has not taken what was said after as long as it may be idle: a
+        transport that is closed sends what it has, and waits for that without end."""
+        if self._left_at is None:
+            self._left_at = self.loop.time()
+            self._cut_timer = self.loop.call_later(self.timeout_keep_alive, self._abort)
+        self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """See uvicorn."""
+        self._leave()
+
+    def shutdown(self) -> None:
+        """See uvicorn."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self._leave()
 
     @property
     def is_remote(self) -> bool:
@@ -133,18 +183,25 @@ class PeerProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way: it waits for another, or for the end of a head."""
+        """Whether no request is under way: it waits for another, for the end of a head, or for its own end."""
         cycle: RequestResponseCycle | None = self.cycle
-        return (cycle is None or cycle.response_complete) and not self.transport.is_closing()
+        return cycle is None or cycle.response_complete or self.transport.is_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._head_came()
+        if self._cut_timer is not None:
+            self._cut_timer.cancel()
+        if self._under_way is not None and not self._under_way.response_complete:
+            # uvicorn tells only the request that came last.
+            self._under_way.disconnected = True
+            self._under_way.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol. An endless header never reaches a callback of the parser, hence the count here."""
-        if self._refused:
+        if self._refused or self._deaf:
             return
         self._head_bytes = self._head_bytes + len(data) if self._head_open else 0
         self._framing_bytes += len(data)
@@ -152,6 +209,9 @@ class PeerProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
+            if self._is_deaf():
+                self._head_came()
+                return
             self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("")
         if self._is_refused():
@@ -229,6 +289,10 @@ class PeerProtocol(HttpToolsProtocol):
         if codings and (len(codings) > 1 or codings[0].strip(b" \t").lower() != b"chunked"):
             self._fault = _not_understood(codings)
             raise ValueError("unknown transfer coding")
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._deaf = True
+            self.cycle.keep_alive = False
+            raise ValueError("too many requests at once")
         self._framing_bytes = 0
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # ASGI lets servers add members of their own
         scope[ABORT] = self._abort
@@ -244,6 +308,8 @@ class PeerProtocol(HttpToolsProtocol):
         """See uvicorn."""
         self.idle_since = self.loop.time()
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._leave()
 
     def on_message_complete(self) -> None:
         """See httptools."""
@@ -262,6 +328,9 @@ class PeerProtocol(HttpToolsProtocol):
 
     def _is_refused(self) -> bool:
         return self._refused
+
+    def _is_deaf(self) -> bool:
+        return self._deaf
 
     def _answering(self) -> bool:
         cycle = self._under_way
@@ -288,10 +357,11 @@ class PeerProtocol(HttpToolsProtocol):
             self._under_way.message_event.set()
         # Closed a moment later: a client that still sends would get a reset, and lose the answer that came before it.
         self._refused = True
+        self.pipeline.clear()
         self._head_came()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self.loop.call_later(LINGER_SECONDS, self._leave)
 
     def _await_head(self) -> None:
         if self._head_timer is None:
@@ -309,7 +379,7 @@ class PeerProtocol(HttpToolsProtocol):
         if self._head_bytes:
             self._refuse(_late(), b"408 Request Timeout")
         else:
-            self.transport.close()
+            self._leave()
 
 
 def _idle_since(one: PeerProtocol) -> float:
