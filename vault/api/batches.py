@@ -108,12 +108,7 @@ def _read_opening(body: bytes, who: Principal) -> Opening:
     try:
         order = wire.BatchOrder.model_validate(said)
     except ValidationError as error:
-        raise _bad_list(
-            [
-                Fault("bad-batch", str(found["msg"]), ".".join(str(part) for part in found["loc"]))
-                for found in error.errors(include_url=False, include_context=False, include_input=False)
-            ]
-        ) from None
+        raise _bad_list(list(islice(_faults_of(error, named), _MOST_FAULTS))) from None
     faults: list[Fault] = []
     items: list[ListedPackage] = []
     seen: set[str] = set()
@@ -136,6 +131,23 @@ def _read_opening(body: bytes, who: Principal) -> Opening:
     agency = ownership.own_batch(who, order.agency, (item.identifier for item in items))
     name = normalised("NFC", order.agency_name)
     return Opening(order.registration_code, order.delivery_number, agency, name, items)
+
+
+def _faults_of(error: ValidationError, items: object) -> Iterator[Fault]:
+    """What pydantic found. Of a great many, package by package: it holds the interpreter while it tells all at once."""
+    if error.error_count() <= _MOST_FAULTS or not isinstance(items, list):
+        yield from _told(error)
+        return
+    for number, item in enumerate(items):
+        try:
+            wire.ListedPackage.model_validate(item)
+        except ValidationError as wrong:
+            yield from _told(wrong, "items", number)
+
+
+def _told(error: ValidationError, *place: str | int) -> Iterator[Fault]:
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        yield Fault("bad-batch", str(found["msg"]), ".".join(str(part) for part in (*place, *found["loc"])))
 
 
 def _unknown_keys(said: object) -> Iterator[str]:

@@ -304,6 +304,15 @@ def test_a_list_of_very_many_parts_is_refused_before_it_is_read(depositor: httpx
     assert document["faults"][0]["message"] == "It has more than a list of at most 20000 items can have"
 
 
+def test_of_very_many_faults_the_first_are_told(depositor: httpx.Client) -> None:
+    wrong = {"identifier": [], "files": "", "bytes": "", "digests": []}
+    document = assert_problem(depositor.post("/v1/batches", json=order(GOOD, *[wrong] * 5000)), 400, "bad-batch")
+    paths = [fault["path"] for fault in document["faults"]]
+    assert len(paths) == 1000
+    assert set(paths[:4]) == {f"items.1.{key}" for key in wrong}
+    assert paths[-1].startswith("items.250.")
+
+
 def test_the_longest_list_is_read_whatever_its_identifiers_are(depositor: httpx.Client) -> None:
     facts = {"digests": {"sha256": "0" * 64, "sha512": "0" * 128}, "files": 3, "bytes": 10}
     items = [{"identifier": f"urn:a:b,c,d:{{{n:05}}}[x]", **facts} for n in range(20_000)]
