@@ -1,7 +1,8 @@
 """The door to the network: a listening socket with TLS or without, whose certificate is renewed while it stands open.
 
-A new certificate is taken by putting another server on the same listening socket: nobody who knocks meanwhile is sent
-away, and connections that are open stay so with the certificate that they began with.
+Whoever knocks is accepted here, and not by asyncio's own server, which counts nobody who has not shaken hands. A new
+certificate is shown to those who knock from then on; connections that are open stay so with the one that they began
+with.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ from vault.tls import Certificate, TlsFiles
 log = structlog.get_logger(__name__)
 
 HANDSHAKE_SECONDS: Final = 10.0
+MOST_HANDSHAKES: Final = 128
+"""So many connections may be accepted without being let in; each holds a file descriptor."""
+
+ACCEPTED_AT_ONCE: Final = 32
+"""Fewer than may shake hands: one that is sent away for others has begun, and is closed by the loop."""
+
+REST_SECONDS: Final = 1.0
 LOOK_EVERY_SECONDS: Final = 60.0
 """So often it is looked whether the files have changed; SIGHUP has it looked at once."""
 
@@ -34,9 +42,11 @@ class Door:
         self._marks = files.marks() if files is not None else ()
         self._certificate = Certificate.read(files.certificate) if files is not None else None
         self._listener: socket.socket | None = None
-        self._server: asyncio.base_events.Server | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._greeting: dict[asyncio.Task[None], None] = {}
+        """Those who are shaking hands, in the order in which they knocked."""
+        self._resting: asyncio.TimerHandle | None = None
         self._factory: Callable[[], asyncio.Protocol] | None = None
-        self._backlog = 0
         self.problem = ""
         """Why the files that are there now are not used; "" while they are."""
 
@@ -47,26 +57,63 @@ class Door:
 
     async def open(self, listener: socket.socket, factory: Callable[[], asyncio.Protocol], backlog: int) -> None:
         """Serve what comes to ``listener``, which stays the caller's."""
-        self._listener, self._factory, self._backlog = listener, factory, backlog
-        self._server = await self._serve()
+        self._loop = asyncio.get_running_loop()
+        self._listener, self._factory = listener.dup(), factory
+        self._listener.setblocking(False)
+        self._listener.listen(backlog)
+        self._listen()
 
-    async def _serve(self) -> asyncio.base_events.Server:
-        assert self._listener is not None  # noqa: S101 - `open` set both
-        assert self._factory is not None  # noqa: S101
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            self._factory,
-            sock=self._listener.dup(),
-            ssl=self._context,
-            backlog=self._backlog,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if self._context is not None else None,
-        )
+    def _accept(self) -> None:
+        """Take those who knock. A limited number at a time: others who are let in have their turn in between."""
+        assert self._listener is not None  # noqa: S101 - `open` set it
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # accept(2): too many files are open, or no memory is left. Asked again at once, it says the same.
+                log.error("connection-not-accepted", reason=error.strerror or repr(error))
+                self._loop.remove_reader(self._listener)
+                self._resting = self._loop.call_later(REST_SECONDS, self._listen)
+                return
+            connection.setblocking(False)
+            self._greet(connection)
+
+    def _listen(self) -> None:
+        assert self._listener is not None  # noqa: S101 - `open` set it
+        self._resting = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _greet(self, connection: socket.socket) -> None:
+        """Begin to shake hands; whoever is at it for longest, and has not come to its end, goes where too many are."""
+        while len(self._greeting) >= MOST_HANDSHAKES:
+            oldest = next(iter(self._greeting))
+            del self._greeting[oldest]
+            oldest.cancel()
+        task = self._loop.create_task(self._let_in(connection))
+        self._greeting[task] = None
+        task.add_done_callback(self._greeted)
+
+    def _greeted(self, task: asyncio.Task[None]) -> None:
+        self._greeting.pop(task, None)
+
+    async def _let_in(self, connection: socket.socket) -> None:
+        assert self._factory is not None  # noqa: S101 - `open` set it
+        # No handshake, or none in time: the loop has closed the connection.
+        with contextlib.suppress(OSError):
+            await self._loop.connect_accepted_socket(
+                self._factory,
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if self._context is not None else None,
+            )
 
     async def renew(self, *, always: bool = False) -> bool:
         """Take the files anew if they have changed, or in any case. What cannot be used changes nothing; it is logged,
         and ``problem`` says it. Returns whether they were taken."""
         files = self._files
-        if files is None or self._server is None:
+        if files is None or self._listener is None:
             return False
         marks = files.marks()
         if marks == self._marks and not always:
@@ -78,10 +125,7 @@ class Door:
             self.problem = str(error)
             log.error("certificate-not-renewed", problem=self.problem)
             return False
-        before, self._context = self._server, context
-        self._server = await self._serve()
-        before.close()
-        self._certificate, self.problem = certificate, ""
+        self._context, self._certificate, self.problem = context, certificate, ""
         log.info("certificate-renewed", subject=certificate.subject, expires=certificate.not_after.isoformat())
         return True
 
@@ -93,6 +137,12 @@ class Door:
 
     def close(self) -> None:
         """Take no new connections."""
-        if self._server is not None:
-            with contextlib.suppress(RuntimeError):
-                self._server.close()
+        if self._listener is None:
+            return
+        if self._resting is not None:
+            self._resting.cancel()
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        self._listener = None
+        for task in list(self._greeting):
+            task.cancel()

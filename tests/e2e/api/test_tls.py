@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -16,6 +18,7 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.serving import CONFIG, Running, eventually, served
+from vault.api import door
 from vault.config import parse_settings
 from vault.errors import ConfigError
 from vault.tls import TlsFiles
@@ -145,6 +148,22 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     os.chmod(key, 0o644)
     with pytest.raises(ConfigError, match="read by everyone"):
         TlsFiles(certificate, key).context()
+
+
+def test_those_who_never_shake_hands_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them holds a file descriptor, which a deposit then lacks."""
+    monkeypatch.setattr(door, "MOST_HANDSHAKES", 40)
+    authority = Authority(tmp_path)
+    with served(tmp_path, api=lines(*authority.sign("server"))) as running, ExitStack() as stack:
+        url = httpx.URL(running.base)
+        silent = [stack.enter_context(socket.create_connection((url.host, url.port), 20)) for _ in range(100)]
+
+        def gone() -> list[socket.socket]:
+            return select.select(silent, [], [], 0)[0]
+
+        eventually(lambda: len(gone()) >= 60, door.HANDSHAKE_SECONDS / 2)
+        with httpx.Client(base_url=running.base, verify=trusting(authority), trust_env=False) as client:
+            assert client.get("/healthz").status_code == 200
 
 
 @pytest.mark.slow
