@@ -10,7 +10,7 @@ Where a marking is looked for:
   a namespace such as ``dcterms.`` before it) any of the three words, the English ones, and the letters A, B, C that
   stand for them on envelopes;
 * in the access level the same words, but neither letters nor "confidential", which there means other things;
-* in a title only where it stands like a stamp: alone, or in brackets at its beginning or end;
+* in a title only where it stands like a stamp: alone, or in brackets or behind a dash at its beginning or end;
 * anywhere else only where *tối mật* or *tuyệt mật* is all that is said: *Mật* alone may be a person.
 
 A word is not yet a marking: *bảo mật*, *bí mật đời tư*, *mật độ*, *mật khẩu*, *giải mật* (declassified) are other
@@ -85,6 +85,8 @@ _FIELDS: Final[Mapping[str, str]] = {
 """Their labels by what is left of them in any spelling: ``do_mat``, ``doMat`` and ``DOMAT`` are one field."""
 _NAMESPACE: Final = re.compile(r".*[.:/#]", re.DOTALL)
 
+_SET_OFF: Final = re.compile(r"\s[-–—|/]\s|[:*]")
+_SET_OFF_END: Final = re.compile(r"\s[-–—|/]\s")
 _CLAUSE: Final = re.compile(r"[,;:.()\[\]{}|/\n–—]|\s-\s")
 _WORD: Final = re.compile(r"[^\W_]+")
 _LABEL_INSIDE: Final = re.compile(r"\s*(?:(?:mức|cấp|muc|cap)\s+)?(?:độ|do)\s+(?:mật|mat)\s*[:=–-]")
@@ -192,7 +194,11 @@ def _as_stamp(title: str) -> Level | None:
     first = _BRACKETED.match(title[:_LONGEST_STAMP])
     last = _BRACKETED_END.search(title[-_LONGEST_STAMP:])
     stamps = [title, *(found[1] for found in (first, last) if found)]
-    return _highest(level for level in map(_alone, stamps) if level is not None)
+    levels = [level for level in map(_alone, stamps) if level is not None]
+    # Set off by a dash or a colon only the two that are nothing else: "Mật - ..." may be about honey.
+    head, tail = _SET_OFF.split(title[:_LONGEST_STAMP].lstrip(" *"))[0], _SET_OFF_END.split(title[-_LONGEST_STAMP:])[-1]
+    levels += [level for level in map(_alone, (head, tail)) if level in (Level.TOI_MAT, Level.TUYET_MAT)]
+    return _highest(levels)
 
 
 def _as_letter(name: str, text: str) -> Level | None:
