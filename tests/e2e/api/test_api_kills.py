@@ -54,6 +54,7 @@ class Campaign:
         self.wrong: list[str] = []
         self.token = self.admin = ""
         self.number = 0
+        self.at_work = 0
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen]:
@@ -181,8 +182,9 @@ class Campaign:
             workers = [threading.Thread(target=self.work, args=(stop, seed)) for seed in seeds]
             for worker in workers:
                 worker.start()
-            if self.chance.random() < 0.75:
+            if self.chance.random() < 0.75 or not self.at_work:
                 # Most kills come when it is at work; the others while it settles what the last one left.
+                self.at_work += 1
                 before = len(self.receipts)
                 eventually(lambda: len(self.receipts) > before, 90, lambda: self.wrong)
             # Not a wait for anything: the random instant of the kill is the point.
@@ -237,4 +239,4 @@ def test_every_receipt_handed_out_is_true_however_often_it_is_killed(tmp_path: P
             campaign.look()
     told = f"{KILLS} kills, {len(campaign.receipts)} receipts, {len(campaign.uploads)} uploads"
     print(f"{told}, {len(campaign.made)} tokens made, {len(campaign.revoked)} revoked")
-    assert len(campaign.receipts) >= KILLS
+    assert len(campaign.receipts) >= campaign.at_work > 0
