@@ -21,7 +21,7 @@ from typing import Final
 from hardware import array_report, array_tools, blocks
 from hardware.errors import HardwareError, NotFound
 from hardware.smart import report, schedule, second
-from hardware.smart.facts import DiskFacts, Identity, Reading
+from hardware.smart.facts import NOBODY, DiskFacts, Identity, Reading
 from hardware.smart.jsontools import EMPTY, inner, text
 from hardware.smart.run import PATIENCE, Answer, PatientSmartctl, Place
 from hardware.smart.schedule import Due, Schedule
@@ -115,9 +115,9 @@ def find_places(smartctl: PatientSmartctl, sysfs: Path = blocks.SYS, before: Seq
 def _known(place: Place, sysfs: Path) -> Identity:
     name = place.device.removeprefix("/dev/")
     if "/" in name:  # behind a controller: the kernel has no such device
-        return Identity("", "", "", "", "")
+        return NOBODY
     disk = next((one for one in blocks.whole_disks(sysfs) if blocks.smart_device(one.name) == place.device), None)
-    return Identity(disk.key, disk.serial, disk.wwn, disk.model, "") if disk else Identity("", "", "", "", "")
+    return Identity(disk.key, disk.serial, disk.wwn, disk.model, "") if disk else NOBODY
 
 
 def _still_hanging(folder: Path) -> Mapping[str, int]:

@@ -183,6 +183,9 @@ class Identity:
         return bool(self.key)
 
 
+NOBODY: Final = Identity("", "", "", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class DiskFacts:
     """One disk at one moment. ``device`` is where it was just then, and names nothing for longer than that."""
@@ -218,3 +221,5 @@ class DiskFacts:
     """Whether it can test itself, where it says so."""
     errors: tuple[LoggedError, ...] = ()
     message: str = ""
+    kernel: Identity = NOBODY
+    """Who the kernel takes it for, without asking it: behind a USB bridge that may be the bridge, or nobody."""

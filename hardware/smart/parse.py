@@ -13,6 +13,7 @@ from hardware.smart import attributes as ata
 from hardware.smart import counters as counting
 from hardware.smart import misread, selftests
 from hardware.smart.facts import (
+    NOBODY,
     Attribute,
     DiskFacts,
     ExitStatus,
@@ -44,7 +45,7 @@ def parse(data: bytes | str, *, device: str = "") -> DiskFacts:
     """The facts in smartctl's answer; what cannot be read at all is :attr:`Reading.UNREADABLE`."""
     document = load(data)
     if document is None:
-        return DiskFacts(Identity("", "", "", "", ""), device, message="smartctl did not answer in JSON")
+        return DiskFacts(NOBODY, device, message="smartctl did not answer in JSON")
     return from_document(document, device=device)
 
 

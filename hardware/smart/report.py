@@ -17,7 +17,7 @@ from typing import Final
 
 from hardware.errors import HardwareError, Malformed, NotFound, Refused, Unreachable
 from hardware.smart import second
-from hardware.smart.facts import DiskFacts, Identity, Reading
+from hardware.smart.facts import NOBODY, DiskFacts, Identity, Reading
 from hardware.smart.jsontools import Json, clean, inner, items, load, number, text
 from hardware.smart.parse import from_document, identity
 
@@ -39,7 +39,6 @@ _KEPT: Final = frozenset({
 })  # fmt: skip
 _KEPT_NUMBERED: Final = ("scsi_self_test_", "scsi_sas_port_")
 _Seat = tuple[str, str, str, str, str]
-_NOBODY: Final = Identity("", "", "", "", "")
 _DROPPED: Final = frozenset({"output", "argv", "previous_commands", "platform_info", "build_info"})
 
 
@@ -101,7 +100,7 @@ def _said(entry: Entry, before: Mapping[_Seat, Identity]) -> Identity:
         told = from_document(entry.document)
         if told.reading is Reading.READ or told.identity.known:
             return told.identity
-    return before.get(_seat(entry.device, entry.kind, entry.known), _NOBODY)
+    return before.get(_seat(entry.device, entry.kind, entry.known), NOBODY)
 
 
 def places_before(folder: Path) -> list[tuple[str, str]]:
@@ -236,9 +235,10 @@ def _facts(row: Json) -> DiskFacts:
     else:
         facts = DiskFacts(kernel, device, reading)
     message = facts.message or clean(text(row, "message"))
-    silent = facts.reading is not Reading.READ and not facts.identity.known
-    told = said if silent and said.known else facts.identity
-    return replace(facts, identity=_both(told, kernel), message=message)
+    # Of one that says nothing now, what it said before: the kernel may know the bridge and not the disk.
+    is_silent = reading is not Reading.READ or (facts.reading is not Reading.READ and not facts.identity.known)
+    told = said if is_silent and said.known else facts.identity
+    return replace(facts, identity=_both(told, kernel), kernel=kernel, message=message)
 
 
 def _both(said: Identity, kernel: Identity) -> Identity:

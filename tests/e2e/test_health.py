@@ -66,11 +66,13 @@ class Devices:
         return Stack(path, None, (Layer(Kind.DISK, disk.name, disk.serial, 0),), (disk,))
 
     def told(self, *documents, age=None):
-        """The helper reported these (a document, or a serial number and how the reading went)."""
+        """The helper reported these (a document, a serial number and how the reading went, or an entry)."""
         self.now = utcnow() - age if age else self.now + timedelta(seconds=60)
         entries = []
         for document in documents:
-            if isinstance(document, tuple):
+            if isinstance(document, report.Entry):
+                entry = document
+            elif isinstance(document, tuple):
                 serial, reading = document
                 entry = report.Entry("/dev/sdx", "sat", identity(serial, "", "M"), reading, {}, Second())
             else:
@@ -130,6 +132,28 @@ def test_a_failing_disk_lowers_its_volume_and_has_it_verified(health):
     changed = [event for event in health.bench.events(EventType.VOLUME_CHANGED, volume="a") if "health" in event.detail]
     assert changed[-1].detail["health"] == {"was": "healthy", "is": "failing"}
     health.bench.assert_ledger()
+
+
+@pytest.mark.parametrize("bridge", ["BRIDGE-A", ""])
+def test_a_failing_disk_behind_a_usb_bridge_lowers_its_volume(health, bridge):
+    """The kernel knows the bridge's serial number, or none; the disk's own only smartctl comes to know."""
+    below = Block("sda", bridge, "", "USB3 SATA", 10**13, rotational=True)
+    health.watch._stack = lambda path: Stack(path, None, (), (below if path.endswith("/a") else block("DISK-B"),))
+    kernel = identity(bridge, "", "USB3 SATA")
+    health.told(report.Entry("/dev/sda", "", kernel, Reading.READ, ata(wwn={}), Second()), drive("DISK-B"))
+    assert (health.volume("a").health, health.volume("b").health) == (Health.HEALTHY, Health.HEALTHY)
+    health.told(report.Entry("/dev/sda", "", kernel, Reading.READ, FAILING | {"wwn": {}}, Second()), drive("DISK-B"))
+    assert (health.volume("a").health, health.volume("b").health) == (Health.FAILING, Health.HEALTHY)
+    assert health.orders() == ["a"]
+    # It hangs: what was wrong with it still is, and it is no other disk.
+    health.told(report.Entry("/dev/sda", "", kernel, Reading.HUNG, {}, Second()), drive("DISK-B"))
+    assert (health.volume("a").health, health.disk("ZL20ABCD").health) == (Health.FAILING, Health.FAILING)
+    assert health.disk("ZL20ABCD").present
+    # Another disk in its place, before it is in a report: nothing is known of that one.
+    other = Block("sda", "BRIDGE-B", "", "USB3 SATA", 10**13, rotational=True)
+    health.watch._stack = lambda path: Stack(path, None, (), (other,))
+    health.watch.look()
+    assert health.volume("a").health is Health.UNKNOWN
 
 
 def test_the_same_news_twice_is_no_news(health):

@@ -17,6 +17,7 @@ from hardware.arrays import arrays as all_arrays
 from hardware.errors import HardwareError, NotFound
 from hardware.shares import Prober, Share
 from hardware.smart import report as smart_report
+from hardware.smart.facts import Identity
 from hardware.smart.report import Report
 from hardware.stack import Stack, stack_of
 from vault.catalog import disks as catalog_disks
@@ -83,6 +84,7 @@ class HealthWatch:
         self._hearing = Hearing(None, fresh=False)
         self._footings: Mapping[str, Footing] = {}
         self._firmware: Mapping[str, str] = {}
+        self._kernel: Mapping[str, Identity] = {}
 
     @property
     def hearing(self) -> Hearing:
@@ -154,15 +156,12 @@ class HealthWatch:
 
     def _take(self, found: Report) -> None:
         """Judge what is new, in one transaction: it is short, whatever number of disks there are."""
-        self._firmware = {one.identity.key: one.identity.firmware for one in found.disks}
         with self._custodian.catalogue.write() as tx:
             known = {disk.key: disk for disk in catalog_disks.all(tx)}
             history = catalog_disks.history(tx, since(found.taken_at))
-            judged = [
-                one
-                for one in judge_all(found.disks, known, history, taken_at=found.taken_at)
-                if one.disk.present or one.disk.key in known  # one that was forgotten does not come back by its name
-            ]
+            heard = judge_all(found.disks, known, history, taken_at=found.taken_at)
+            # One that was forgotten does not come back by its name.
+            judged = [one for one in heard if one.disk.present or one.disk.key in known]
             told = {one.disk.key for one in judged}
             missing = [Judged(gone(disk), None) for key, disk in known.items() if key not in told and disk.present]
             for one in (*judged, *missing):
@@ -170,6 +169,9 @@ class HealthWatch:
                 if one.day is not None:
                     catalog_disks.put_day(tx, one.day)
             catalog_disks.forget(tx, (found.taken_at - self._settings.history).date(), found.taken_at - KEEP_GONE)
+        as_told = {one.disk.key: facts for one, facts in zip(heard, found.disks, strict=True)}
+        self._firmware = {key: facts.identity.firmware for key, facts in as_told.items()}
+        self._kernel = {key: facts.kernel for key, facts in as_told.items()}
 
     def _fall_silent(self) -> None:
         with self._custodian.catalogue.read() as tx:
@@ -225,7 +227,7 @@ class HealthWatch:
         for configured in custodian.settings.volumes:
             stack = self._stack(str(configured.path))
             more = [*findings(stack, self._arrays), *self._own_doubts(configured.name)]
-            found[configured.name] = footing(stack, known, more)
+            found[configured.name] = footing(stack, known, more, self._kernel)
         self._footings = found
         for name, now in found.items():
             row = rows.get(name)

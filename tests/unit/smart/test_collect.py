@@ -145,7 +145,7 @@ def test_a_sleeping_disk_is_known_by_what_the_kernel_knows(machine):
 ASLEEP = {"smartctl": {"exit_status": 2, "messages": [{"string": "Device is in STANDBY mode, exit(2)"}]}}
 
 
-def test_a_disk_behind_a_usb_bridge_is_the_same_one_when_it_sleeps(machine):
+def test_a_disk_behind_a_usb_bridge_is_the_same_one_when_it_sleeps_or_hangs(machine):
     """The kernel knows the serial number of the bridge, and only the disk itself its own."""
     machine.disk("sdc", ata(serial_number="ITS-OWN", wwn={}), serial="BRIDGE-1")
     machine.disk("sdd", ata(serial_number="ANOTHER", wwn={}), serial="BRIDGE-1")
@@ -156,6 +156,12 @@ def test_a_disk_behind_a_usb_bridge_is_the_same_one_when_it_sleeps(machine):
         asleep = machine.collect()
         assert {facts.reading for facts in asleep.values()} == {Reading.ASLEEP}
         assert {device: facts.identity.key for device, facts in asleep.items()} == awake
+    machine.says("sdc", "smartctl: no JSON")
+    (machine.answers / "sdd").unlink()
+    silent = machine.collect(patience=1.0)
+    assert [silent[device].reading for device in ("/dev/sdc", "/dev/sdd")] == [Reading.UNREADABLE, Reading.HUNG]
+    assert {device: facts.identity.key for device, facts in silent.items()} == awake
+    machine.says("sdd", ASLEEP)
     machine.disk("sde", ASLEEP, serial="BRIDGE-2")
     assert machine.collect()["/dev/sde"].identity.key == "BRIDGE-2", "of this one nothing else is known"
 
