@@ -143,7 +143,8 @@ class Gate:
         known = self._known.get(secret) if secret is not None else None
         if known is not None and self._limits.is_loaded(known):
             return admit(known, address)
-        self._guesses.check(address)
+        if secret is None or not self._known.was_valid(secret):
+            self._guesses.check(address)
         async with self._lookups:
             token = await threads.run("authenticate", self._find, secret) if secret is not None else None
         try:

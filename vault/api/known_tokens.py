@@ -59,12 +59,18 @@ class KnownTokens:
             if known is None:
                 return None
             token, now = known.token, self._catalogue.clock()
-            over = token.expires_at is not None and token.expires_at <= now
-            if over or known.generation != self._catalogue.credentials or known.until <= self._monotonic():
+            if token.expires_at is not None and token.expires_at <= now:
                 del self._known[key]
                 return None
             self._known.move_to_end(key)
+            if known.generation != self._catalogue.credentials or known.until <= self._monotonic():
+                return None  # to be looked up again
             return token
+
+    def was_valid(self, secret: str) -> bool:
+        """Whether it is no guess: it was found valid, and since then nobody has found that it is not."""
+        with self._lock:
+            return _key(secret) in self._known
 
     def find(self, secret: str) -> Token | None:
         """Ask the catalogue, and remember what is valid. Blocking."""
@@ -74,6 +80,9 @@ class KnownTokens:
             token = tokens.find(tx, secret)
         if token is not None:
             self.remember(secret, token, generation)
+        else:
+            with self._lock:
+                self._known.pop(_key(secret), None)
         return token
 
     def remember(self, secret: str, token: Token, generation: int) -> None:

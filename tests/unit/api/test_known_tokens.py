@@ -92,6 +92,18 @@ def test_what_was_read_just_before_it_was_revoked_is_not_remembered(
     assert known.get(secret) is None
 
 
+def test_what_was_valid_is_no_guess_until_it_is_found_not_to_be(catalogue: Catalogue, time: _Time) -> None:
+    secret, known = _make(catalogue), KnownTokens(catalogue, time.monotonic)
+    assert not known.was_valid(secret)
+    known.find(secret)
+    time.at = 100 * BELIEVED_SECONDS
+    assert known.get(secret) is None
+    assert known.was_valid(secret), "it is looked up again, however many others guess at its address"
+    _revoke(catalogue)
+    known.find(secret)
+    assert not known.was_valid(secret)
+
+
 def test_a_revocation_that_was_not_committed_changes_nothing(catalogue: Catalogue, time: _Time) -> None:
     secret, known = _make(catalogue), KnownTokens(catalogue, time.monotonic)
     known.find(secret)
