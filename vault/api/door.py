@@ -22,6 +22,10 @@ from vault.tls import Certificate, TlsFiles
 log = structlog.get_logger(__name__)
 
 HANDSHAKE_SECONDS: Final = 10.0
+FAREWELL_SECONDS: Final = 86_400.0
+"""So long a connection with TLS may take to end. Who takes nothing more is cut off much earlier, by its protocol; the
+loop's own half minute would also cut those off who take the end of a long answer slowly."""
+
 MOST_HANDSHAKES: Final = 128
 """So many connections may be accepted without being let in; each holds a file descriptor."""
 
@@ -107,6 +111,7 @@ class Door:
                 connection,
                 ssl=self._context,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if self._context is not None else None,
+                ssl_shutdown_timeout=FAREWELL_SECONDS if self._context is not None else None,
             )
 
     async def renew(self, *, always: bool = False) -> bool:

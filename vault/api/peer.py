@@ -1,19 +1,22 @@
 """The HTTP protocol of uvicorn, with what it lacks: who is at the other end of a Unix socket, and limits to a head.
 
 What it adds to the ASGI scope: ``khoso.peer_uid`` (int, only for Unix sockets; the kernel vouches for it, unix(7),
-SO_PEERCRED) and ``khoso.abort`` (ends the connection at once, so that a client cannot take what it has for the whole).
+SO_PEERCRED), ``khoso.abort`` (ends the connection at once, so that a client cannot take what it has for the whole) and
+``khoso.untaken`` (how many bytes were written that the client has not taken yet).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import grp
 import json
 import os
 import pwd
 import socket
 import struct
+import termios
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 PEER_UID: Final = "khoso.peer_uid"
 ABORT: Final = "khoso.abort"
+UNTAKEN: Final = "khoso.untaken"
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 """Request line and headers together. An identifier of 1,024 bytes takes 3 KiB at most."""
@@ -51,6 +55,7 @@ MOST_TURNED_AWAY: Final = 64
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _CREDENTIALS: Final = struct.Struct("3i")
+_NUMBER: Final = struct.Struct("i")
 
 
 def peer_uid(transport: asyncio.BaseTransport) -> int | None:
@@ -91,7 +96,11 @@ class PeerProtocol(HttpToolsProtocol):
     most_connections: int = 512
     """From the network, in all. The local socket is not counted: the operator always gets in."""
 
+    min_rate: int = 1000
+    """Bytes per second; who takes less of an answer that was said in full is cut off."""
+
     _uid: int | None = None
+    _is_lost: bool = False
     idle_since: float = 0.0
     """Since when no request is under way, in the time of the event loop."""
     _head_open: bool = True
@@ -159,12 +168,33 @@ class PeerProtocol(HttpToolsProtocol):
             self._leave()
 
     def _leave(self) -> None:
-        """Close it, and cut it off when its client has not taken what was said after as long as it may be idle: a
+        """Close it, and cut it off when its client takes nothing of what was said for as long as it may be idle: a
         transport that is closed sends what it has, and waits for that without end."""
+        if self._is_lost:
+            return
         if self._left_at is None:
             self._left_at = self.loop.time()
-            self._cut_timer = self.loop.call_later(self.timeout_keep_alive, self._abort)
+            self._cut_later()
         self.transport.close()
+
+    def _cut_later(self) -> None:
+        self._cut_timer = self.loop.call_later(self.timeout_keep_alive, self._cut, self._untaken())
+
+    def _cut(self, before: int) -> None:
+        if before - self._untaken() >= self.timeout_keep_alive * self.min_rate:
+            self._cut_later()
+        else:
+            self._abort()
+
+    def _untaken(self) -> int:
+        """How many bytes were written that the client's machine has not acknowledged."""
+        connection = self.transport.get_extra_info("socket")
+        if self._is_lost or connection is None or connection.fileno() < 0:
+            return 0
+        # tcp(7), unix(7): SIOCOUTQ, which is TIOCOUTQ. What the kernel holds may be megabytes, and goes in large steps
+        # as seen from here: without it, a slow client would seem to take nothing for minutes.
+        raw = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(_NUMBER.size))
+        return self.transport.get_write_buffer_size() + int(_NUMBER.unpack(raw)[0])
 
     def timeout_keep_alive_handler(self) -> None:
         """See uvicorn."""
@@ -183,12 +213,14 @@ class PeerProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way: it waits for another, for the end of a head, or for its own end."""
+        """Whether no request is under way: it waits for another, for the end of a head, or for its own end; or what
+        comes of a body is thrown away, as the answer was said already."""
         cycle: RequestResponseCycle | None = self.cycle
-        return cycle is None or cycle.response_complete or self.transport.is_closing()
+        return cycle is None or cycle.response_complete or self.transport.is_closing() or _is_said(cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
+        self._is_lost = True
         self._head_came()
         if self._cut_timer is not None:
             self._cut_timer.cancel()
@@ -296,6 +328,7 @@ class PeerProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # ASGI lets servers add members of their own
         scope[ABORT] = self._abort
+        scope[UNTAKEN] = self._untaken
         if self._uid is not None:
             scope[PEER_UID] = self._uid
         super().on_headers_complete()
@@ -321,6 +354,8 @@ class PeerProtocol(HttpToolsProtocol):
 
     def _abort(self) -> None:
         """End the connection with a reset: nothing that waits to be sent is sent, nor held for who does not take it."""
+        if self._is_lost:
+            return
         connection = self.transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
@@ -380,6 +415,10 @@ class PeerProtocol(HttpToolsProtocol):
             self._refuse(_late(), b"408 Request Timeout")
         else:
             self._leave()
+
+
+def _is_said(cycle: RequestResponseCycle) -> bool:
+    return cycle.response_started and cycle.chunked_encoding is False and cycle.expected_content_length == 0
 
 
 def _idle_since(one: PeerProtocol) -> float:

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from vault.api.door import Door
 from vault.api.peer import PeerProtocol
-from vault.config import Address, Settings
+from vault.config import Address, ApiSettings, Settings
 from vault.durable import describe_os_error
 from vault.errors import ConfigError
 
@@ -39,13 +39,13 @@ class _Uvicorn(uvicorn.Server):
         self,
         config: uvicorn.Config,
         door: Door,
-        most_connections: int,
+        api: ApiSettings,
         on_started: Callable[[], None],
         on_stopping: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._door = door
-        self._most_connections = most_connections
+        self._api = api
         self._on_started = on_started
         self._on_stopping = on_stopping
 
@@ -67,7 +67,8 @@ class _Uvicorn(uvicorn.Server):
 
     def _connection(self) -> asyncio.Protocol:
         made = PeerProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-        made.most_connections = self._most_connections
+        made.most_connections = self._api.max_connections
+        made.min_rate = self._api.min_rate
         return made
 
 
@@ -108,7 +109,7 @@ class Server:
             timeout_keep_alive=int(max(5.0, settings.api.idle_timeout.total_seconds())),
             timeout_graceful_shutdown=int(grace.total_seconds()),
         )
-        self._server = _Uvicorn(config, self.door, settings.api.max_connections, self._begun, on_stopping)
+        self._server = _Uvicorn(config, self.door, settings.api, self._begun, on_stopping)
 
     def bind(self) -> None:
         """Take the address and the socket's path. Raises ConfigError."""

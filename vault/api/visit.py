@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
 from vault.api.auth import PRINCIPAL, Principal
-from vault.api.peer import ABORT
+from vault.api.peer import ABORT, UNTAKEN
 from vault.api.problems import problem_response, without_places
 from vault.errors import Interrupted, VaultError
 
@@ -87,14 +87,26 @@ class Visit:
             message = {**message, "headers": [*message["headers"], *extra, (b"x-request-id", self.instance.encode())]}
         else:
             self._sent += len(message.get("body", b""))
-        try:
-            async with asyncio.timeout(self._idle_seconds):
-                await self._send(message)
-        except TimeoutError:
-            self.note = "client-stalled"
-            self._hang_up()
-            raise ClientDisconnect from None
+        await self._deliver(message)
         self._complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+    async def _deliver(self, message: Message) -> None:
+        """Hand a message over, when the client has taken enough of what came before; however slowly, but no slower than
+        a sender may be."""
+        untaken = self._untaken()
+        while True:
+            try:
+                async with asyncio.timeout(self._idle_seconds):
+                    await self._send(message)
+                return
+            except TimeoutError:
+                # uvicorn waits before it writes: nothing of this message is on its way.
+                before, untaken = untaken, self._untaken()
+                if before - untaken >= self._idle_seconds * self._min_rate:
+                    continue
+                self.note = "client-stalled"
+                self._hang_up()
+                raise ClientDisconnect from None
 
     async def fail(self, error: VaultError) -> None:
         """Answer with a problem document, or break off the answer that has begun."""
@@ -161,6 +173,10 @@ class Visit:
                 remedy="Send it again over a better connection, or as a resumable upload.",
                 code="too-slow",
             )
+
+    def _untaken(self) -> int:
+        untaken: Callable[[], int] | None = self._scope.get(UNTAKEN)
+        return 0 if untaken is None else untaken()
 
     def _hang_up(self) -> None:
         abort: Callable[[], None] | None = self._scope.get(ABORT)

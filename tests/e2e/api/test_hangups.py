@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import select
 import socket
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +19,7 @@ import pytest
 from tests.e2e.api.test_deposits import put
 from tests.e2e.api.test_uploads import created
 from tests.support.serving import Running, eventually, served
-from vault.api import peer
+from vault.api import peer, visit
 
 ASK = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 LARGE = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n"
@@ -104,6 +108,63 @@ def test_answers_that_nobody_takes_do_not_shut_the_door(stingy: Running, more: b
         eventually(lambda: httpx.get(stingy.base + "/healthz", trust_env=False).status_code == 200)
         for _ in range(12):
             assert httpx.get(stingy.base + "/healthz", trust_env=False).status_code == 200
+
+
+def test_a_body_that_is_thrown_away_does_not_shut_the_door(stingy: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who shows no token is answered at once, and what more they send is read on for a moment."""
+    monkeypatch.setattr(visit, "LINGER_SECONDS", 20)
+    with ExitStack() as stack:
+        for _ in range(10):
+            connection = stack.enter_context(connect(stingy))
+            connection.sendall(b"POST /v1/recalls HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n")
+            assert connection.recv(12) == b"HTTP/1.1 401"
+        for _ in range(3):
+            assert httpx.get(stingy.base + "/healthz", trust_env=False).status_code == 200
+
+
+def test_of_who_was_refused_and_has_gone_nothing_is_kept(stingy: Running, caplog: pytest.LogCaptureFixture) -> None:
+    assert stingy.server is not None
+    stingy.server._server.config.timeout_keep_alive = 600
+    with connect(stingy) as connection:
+        connection.sendall(b"\0\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 400"
+        (protocol,) = stingy.server._server.server_state.connections
+        gone = weakref.ref(protocol)
+        del protocol
+    eventually(lambda: gc.collect() is not None and gone() is None)
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+def slowly(connection: socket.socket, rate: int) -> bytes:
+    """Everything that comes, taken at so many bytes per second, as over a bad line."""
+    connection.settimeout(20)
+    began, received = time.monotonic(), b""
+    pause = threading.Event()
+    while chunk := connection.recv(4096):
+        received += chunk
+        pause.wait(len(received) / rate - (time.monotonic() - began))
+    return received
+
+
+def test_who_takes_slowly_is_not_cut_off(tmp_path: Path) -> None:
+    """Pieces of 256 KiB take longer than the client may be idle; all the same, something moves all the time."""
+    data = os.urandom(400_000)
+    with served(tmp_path, api='idle_timeout = "1s"') as running, running.client("deposit", "read") as client:
+        assert put(client, "chậm", data, {"Prefer": "wait=0"}, filename="x").status_code in (201, 202)
+        assert running.server is not None
+        running.server._sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        bearer = f"Authorization: Bearer {running.tokens['deposit+read']}\r\nConnection: close\r\n"
+        ask = f"GET /v1/content/ch%E1%BA%ADm?file=x HTTP/1.1\r\nHost: x\r\n{bearer}\r\n"
+        with deaf(running, ask.encode()) as connection:
+            assert slowly(connection, 130_000).endswith(data)
+
+
+def test_the_end_of_an_answer_is_not_cut_off(stingy: Running) -> None:
+    assert stingy.server is not None
+    whole = httpx.get(stingy.base + "/openapi.json", trust_env=False).content
+    stingy.server._server.config.timeout_keep_alive = 1
+    with deaf(stingy, LARGE + b"Connection: close\r\n\r\n") as connection:
+        assert slowly(connection, len(whole) // 3).endswith(whole)
 
 
 def following(running: Running) -> int:
