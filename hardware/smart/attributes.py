@@ -30,6 +30,11 @@ _COUNTED: Final = {
 }
 _NAMES: Final = {number: re.compile(names, re.IGNORECASE) for number, (_, names) in _COUNTED.items()}
 
+_UNCORRECTABLE: Final = re.compile(
+    r"uncorrectable_(?:error|err|ecc|sector)|total_unc_read_fail|sata_unc_count|lifetime_uecc", re.IGNORECASE
+)
+"""What some flash disks (Silicon Motion, InnoDisk, SanDisk) have under numbers of their own, and not in 187."""
+
 _FLIPPING_MODEL: Final = re.compile(r"(?:Crucial[ _])?CT[0-9]+[BM]X500SSD", re.IGNORECASE)
 _FLIPPING_NAME: Final = "current_pending_ecc_cnt"
 
@@ -104,9 +109,12 @@ def counted(attributes: Sequence[Attribute], model: str) -> Iterator[tuple[Count
     """What the attributes count; None for a counter whose value cannot be one."""
     for attribute in attributes:
         # A row without a name, as a bridge may give it, is what its number says.
-        if attribute.id not in _COUNTED or (attribute.name and not _NAMES[attribute.id].search(attribute.name)):
+        if attribute.id in _COUNTED and (not attribute.name or _NAMES[attribute.id].search(attribute.name)):
+            counter = _COUNTED[attribute.id][0]
+        elif _UNCORRECTABLE.search(attribute.name):
+            counter = Counter.REPORTED_UNCORRECTABLE
+        else:
             continue
-        counter = _COUNTED[attribute.id][0]
         value = packed.count(attribute.id, attribute.raw, attribute.raw_text)
         if not (value == 1 and counter in flickering(attributes, model)):
             yield counter, value

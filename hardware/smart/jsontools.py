@@ -69,10 +69,10 @@ def misplaced(parent: Json, name: str) -> bool:
     return name in parent and not isinstance(parent[name], dict)
 
 
-def misshapen(parent: Json, name: str) -> bool:
-    """Whether something stands under that name that is no list of objects."""
+def misshapen(parent: Json, name: str, *, gaps: bool = False) -> bool:
+    """Whether something stands under that name that is no list of objects; with ``gaps``, some may be null."""
     found = parent.get(name, [])
-    return not isinstance(found, list) or not all(isinstance(item, dict) for item in found)
+    return not isinstance(found, list) or not all(isinstance(i, dict) or (gaps and i is None) for i in found)
 
 
 def flag(parent: Json, name: str) -> bool | None:

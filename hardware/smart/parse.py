@@ -26,13 +26,17 @@ from hardware.smart.facts import (
 )
 from hardware.smart.jsontools import EMPTY, Json, clean, flag, inner, items, load, number, text
 
-_ASLEEP: Final = re.compile(r"\b(?:STANDBY|SLEEP)[A-Z_ ()]* mode", re.IGNORECASE)
+_ASLEEP: Final = re.compile(r"\b(?:STANDBY|SLEEP|LOW POWER)[A-Z_ ()]* mode", re.IGNORECASE)
 _DENIED: Final = re.compile(r"permission denied|operation not permitted", re.IGNORECASE)
 _ABSENT: Final = re.compile(r"no such (?:file|device)|no medium", re.IGNORECASE)
 _NO_SERIAL: Final = frozenset({"", "none", "null", "n/a", "unknown", "not available", "default string"})
 _UNC: Final = 0x40
 _ICRC: Final = 0x80
 _COLDEST, _HOTTEST = -60, 150
+
+_LEAST_LIMIT: Final = 50
+"""The lowest limit of an ATA disk that is one. Drives of Seagate have an average in the field of SCT's status that is
+the highest operating temperature since ACS-4, and 25 °C as "recommended" in SCT's history."""
 
 _WARNING: Final = 0x0B
 """The additional sense code of warnings; that of failures predicted is 5Dh (SPC-4, annex D)."""
@@ -179,12 +183,12 @@ def _temperature(document: Json) -> Temperature:
 
     return Temperature(
         current or None,  # drives that do not measure it say 0
-        limit(number(nvme, "warning", 1, _HOTTEST), number(found, "op_limit_max", 1, _HOTTEST)),
+        limit(number(nvme, "warning", 1, _HOTTEST), number(found, "op_limit_max", _LEAST_LIMIT, _HOTTEST)),
         limit(
             number(nvme, "critical", 1, _HOTTEST),
             number(found, "critical_limit_max", 1, _HOTTEST),
             number(found, "drive_trip", 1, _HOTTEST),
-            number(found, "limit_max", 1, _HOTTEST),
+            number(found, "limit_max", _LEAST_LIMIT, _HOTTEST),
         ),
     )
 

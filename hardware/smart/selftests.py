@@ -82,7 +82,16 @@ def _ata(document: Json) -> list[SelfTest]:
         outcome = _outcome(None if value is None else value >> 4, _ATA_FAILED, status, aborted=frozenset({1, 2}))
         hours, kind = number(entry, "lifetime_hours", most=1 << 32), number(inner(entry, "type"), "value", 0, 255)
         found.append(SelfTest(outcome, text(status, "string"), hours, _ATA_KIND.get(kind or 0, TestKind.OTHER)))
-    return found
+    return found or _last_of_ata(document)
+
+
+def _last_of_ata(document: Json) -> list[SelfTest]:
+    """How the last test failed, of a disk whose log is not there: the status of self-tests tells it as well. That there
+    was none it tells by the same value as that it passed."""
+    status = inner(document, "ata_smart_data", "self_test", "status")
+    value = number(status, "value", 0, 255)
+    has_failed = value is not None and value >> 4 in _ATA_FAILED
+    return [SelfTest(TestOutcome.FAILED, text(status, "string"), None)] if has_failed else []
 
 
 def _scsi(document: Json) -> list[SelfTest]:

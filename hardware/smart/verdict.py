@@ -106,6 +106,11 @@ def _own_word(facts: DiskFacts) -> Iterator[Reason]:
     ):
         detail = "a pre-failure attribute is below its threshold"
         yield Reason(Code.SAYS_FAILED_EARLIER, Verdict.FAILING, {"detail": detail})
+    if facts.exit_status & ExitStatus.BELOW_THRESHOLD_PAST and not any(
+        a.when_failed is not WhenFailed.NEVER for a in facts.attributes
+    ):
+        detail = "an attribute was once below its threshold"
+        yield Reason(Code.SAYS_FAILED_EARLIER, Verdict.WATCH, {"detail": detail})
 
 
 def _attributes(facts: DiskFacts) -> Iterator[Reason]:

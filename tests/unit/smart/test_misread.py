@@ -228,3 +228,10 @@ def test_a_sick_disk_with_any_one_place_garbled_is_not_healthy(document):
             node, key = places(garbled)[number]
             node[key] = junk
             assert judged(garbled).verdict is not Verdict.HEALTHY, (key, junk)
+
+
+def test_places_of_the_self_test_log_that_are_not_used_are_no_misreading():
+    """As smartctl prints a log of NVMe whose first place is empty."""
+    test = {"self_test_code": {"value": 1}, "self_test_result": {"value": 0}, "power_on_hours": 5}
+    assert judged(nvme() | {"nvme_self_test_log": {"table": [None, test]}}).verdict is Verdict.HEALTHY
+    assert judged(nvme() | {"nvme_self_test_log": {"table": [7, test]}}).verdict is Verdict.UNKNOWN

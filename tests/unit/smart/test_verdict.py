@@ -31,12 +31,16 @@ def exit_status(number, document=HEALTHY_ATA, **more):
     return {**document, "smartctl": {"exit_status": number, **more}}
 
 
+FAILED_LAST = {"self_test": {"status": {"value": 121, "string": "completed: read failure", "passed": False}}}
+
+
 @pytest.mark.parametrize(
     ("document", "verdict", "code"),
     [
         (ata(smart_status={"passed": False}), "failed", "says-failed"),
         (exit_status(8), "failed", "says-failed"),
         (exit_status(16), "failing", "says-failed-earlier"),
+        (exit_status(32), "watch", "says-failed-earlier"),
         (exit_status(128, ata(ata_smart_self_test_log={})), "failing", "self-test-failed"),
         (exit_status(64, ata(ata_smart_error_log={})), "watch", "errors-logged-recently"),
         (exit_status(4), "healthy", "partly-read"),
@@ -68,6 +72,7 @@ def exit_status(number, document=HEALTHY_ATA, **more):
         (nvme(available_spare=9), "failing", "spare-low"),
         (nvme(percentage_used=101), "watch", "endurance-used"),
         (nvme(media_errors=1), "watch", "counter-above-zero"),
+        (ata(ata_smart_self_test_log={}, ata_smart_data=FAILED_LAST), "failing", "self-test-failed"),
         (sas(scsi_grown_defect_list=3), "watch", "counter-above-zero"),
         (sas(scsi_grown_defect_list=300), "failing", "counter-high"),
         (sas(scsi_error_counter_log={"write": {"total_uncorrected_errors": 1}}), "watch", "counter-above-zero"),
@@ -85,6 +90,29 @@ def test_hot_without_a_limit_of_its_own_is_no_finding():
     assert judged(ata(temperature={"current": 62})).verdict is Verdict.HEALTHY
 
 
+@pytest.mark.parametrize(
+    ("limits", "hot"),
+    [
+        ({"op_limit_max": 32}, False),
+        ({"op_limit_max": 25, "limit_max": 70}, False),
+        ({"op_limit_max": 25, "limit_max": 55}, True),
+    ],
+)
+def test_an_average_temperature_is_no_limit(limits, hot):
+    """What drives of Seagate have in SCT's fields of the highest operating temperature."""
+    facts = parse(json.dumps(ata(temperature={"current": 56 if hot else 33} | limits)))
+    assert facts.temperature.warning is None
+    assert judge(facts).verdict is (Verdict.FAILING if hot else Verdict.HEALTHY)
+
+
+def test_a_self_test_that_the_log_has_is_told_once():
+    log = {
+        "standard": {"table": [{"status": {"value": 0, "string": "Completed without error"}, "lifetime_hours": 13000}]}
+    }
+    facts = from_document(ata(ata_smart_self_test_log=log, ata_smart_data=FAILED_LAST))
+    assert [test.outcome for test in facts.self_tests] == [TestOutcome.PASSED]
+
+
 @pytest.mark.parametrize("temperature", [{}, {"current": 0}, {"current": -300}, {"current": "31"}, {"current": 4000}])
 def test_an_unknown_temperature_is_not_zero(temperature):
     assert parse(json.dumps(ata(temperature=temperature))).temperature.current is None
@@ -99,6 +127,8 @@ def ended(status, *messages):
     [
         (ended(2, "Device is in STANDBY mode, exit(2)"), "asleep"),
         (ended(2, "Device is in STANDBY (OS) mode, exit(2)"), "asleep"),
+        (ended(2, "Device is in STANDBY BY TIMER mode, exit(2)"), "asleep"),
+        (ended(2, "Device is in LOW POWER mode, exit(2)"), "asleep"),
         ({"smartctl": {"exit_status": 2}, "power_mode": {"ata_string": "SLEEP"}}, "asleep"),
         (ended(2, "Smartctl open device: /dev/sda failed: Permission denied"), "denied"),
         (ended(2, "Smartctl open device: /dev/sda failed: No such device"), "absent"),
