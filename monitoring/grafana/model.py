@@ -135,8 +135,8 @@ class Board:
             "type": "textbox",
             "name": "runbook",
             "label": "Runbook",
-            "query": "docs/runbook.md",
-            "current": {"text": "docs/runbook.md", "value": "docs/runbook.md"},
+            "query": "docs/runbook.vi.md",
+            "current": {"text": "docs/runbook.vi.md", "value": "docs/runbook.vi.md"},
             "hide": 2,
         }
 

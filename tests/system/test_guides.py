@@ -1,7 +1,7 @@
 """The guides as people follow them: every command of theirs typed, in the order of a node's life, on a bare Debian.
 
 What stands between the commands is done as it says: a disk is put in, a table is taken out of the configuration. Not
-among them: what needs a real drive (tape-drive) or a certificate (tls)."""
+among them: what needs a real drive (tape-drive)."""
 
 from __future__ import annotations
 
@@ -279,3 +279,36 @@ def test_credentials(desk):
     eventually(lambda: desk.typed("systemctl", "is-failed", "vaultd").returncode == 0, 60)
     assert "The credential node.key is not there" in desk.run("journalctl", "-u", "vaultd", "-n", "20", "--no-pager")
     assert "LoadCredentialEncrypted=node.key" in desk.run("vaultctl", "doctor", code=5)
+
+
+CERTIFICATE = r"""
+cd /desk
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -subj /CN=tinh
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out node.csr -subj /CN=nut
+printf 'subjectAltName=DNS:luutru.example.vn\n' >names
+openssl x509 -req -in node.csr -CA ca.pem -CAkey ca.key -days $0 -extfile names -out fullchain.pem
+"""
+
+
+def test_tls(desk):
+    """An authority of the province's makes the certificate, and before it ends another one."""
+    desk.shell("echo '127.0.0.1 luutru.example.vn' >>/etc/hosts")
+    desk.run("bash", "-ec", CERTIFICATE, "40")
+    token = desk.run("vaultctl", "token", "create", "so-hoa-2", "--scope", "read", "--network", "127.0.0.1").strip()
+    as_asked = f"export TOKEN={token.split()[-1]}\n"
+    put, table, restart, ask, renew, *_ = blocks("tls")
+    type_in(desk, put.text)
+    add(desk, table.text)
+    type_in(desk, restart.text)
+    assert "H49.61.8" in type_in(desk, as_asked + ask.text)
+    assert desk.run("stat", "-c", "%U:%G %a", "/etc/vault/tls/key.pem").strip() == "root:vault 640"
+    before = shown(desk)
+    desk.run("bash", "-ec", CERTIFICATE, "400")
+    type_in(desk, put.text + renew.text)
+    eventually(lambda: shown(desk) != before, 60)
+    assert "H49.61.8" in type_in(desk, as_asked + ask.text)
+
+
+def shown(desk: Machine) -> str:
+    """The certificate that the node shows to whoever comes."""
+    return desk.shell("openssl s_client -connect 127.0.0.1:8420 </dev/null 2>/dev/null | openssl x509 -noout -serial")

@@ -70,6 +70,15 @@ def test_a_key_that_was_not_given_is_never_made(given):
     assert os.listdir(given) == []
 
 
+def test_a_folder_that_is_kept_from_the_service_holds_no_credential(monkeypatch, tmp_path):
+    """A service to which nothing was handed may not even look (here: there is no folder to look into)."""
+    (tmp_path / "kept").touch()
+    monkeypatch.setenv(credentials.VARIABLE, str(tmp_path / "kept"))
+    with pytest.raises(ConfigError) as refused:
+        NodeKey.load_or_create(settings().node.key_file)
+    assert refused.value.code == "no-credential"
+
+
 def test_beside_the_service_its_own_are_looked_for(monkeypatch):
     monkeypatch.delenv(credentials.VARIABLE, raising=False)
     assert settings().node.key_file == Path("/run/credentials/vaultd.service/node.key")

@@ -11,7 +11,6 @@ from vault.api.openapi import PROBLEM
 from vault.api.parts import Node, NodeParts
 from vault.catalog import disks
 from vault.device_model import Disk
-from vault.errors import NotFound
 from vault.health.disks import from_json
 from vault.ledger import append
 from vault.model import EventType, Json, NewEvent, Outcome
@@ -21,15 +20,9 @@ router = APIRouter(tags=["devices"], responses=PROBLEM)
 
 @router.get("/volumes/{name}", summary="One volume, with what it stands on")
 def get_volume(node: Node, _who: MayLook, name: str) -> wire.VolumeDetail:
-    """All that is known of a volume, down to the disks below it."""
+    """All that is known of a volume, down to the disks below it. A cartridge is a volume too, by its barcode."""
     with node.catalogue.read() as tx:
-        found = next((volume for volume in views.all_volumes(node, tx) if volume.name == name), None)
-    if found is None:
-        raise NotFound(
-            f"There is no volume {name[:100]!r}.",
-            remedy="Look at its spelling: vaultctl volumes lists them.",
-            code="no-such-volume",
-        )
+        found = views.volume(node, tx, name)
     footing = node.health.footings.get(name)
     layers = footing.stack.layers if footing else ()
     return wire.VolumeDetail(

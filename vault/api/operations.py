@@ -55,7 +55,7 @@ async def initialise_volume(node: Node, _who: MayOperate, name: str) -> wire.Vol
 
 def _volume(node: NodeParts, name: str) -> wire.Volume:
     with node.catalogue.read() as tx:
-        return next(volume for volume in views.all_volumes(node, tx) if volume.name == name)
+        return views.volume(node, tx, name)
 
 
 @router.post("/volumes/{name}/mode", summary="Say what a volume is to be used for")

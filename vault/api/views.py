@@ -16,6 +16,7 @@ from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.catalog.readings import ReadingDay
 from vault.custody import convergence
+from vault.errors import NotFound
 from vault.model import (
     Condition,
     Copy,
@@ -194,6 +195,21 @@ def all_volumes(node: NodeParts, tx: Tx) -> list[wire.Volume]:
         _volume(node, tx, known[name], counts, oldest.get(name)) if name in known else _unseen(node, name)
         for name in sorted({*known, *node.custodian.volumes})
     ]
+
+
+def volume(node: NodeParts, tx: Tx, name: str) -> wire.Volume:
+    """One volume that is known or configured; a cartridge is one as well, by its barcode. Raises NotFound
+    (``no-such-volume``)."""
+    row = catalog_volumes.get(tx, name)
+    if row is not None:
+        return _volume(node, tx, row, copies.counts(tx), copies.oldest_proof(tx).get(name))
+    if name in node.custodian.volumes:
+        return _unseen(node, name)
+    raise NotFound(
+        f"There is no volume {name[:100]!r}.",
+        remedy="Look at its spelling: vaultctl volumes lists them, and vaultctl tapes the cartridges.",
+        code="no-such-volume",
+    )
 
 
 def _volume(

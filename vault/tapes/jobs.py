@@ -15,7 +15,7 @@ from vault.catalog import cartridges, copies
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.config import LibrarySettings, PoolSettings
-from vault.model import CopyState, TaskKind, Volume
+from vault.model import CopyState, TaskKind, Volume, VolumeMode
 from vault.tape_model import Cartridge, CartridgeState, Recall, TapeDrive, Whereabouts
 from vault.tapes import holding, record
 from vault.tapes.cache import RecallCache
@@ -233,6 +233,8 @@ def _cartridge_for(
     for cartridge in usable:
         volume = volumes.get(cartridge.barcode)
         if cartridge.state is not CartridgeState.APPENDABLE or cartridge.pool != pool.name or volume is None:
+            continue
+        if volume.mode is not VolumeMode.ACTIVE:
             continue
         # A new one has not said yet how much it holds.
         if volume.free_bytes is None or volume.free_bytes >= need:

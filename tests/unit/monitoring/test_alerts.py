@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ ALERTS = REPO / "monitoring/alerts"
 RULES = sorted(ALERTS.glob("*.rules.yml"))
 TESTS = [path.with_name(path.name.replace(".rules.", ".test.")) for path in RULES]
 RUNBOOK = REPO / "docs/runbook.md"
+IN_VIETNAMESE = REPO / "docs/runbook.vi.md"
 OTHERS_METRICS = {"up", "process_start_time_seconds"}
 
 
@@ -69,11 +71,30 @@ def test_every_alert_speaks_both_languages_and_leads_to_the_runbook(name):
     assert link in anchors()
     section = RUNBOOK.read_text().split(f"## {anchors()[link]}\n", 1)[1].split("\n## ", 1)[0]
     assert name in section, "the section says which alerts lead to it"
+    assert re.findall(r"^ +runbook_url_vi: docs/runbook\.vi\.md#(\S+)$", text, re.MULTILINE) == [link]
 
 
 def test_every_section_of_the_runbook_is_led_to():
     led_to = set(re.findall(r"docs/runbook\.md#(\S+)", text_of(RULES)))
     assert led_to == set(anchors())
+
+
+def test_the_runbook_in_vietnamese_has_the_same_sections_and_in_each_the_same_alerts_and_commands():
+    parts = re.split(r'(?m)^<a id="(\S+)"></a>\n\n## .+\n', IN_VIETNAMESE.read_text())
+    vietnamese = dict(zip(parts[1::2], parts[2::2], strict=True))
+    english = dict(zip(anchors(), re.split(r"(?m)^## .+\n", RUNBOOK.read_text())[1:], strict=True))
+    assert list(vietnamese) == list(english)
+    assert len(re.findall(r"(?m)^## ", IN_VIETNAMESE.read_text())) == len(english)
+    for anchor, section in english.items():
+        assert told(vietnamese[anchor]) == told(section), anchor
+
+
+def told(section):
+    """The alerts of a section, what it says to type, in whatever order, how many steps it has, and where it leads."""
+    code = Counter(" ".join(said.split()) for said in re.findall(r"`([^`]+)`", section))
+    alerts_named = set(re.findall(r"\bVault[A-Z]\w+", section))
+    leads = Counter(re.findall(r"\]\(([^)#]*)", section.replace(".vi.md", ".md")))
+    return code, alerts_named, len(re.findall(r"(?m)^\d+\. ", section)), leads
 
 
 def test_rules_ask_for_nothing_that_is_not_exported():

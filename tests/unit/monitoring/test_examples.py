@@ -95,6 +95,7 @@ def test_the_message_says_what_is_wrong_and_where_to_read_on():
             "description": "It has not answered.",
             "description_vi": "Ổ không trả lời.",
             "runbook_url": "docs/runbook.md#a-volume-is-off-line",
+            "runbook_url_vi": "docs/runbook.vi.md#a-volume-is-off-line",
         },
         "startsAt": "2026-11-22T10:40:42Z",
     }
