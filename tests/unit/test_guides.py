@@ -9,7 +9,7 @@ import pytest
 from tests.support.guides import HOWTO, blocks
 
 ENGLISH = sorted(path.stem for path in HOWTO.glob("*.md") if ".vi." not in path.name)
-PLAIN = re.compile(r"(?m)^ *```\n(.*?)^ *```$", re.DOTALL)
+FENCED = re.compile(r"(?m)^ *```(\w*)\n(.*?)^ *```$", re.DOTALL)
 
 
 def text_of(name: str) -> str:
@@ -27,8 +27,8 @@ def test_every_guide_is_told_in_both_languages():
 
 @pytest.mark.parametrize("name", ENGLISH)
 def test_both_languages_have_the_same_commands(name):
-    plain = [[bare(text) for text in PLAIN.findall(text_of(file))] for file in (name, f"{name}.vi")]
-    assert plain[0] == plain[1]
+    fenced = [[(kind, bare(text)) for kind, text in FENCED.findall(text_of(file))] for file in (name, f"{name}.vi")]
+    assert fenced[0] == fenced[1]
     english = [(block.kind, bare(block.text), bool(block.skipped)) for block in blocks(name)]
     assert [(block.kind, bare(block.text), bool(block.skipped)) for block in blocks(f"{name}.vi")] == english
 
