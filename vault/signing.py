@@ -126,7 +126,7 @@ def _read_key_file(path: StrPath) -> bytes | None:
             raise ConfigError(f"The node's key {shown} is a link.", remedy=remedy) from error
         # systemd keeps the folder from a service to which it handed nothing: no other start would find more there.
         if is_credential(Path(path)):
-            raise missing(Path(path), error.strerror) from error
+            raise missing(Path(path), error.strerror or "it cannot be read") from error
         raise describe_os_error(error, f"reading the node's key {shown}") from error
     try:
         facts = os.fstat(descriptor)
