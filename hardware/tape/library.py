@@ -303,6 +303,7 @@ class Library:
                 flags = self._port(drive).drive().alerts()
             except Unsupported:
                 flags = frozenset()  # a drive without TapeAlert
+            flags -= {Flag.CLEANING_MEDIUM}  # it is one: nothing to tell anybody
             if taken_for_data:
                 flags |= {Flag.INVALID_CLEANING_MEDIUM}
             self._unload(self.changer.inventory().drive(drive), None)

@@ -142,7 +142,7 @@ class VirtualDrive:
         counter = os.path.join(cartridge, CLEANINGS)
         text = _read_small(counter).strip()
         uses = int(text) if text.isdecimal() else 0
-        flags = _read_flags(self._path(ALERTS))
+        flags = _read_flags(self._path(ALERTS)) | {Flag.CLEANING_MEDIUM}
         if uses >= CLEANING_USES:
             flags |= {Flag.EXPIRED_CLEANING_MEDIUM}
         else:

@@ -103,7 +103,8 @@ def archive(tmp_path_factory, deb) -> Iterator[Archive]:
         machine.shell("systemctl enable --now vaultd", seconds=300)
         made = Archive(machine)
         eventually(lambda: made.get("tapes")["libraries"][0]["problem"] == "", 120, made.journal, every=1)
-        yield made
+        with made.client:
+            yield made
 
 
 def test_the_library_is_found_whole(archive):

@@ -20,7 +20,7 @@ from hardware.tape.cleaning import CLEANING_USES, Cleaning, CleaningCartridge, s
 from hardware.tape.inventory import DriveSeen
 from hardware.tape.library import Library
 from hardware.tape.pages import DriveStatistics, VolumeStatistics
-from hardware.tape.tapealert import Flag
+from hardware.tape.tapealert import Flag, Severity, worst
 from vault.catalog import cartridges, tape_drives
 from vault.catalog.engine import Tx
 from vault.clock import from_text, to_text
@@ -170,7 +170,8 @@ def clean_drive(tapes: Tapes, library: Library, number: int, agent: str) -> str:
             "drive": number, "serial": drive.serial if drive else "", "uses_left": used.left,
             "flags": [*sorted(name_of(flag) for flag in flags)],
         }  # fmt: skip
-        outcome = Outcome.FAILURE if worn or wrong else Outcome.WARNING if flags else Outcome.SUCCESS
+        notable = worst(flags) not in (None, Severity.INFORMATION)
+        outcome = Outcome.FAILURE if worn or wrong else Outcome.WARNING if notable else Outcome.SUCCESS
         record.told(tx, EventType.DRIVE_CLEANED, agent, used.barcode, detail, outcome)
     if worn or wrong:
         return f"not cleaned: the drive took {used.barcode} for {'no cleaning cartridge' if wrong else 'worn out'}"
