@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -162,7 +163,7 @@ def archive(tmp_path_factory, deb) -> Iterator[Archive]:
         machine.shell("systemctl enable --now vaultd", seconds=300)
         made = Archive(machine, told)
         eventually(lambda: made.library()["problem"] == "", 60, made.journal, every=1)
-        with made.client:
+        with closing(made.client):
             yield made
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -103,7 +104,7 @@ def archive(tmp_path_factory, deb) -> Iterator[Archive]:
         machine.shell("systemctl enable --now vaultd", seconds=300)
         made = Archive(machine)
         eventually(lambda: made.get("tapes")["libraries"][0]["problem"] == "", 120, made.journal, every=1)
-        with made.client:
+        with closing(made.client):
             yield made
 
 
