@@ -1,36 +1,13 @@
 """Scheduled checks keep to their hours, come in even shares, and go on after a cut where they were."""
 
-import dataclasses
 from datetime import timedelta
 
-import sqlalchemy as sa
-
+from tests.support.checks import bring_forward, hours
 from tests.support.nodes import Bench, eventually
 from vault.catalog import facts, readings, schedules, tasks
-from vault.catalog.schema import copies
 from vault.clock import utcnow
 from vault.custody import minutes
 from vault.model import EventType, TaskKind, TaskState
-
-
-def bring_forward(bench: Bench, by: timedelta) -> None:
-    """As if the copies had been proved so long ago."""
-    with bench.running.catalogue.write() as tx:
-        for row in tx.connection.execute(sa.select(copies.c.id, copies.c.proved_at, copies.c.due_at)).all():
-            tx.connection.execute(
-                copies.update()
-                .where(copies.c.id == row.id)
-                .values(proved_at=row.proved_at - by, checked_at=row.proved_at - by, due_at=row.due_at - by)
-            )
-
-
-def hours(bench: Bench, begin: timedelta, rate: str = "1 GB", **fixity: timedelta) -> None:
-    """From the next start on, routine checks may read for an hour that begins so long from now."""
-    start = (utcnow().astimezone(bench.settings.node.zone) + begin).replace(second=0, microsecond=0)
-    end = start + timedelta(hours=1)
-    text = f'[[fixity.window]]\nfrom = "{start:%H:%M}"\nto = "{end:%H:%M}"\nrate = "{rate}"'
-    settings = bench.configured(extra=text)
-    bench.settings = dataclasses.replace(settings, fixity=settings.fixity.model_copy(update=fixity))
 
 
 def checks(bench: Bench, after: int) -> int:
@@ -62,7 +39,7 @@ def test_outside_their_hours_good_copies_are_left_alone_and_orders_are_not(tmp_p
     with bench:
         bench.deposit("A-1", b"content")
         bench.settle()
-        bring_forward(bench, timedelta(days=100))
+        bring_forward(bench.running.catalogue, timedelta(days=100))
         seen = bench.last_event()
     hours(bench, timedelta(hours=12))
     with bench:
@@ -70,7 +47,7 @@ def test_outside_their_hours_good_copies_are_left_alone_and_orders_are_not(tmp_p
         bench.settle()
         assert checks(bench, seen) == 0
         assert bench.verify().checked == 2
-        bring_forward(bench, timedelta(days=100))
+        bring_forward(bench.running.catalogue, timedelta(days=100))
         seen = bench.last_event()
     hours(bench, timedelta(minutes=-30))
     with bench:
@@ -86,7 +63,7 @@ def test_outside_their_hours_good_copies_are_left_alone_and_orders_are_not(tmp_p
         minutes.look(bench.running.custodian)
         standing = read_on(bench)[0].standing
         assert (standing.held, standing.proved, standing.overdue, standing.interval.days) == (1, 1, 0, 90)
-        bring_forward(bench, timedelta(days=100))
+        bring_forward(bench.running.catalogue, timedelta(days=100))
         minutes.look(bench.running.custodian)
         assert {(day.standing.proved, day.standing.overdue) for day in read_on(bench)} <= {(0, 1), (1, 0)}
 
@@ -99,7 +76,7 @@ def test_what_came_in_on_one_day_is_not_checked_on_one_day(tmp_path):
         for number in range(20):
             bench.deposit(f"B-{number}", b"content")
         bench.settle()
-        bring_forward(bench, timedelta(days=8))
+        bring_forward(bench.running.catalogue, timedelta(days=8))
         seen = bench.last_event()
     with bench:
         share = 3  # 20 copies on each volume, in 10 days, and a tenth more
@@ -114,7 +91,7 @@ def test_a_check_that_was_stopped_goes_on_in_the_next_process(tmp_path):
     with bench:
         bench.deposit("C-1", bytes(24_000_000))
         bench.settle()
-        bring_forward(bench, timedelta(days=100))
+        bring_forward(bench.running.catalogue, timedelta(days=100))
         number = bench.copies("C-1")["a", 1].id
     # So slow that it is cut in the middle, and so that it keeps its place at every chance.
     hours(bench, timedelta(minutes=-30), rate="4 MB", checkpoint=timedelta(milliseconds=1))

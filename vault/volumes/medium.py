@@ -262,8 +262,10 @@ def digest_from(
         (running or plain).update(chunk)
         size += len(chunk)
         progress(len(chunk))
-        if cancelled():
-            raise Interrupted(f"Reading {path} was stopped.")
-        if running is not None and size % mmap.PAGESIZE == 0 and marking.wants():
+        stopped = cancelled()
+        # At a stop too, so that nothing is read again.
+        if running is not None and size % mmap.PAGESIZE == 0 and (stopped or marking.wants()):
             marking.keep((size, running.state()))
+        if stopped:
+            raise Interrupted(f"Reading {path} was stopped.")
     return Reading(size, {algorithm: (plain if running is None or size == 0 else running).hexdigest()})
