@@ -161,7 +161,9 @@ def _identity(document: Json) -> Identity:
     elif re.fullmatch(r"0x[0-9a-fA-F]{16,32}", text(document, "logical_unit_id")):
         name = text(document, "logical_unit_id")[2:].lower()
     model = text(document, "model_name") or text(document, "scsi_model_name")
-    return identity(text(document, "serial_number", 64), name, model, text(document, "firmware_version", 32))
+    # Of SCSI disks it is the product revision level; "revision" in smartctl before 7.3.
+    told = (text(document, name, 32) for name in ("firmware_version", "scsi_revision", "revision"))
+    return identity(text(document, "serial_number", 64), name, model, next(filter(None, told), ""))
 
 
 def identity(serial: str, wwn: str, model: str, firmware: str = "") -> Identity:

@@ -29,9 +29,9 @@ MOST_DISKS: Final = 4096
 
 _KEPT: Final = frozenset({
     "device", "smartctl", "smart_status", "smart_support", "serial_number", "wwn", "logical_unit_id", "model_name",
-    "scsi_model_name", "firmware_version", "user_capacity", "nvme_total_capacity", "rotation_rate", "power_on_time",
-    "power_mode", "temperature", "nvme_composite_temperature_threshold", "ata_smart_attributes",
-    "ata_smart_error_log", "ata_smart_self_test_log", "ata_smart_data", "ata_device_statistics",
+    "scsi_model_name", "firmware_version", "scsi_revision", "revision", "user_capacity", "nvme_total_capacity",
+    "rotation_rate", "power_on_time", "power_mode", "temperature", "nvme_composite_temperature_threshold",
+    "ata_smart_attributes", "ata_smart_error_log", "ata_smart_self_test_log", "ata_smart_data", "ata_device_statistics",
     "sata_phy_event_counters", "nvme_smart_health_information_log", "nvme_self_test_log",
     "nvme_optional_admin_commands", "scsi_grown_defect_list", "scsi_error_counter_log",
     "scsi_percentage_used_endurance_indicator", "ata_pending_defects_log", "scsi_pending_defects",

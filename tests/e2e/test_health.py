@@ -18,7 +18,7 @@ from hardware.smart.facts import Reading
 from hardware.smart.parse import identity
 from hardware.smart.second import Second
 from hardware.stack import Kind, Layer, Stack
-from tests.support.drives import ata, attribute
+from tests.support.drives import ata, attribute, sas
 from tests.support.nodes import Bench, bag, eventually, tar_of
 from vault import daemon
 from vault.api.door import Door
@@ -351,6 +351,19 @@ def test_another_firmware_below_a_volume_has_it_verified(tmp_path):
         assert told.detail["disks"] == {"was": {serial: "SN01"}, "is": {serial: "SN02"}}
         made.watch.look()
         assert len(bench.events(EventType.VERIFICATION_REQUESTED)) == 1, "once for each change"
+
+
+def test_a_firmware_that_was_not_known_before_is_no_other_one(health):
+    """Nor are those of SAS disks, which an older helper did not report."""
+    health.told(*(drive(serial, sas()) for serial in SERIALS.values()))
+    health.told(*(drive(serial, sas(scsi_revision="A907")) for serial in SERIALS.values()))
+    assert health.orders() == []
+    health.told(
+        drive("DISK-A", sas(scsi_revision="A90B")), *(drive(s, sas(scsi_revision="A907")) for s in ("DISK-B", "DISK-C"))
+    )
+    assert [e.detail["disks"] for e in health.bench.events(EventType.VOLUME_CHANGED) if "disks" in e.detail] == [
+        {"was": {"DISK-A": "A907"}, "is": {"DISK-A": "A90B"}}
+    ]
 
 
 def test_another_export_in_the_place_of_a_volume_is_named(health, monkeypatch):

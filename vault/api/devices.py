@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 
 from vault import wire
 from vault.api import views
 from vault.api.auth import MayLook, MayOperate
 from vault.api.openapi import PROBLEM
 from vault.api.parts import Node, NodeParts
+from vault.api.paths import decode_key
 from vault.catalog import disks
 from vault.device_model import Disk
 from vault.health.disks import from_json
@@ -46,11 +49,13 @@ def list_disks(node: Node, _who: MayLook) -> wire.DiskList:
     )
 
 
-@router.delete("/disks/{key}", summary="Forget a disk that is gone")
-def forget_disk(node: Node, who: MayOperate, key: str) -> wire.Disk:
+@router.delete("/disks/{key:path}", summary="Forget a disk that is gone")
+def forget_disk(
+    node: Node, who: MayOperate, key: Annotated[str, Path(description="Its key in the list, percent-encoded once.")]
+) -> wire.Disk:
     """The disk was taken out for good: nobody is told any more that it is gone."""
     with node.catalogue.write() as tx:
-        gone = disks.let_go(tx, key)
+        gone = disks.let_go(tx, decode_key(key))
         detail: dict[str, Json] = {"device": "disk", "change": "forgotten", "key": gone.key, "model": gone.model}
         append(tx, NewEvent(EventType.DEVICE_CHANGED, Outcome.SUCCESS, who.agent, detail=detail))
     return _disk(node, gone)

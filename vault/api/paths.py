@@ -28,6 +28,11 @@ def decode_identifier(encoded: str) -> str:
     return parse_identifier(text)
 
 
+def decode_key(encoded: str) -> str:
+    """Return the key of a disk that stands in an address, decoded once; what cannot be decoded is no disk's."""
+    return unquote_to_bytes(encoded).decode("utf-8", "replace")
+
+
 def _bad(why: str) -> Invalid:
     return Invalid(
         f"The identifier in the address cannot be read: {why}.",

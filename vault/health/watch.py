@@ -278,9 +278,10 @@ class HealthWatch:
         }
         if not disks or disks == before:
             return
+        is_learnt = known.keys() == disks.keys() and all(known[one] in ("", disks[one]) for one in disks)
         with self._custodian.catalogue.write() as tx:
             facts.put(tx, key, disks)
-            if not isinstance(before, dict):
+            if not isinstance(before, dict) or is_learnt:
                 return
             detail: dict[str, Json] = {"disks": {"was": before, "is": disks}}
             told = NewEvent(

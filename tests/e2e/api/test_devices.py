@@ -13,8 +13,10 @@ from hardware.smart.facts import Reading
 from hardware.smart.parse import identity
 from hardware.smart.second import Second
 from hardware.stack import Kind, Layer, Stack
-from tests.support.drives import attribute
+from tests.support.drives import ata, attribute
 from tests.support.serving import Running
+from vault.cli.commands.disks import _find as found_disk
+from vault.client import Client, Endpoint
 from vault.clock import utcnow
 
 
@@ -66,6 +68,28 @@ def test_a_disk_that_is_gone_is_told_until_it_is_forgotten(running: Running, eve
         if event["detail"].get("change") == "forgotten"
     ]
     assert event["detail"]["key"] == "S1"
+
+
+def test_of_namesakes_the_one_that_is_meant_is_forgotten(running: Running, everyone: httpx.Client, tmp_path) -> None:
+    stand_on_a_failing_disk(running, tmp_path)
+    first = ata(serial_number="S1", wwn={})
+    other = attribute(5, first, value=5, worst=5, when_failed="now") | {"model_name": "MZILT7T6HALA/007"}
+    entries = [
+        report.Entry(f"/dev/sd{n}", "sat", identity("S1", "", ""), Reading.READ, document, Second())
+        for n, document in enumerate((first, other))
+    ]
+    report.write(tmp_path, entries, utcnow() + timedelta(seconds=1))
+    running.node.health.look()
+    report.write(tmp_path, [], utcnow() + timedelta(seconds=2))
+    running.node.health.look()
+    assert [(disk["key"], disk["present"]) for disk in everyone.get("/v1/disks").json()["items"]] == [
+        ("S1 MZILT7T6HALA/007", False), ("S1", False),
+    ]  # fmt: skip
+    with Client(Endpoint(socket=running.socket)) as client:
+        assert client.forget_disk(found_disk(client, "S1").key).key == "S1"
+        assert client.forget_disk(found_disk(client, "S1 MZILT7T6HALA/007").key).key == "S1 MZILT7T6HALA/007"
+    assert everyone.get("/v1/disks").json()["items"] == []
+    assert everyone.delete("/v1/disks/%FF").json()["code"] == "no-such-disk"
 
 
 def test_there_is_no_such_volume(everyone: httpx.Client) -> None:

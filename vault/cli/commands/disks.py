@@ -59,11 +59,19 @@ def forget(context: typer.Context, disk: KeyArgument, json: JsonOption = False) 
 
 
 def _find(client: Client, name: str) -> wire.Disk:
-    found = next((one for one in client.disks().items if name in (one.key, one.serial, one.wwn)), None)
-    if found is None:
+    known = client.disks().items
+    # Of disks that share a serial number one may be known by it alone, and is meant before those that only have it.
+    called = [one for one in known if name == one.key] or [one for one in known if name in (one.serial, one.wwn)]
+    if len(called) > 1:
+        raise NotFound(
+            _("Several disks are called {name}.").format(name=repr(name)),
+            remedy=_("Say which, as in the list: {keys}").format(keys=", ".join(repr(one.key) for one in called)),
+            code="no-such-disk",
+        )
+    if not called:
         raise NotFound(
             _("There is no disk {name}.").format(name=repr(name)),
             remedy=_("`vaultctl disks` lists them."),
             code="no-such-disk",
         )
-    return found
+    return called[0]
