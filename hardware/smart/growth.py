@@ -17,6 +17,10 @@ WINDOW: Final = timedelta(days=14)
 FAST: Final = 10
 """So many new errors within the window are not a single bad place."""
 
+_FEW: Final[Mapping[Counter, int]] = {Counter.CRC_ERRORS: FAST, Counter.LINK_ERRORS: 100}
+"""Growth of the counters of the link from which on it is to be watched: each time that a link is begun anew, as all are
+when the machine starts, a phy counts a handful of words that it did not understand."""
+
 SPARE_FALL: Final = 5
 """Percentage points of spare capacity."""
 
@@ -34,7 +38,8 @@ def judge_growth(history: Sequence[Day], facts: DiskFacts, today: date) -> list[
     """Findings from the days before ``today`` (in any order, of this one disk) and its facts of today.
 
     A counter that fell began anew (pending sectors that were rewritten, new firmware); only its rises count. Errors of
-    stored data that grow on two days, or fast, are a failing disk; other growth is to be watched.
+    stored data that grow on two days, or fast, are a failing disk; other growth is to be watched, but for little of the
+    link's.
     """
     past = sorted((day for day in history if today - WINDOW <= day.day < today), key=lambda day: day.day)
     if not past:
@@ -50,6 +55,8 @@ def judge_growth(history: Sequence[Day], facts: DiskFacts, today: date) -> list[
         if growth:
             steady = len(rises) > 1 or growth >= FAST
             verdict = Verdict.FAILING if counter in SURFACE and steady else Verdict.WATCH
+            if growth < _FEW.get(counter, 0):
+                verdict = Verdict.HEALTHY
             found.append(Reason(Code.GREW, verdict, _values(counter, value, growth, days)))
     spare = facts.nvme.spare_percent if facts.nvme else None
     before = [day.spare_percent for day in past if day.spare_percent is not None]

@@ -95,6 +95,10 @@ class Devices:
         with self.bench.running.catalogue.read() as tx:
             return [order.volume for order in verifications.listing(tx, limit=100)]
 
+    def running_orders(self):
+        with self.bench.running.catalogue.read() as tx:
+            return verifications.running(tx)
+
     def changes(self):
         return [event.detail for event in self.bench.events(EventType.DEVICE_CHANGED)]
 
@@ -154,6 +158,21 @@ def test_a_failing_disk_behind_a_usb_bridge_lowers_its_volume(health, bridge):
     health.watch._stack = lambda path: Stack(path, None, (), (other,))
     health.watch.look()
     assert health.volume("a").health is Health.UNKNOWN
+
+
+def test_a_disk_that_is_hot_and_cool_by_turns_has_its_volume_read_through_once(health):
+    hot = ata(temperature={"current": 61, "op_limit_max": 60})
+    health.told(*ALL_WELL)
+    for _ in range(3):
+        health.told(drive("DISK-A", hot), *ALL_WELL[1:])
+        assert health.volume("a").health is Health.WATCH
+        eventually(lambda: not health.running_orders())
+        health.told(*ALL_WELL)
+        assert health.volume("a").health is Health.HEALTHY
+    assert health.orders() == ["a"]
+    # Worse than that is news.
+    health.told(drive("DISK-A", FAILING), *ALL_WELL[1:])
+    assert health.orders() == ["a", "a"]
 
 
 def test_the_same_news_twice_is_no_news(health):
@@ -259,12 +278,18 @@ def test_a_disk_that_was_forgotten_does_not_come_back_by_its_name_alone(health):
     assert health.disk("DISK-A").present is False
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 1, "taken_at": "x"}'])
+NO_TIME = '{"format": 1, "taken_at": "%s", "disks": []}'
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", NO_TIME % "x", NO_TIME % "0001-01-01T00:00:00+14:00", NO_TIME % "9999-12-31T23:00:00Z"]
+)
 def test_a_report_that_is_none_is_said_and_believed_in_nothing(health, text):
     health.told(*ALL_WELL)
     health.report.write_text(text)
     health.watch.look()
     assert health.watch.hearing.problem
+    assert health.watch.hearing.taken_at is None
     assert {health.disk(serial).health for serial in SERIALS.values()} == {Health.UNKNOWN}
 
 

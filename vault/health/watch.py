@@ -24,6 +24,7 @@ from vault.catalog import disks as catalog_disks
 from vault.catalog import facts, verifications
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
+from vault.clock import from_text, to_text
 from vault.custody.context import Custodian
 from vault.custody.earlier import doubted
 from vault.custody.orders import order_verification
@@ -41,6 +42,9 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 8
 """So many file systems are asked at a time; each has a patience of its own."""
+
+DOUBTED_ANEW = timedelta(days=7)
+"""So long a volume is not verified again for the same doubt, nor for a lesser one, in what it stands on."""
 
 KEEP_GONE = timedelta(days=400)
 """So long a disk that was taken out is remembered."""
@@ -319,9 +323,24 @@ class HealthWatch:
         if not changed:
             return
         log.info("volume-health-changed", volume=row.name, was=str(row.health), now=str(now.health), reason=now.reason)
-        if now.health.doubtful and now.health.rank > row.health.rank and row.mode is not VolumeMode.RETIRED:
+        is_worse = now.health.doubtful and now.health.rank > row.health.rank
+        if is_worse and row.mode is not VolumeMode.RETIRED and self._is_news(row.name, now.health):
             self._order_verification(row.name, now.reason[:500])
         custodian.wake()
+
+    def _is_news(self, volume: str, health: Health) -> bool:
+        """Whether a volume was not as bad in the last days: one whose disk is now too hot and now not, or whose link
+        comes and goes, is read through once a week for it and not each time."""
+        key = f"doubted/{volume}"
+        with self._custodian.catalogue.write() as tx:
+            before = facts.get(tx, key)
+            known = before if isinstance(before, dict) else {}
+            rank = next((one.rank for one in Health if one == known.get("health")), -1)
+            at = known.get("at")
+            if rank >= health.rank and isinstance(at, str) and abs(tx.now - from_text(at)) < DOUBTED_ANEW:
+                return False
+            facts.put(tx, key, {"health": health.value, "at": to_text(tx.now)})
+        return True
 
     def _order_verification(self, volume: str, why: str) -> None:
         """What lies on something that may be failing is read back now, not when its turn comes."""

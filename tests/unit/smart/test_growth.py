@@ -7,9 +7,9 @@ import pytest
 
 from hardware.smart.growth import Day, judge_growth
 from hardware.smart.parse import parse
-from hardware.smart.reasons import Verdict
+from hardware.smart.reasons import Code, Verdict
 from hardware.smart.verdict import judge
-from tests.support.drives import attribute, nvme
+from tests.support.drives import attribute, nvme, sas
 
 TODAY = date(2026, 11, 22)
 
@@ -66,6 +66,16 @@ def test_broken_transfers_that_grow_are_watched_and_endanger_no_data():
     facts = parse(json.dumps(attribute(199, raw=60)))
     assert judge(facts).verdict is Verdict.HEALTHY
     assert verdict(days(3, 20, 40, name="interface_crc_errors"), facts)[0] is Verdict.WATCH
+
+
+def test_a_handful_of_link_errors_after_each_start_is_no_growth_to_watch():
+    """Recorded SAS disks have 4 invalid words, 4 of running disparity and one loss of synchronisation for a start."""
+    phy = {"invalid_dword_count": 12, "running_disparity_error_count": 12, "loss_of_dword_synchronization_count": 3}
+    facts = parse(json.dumps(sas(scsi_sas_port_0={"phy_0": phy})))
+    found, growth = verdict(days(0, 9, 18, name="link_errors"), facts)
+    assert (found, [reason.code for reason in growth]) == (Verdict.HEALTHY, [Code.GREW])
+    worse = parse(json.dumps(sas(scsi_sas_port_0={"phy_0": phy | {"invalid_dword_count": 99}})))
+    assert verdict(days(0, 9, 18, name="link_errors"), worse)[0] is Verdict.WATCH
 
 
 def test_spare_capacity_that_shrinks_is_watched():
