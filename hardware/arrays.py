@@ -52,7 +52,8 @@ class Array:
 
     ``check_from`` and ``last_action`` are md's: the sector at which a check begins, and what it last did. The kernel
     sets the sector to where a check was broken off, and to 0 when one reached the end (md_do_sync; md.rst, sync_min).
-    ``member_bytes`` is what a check reads of each member, also md's.
+    ``member_bytes`` is what a check reads of each member, also md's; ``uuid`` who it is, where it is assembled under
+    another name.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Array:
     check_from: int | None = None
     last_action: str = ""
     member_bytes: int | None = None
+    uuid: str = ""
 
     @property
     def can_be_checked(self) -> bool:
@@ -165,6 +167,7 @@ def md_array(name: str, folder: Path) -> Array | None:
     return Array(
         name, "md", level, state, missing, _number(folder / "mismatch_cnt"), None, done,
         check_from=check_from, last_action=last, member_bytes=None if kilobytes is None else kilobytes * 1024,
+        uuid=_line(folder / "uuid")[:64],
     )  # fmt: skip
 
 

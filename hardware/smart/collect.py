@@ -74,9 +74,10 @@ def collect(
     """Ask every disk and write the report. Raises OSError."""
     places = find_places(smartctl, sysfs, [Place(*seat) for seat in report.places_before(folder)])
     hanging = _still_hanging(folder)
+    of_kernel = _of_kernel(sysfs)
 
     def entry(place: Place) -> report.Entry:
-        known = _known(place, sysfs)
+        known = of_kernel.get(place.device, NOBODY)  # of one behind a controller the kernel knows nothing
         name = report.place_name(place.device, place.kind)
         if name in hanging:
             answer = Answer(Reading.HUNG, left_behind=hanging[name], message="it still hangs from before")
@@ -112,12 +113,12 @@ def find_places(smartctl: PatientSmartctl, sysfs: Path = blocks.SYS, before: Seq
     return found[: report.MOST_DISKS]
 
 
-def _known(place: Place, sysfs: Path) -> Identity:
-    name = place.device.removeprefix("/dev/")
-    if "/" in name:  # behind a controller: the kernel has no such device
-        return NOBODY
-    disk = next((one for one in blocks.whole_disks(sysfs) if blocks.smart_device(one.name) == place.device), None)
-    return Identity(disk.key, disk.serial, disk.wwn, disk.model, "") if disk else NOBODY
+def _of_kernel(sysfs: Path) -> Mapping[str, Identity]:
+    """Who the kernel takes the disks for, by device; of the namespaces of an NVMe disk the first counts."""
+    found: dict[str, Identity] = {}
+    for disk in blocks.whole_disks(sysfs):
+        found.setdefault(blocks.smart_device(disk.name), Identity(disk.key, disk.serial, disk.wwn, disk.model, ""))
+    return found
 
 
 def _still_hanging(folder: Path) -> Mapping[str, int]:

@@ -39,8 +39,9 @@ class Past:
     """What was seen of an array: since when it is known, when a check of it last ended, whether one is under way.
 
     Of md: the sector at which the one under way began, whether it was seen to get on, and the sector up to which
-    earlier parts of it got. Of LVM: how far the one under way was (0 to 1) and when that was seen first, and how much
-    of it is done in a second.
+    earlier parts of it got; its UUID, for after a restart md126 may be what was md127 (the others are named by what
+    stays). Of LVM: how far the one under way was (0 to 1) and when that was seen first, and how much of it is done in a
+    second.
     """
 
     first_seen: datetime
@@ -52,14 +53,17 @@ class Past:
     part: float = 0.0
     part_at: datetime | None = None
     speed: float = 0.0
+    uuid: str = ""
 
 
 def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> dict[str, Past]:
     """The past with what is seen now. An array that is gone is forgotten; a check that ends in trouble is none."""
     found = {}
+    by_uuid = {past.uuid: past for past in before.values() if past.uuid}
     for array in arrays:
         known = array.name in before
-        past = before.get(array.name, Past(now))
+        past = _before(array, before, by_uuid) or Past(now)
+        past = replace(past, uuid=array.uuid or past.uuid)
         checking = array.state is ArrayState.CHECKING
         if not array.can_be_checked or (array.member_bytes is not None and array.member_bytes < _SMALL):
             continue
@@ -70,6 +74,14 @@ def seen(before: Mapping[str, Past], arrays: Iterable[Array], now: datetime) -> 
         elif array.checks_known or known:
             found[array.name] = replace(past, checked_at=array.checked_at or past.checked_at, checking=checking)
     return found
+
+
+def _before(array: Array, by_name: Mapping[str, Past], by_uuid: Mapping[str, Past]) -> Past | None:
+    """The past of this array, and not of another that had its name."""
+    past = by_name.get(array.name)
+    if not array.uuid or (past is not None and not past.uuid):
+        return past
+    return by_uuid.get(array.uuid)
 
 
 def _lvm(past: Past, array: Array, now: datetime) -> Past:
@@ -123,7 +135,7 @@ def read(tx: Tx) -> dict[str, Past]:
             checked = one.get("checked_at")
             at = from_text(checked) if isinstance(checked, str) else None
             began, reached, seen_at = one.get("began"), one.get("reached"), one.get("part_at")
-            part, speed = one.get("part"), one.get("speed")
+            part, speed, uuid = one.get("part"), one.get("speed"), one.get("uuid")
             found[name] = Past(
                 from_text(first),
                 at,
@@ -134,6 +146,7 @@ def read(tx: Tx) -> dict[str, Past]:
                 float(part) if isinstance(part, int | float) else 0.0,
                 from_text(seen_at) if isinstance(seen_at, str) else None,
                 float(speed) if isinstance(speed, int | float) else 0.0,
+                uuid if isinstance(uuid, str) else "",
             )
     return found
 
@@ -151,6 +164,7 @@ def write(tx: Tx, past: Mapping[str, Past]) -> None:
             "part": one.part,
             "part_at": None if one.part_at is None else to_text(one.part_at),
             "speed": one.speed,
+            "uuid": one.uuid,
         }
         for name, one in past.items()
     }

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from hardware import blocks
 from hardware.errors import Malformed, NotFound, Refused, Unreachable
 from hardware.smart import collect, report, run, second
 from hardware.smart.facts import Reading, TestOutcome
@@ -112,6 +113,15 @@ def test_a_disk_that_smartctl_does_not_list_is_asked_all_the_same(machine):
     machine.disk("sda", ata())
     machine.listed.clear()
     assert set(machine.collect()) == {"/dev/sda"}
+
+
+def test_what_the_kernel_knows_is_read_once_and_not_once_for_each_disk(machine, monkeypatch):
+    for letter in "abcdef":
+        machine.disk(f"sd{letter}", ata(serial_number=letter, wwn={}), serial=letter)
+    looked, real = [], blocks.block
+    monkeypatch.setattr(blocks, "block", lambda name, *where: (looked.append(name), real(name, *where))[1])
+    assert {facts.kernel.serial for facts in machine.collect().values()} == set("abcdef")
+    assert len(looked) <= 2 * 6, "once to find them, once to know them"
 
 
 def test_disks_behind_a_controller_are_told_apart(machine):
