@@ -13,7 +13,7 @@ from typing import Final
 from hardware.array_tools import Problem, Told
 from hardware.arrays import Array, ArrayState
 from hardware.errors import Malformed
-from hardware.smart.jsontools import Json, flag, inner, items, number, text
+from hardware.smart.jsontools import Json, flag, inner, items, moment, number, text
 from hardware.smart.report import load_bounded, put
 
 NAME: Final = "arrays.json"
@@ -60,7 +60,7 @@ def write(folder: Path, told: Told, taken_at: datetime) -> Path:
 def read(path: Path) -> ArrayReport:
     """Read a report. Raises NotFound, Refused (not ours to believe), Unreachable, Malformed."""
     document = load_bounded(path)
-    taken_at = _moment(document, "taken_at")
+    taken_at = moment(document, "taken_at")
     if number(document, "format") != FORMAT or taken_at is None:
         raise Malformed(
             f"{path} is no report of arrays in format {FORMAT}.", remedy="Update daemon and helper together."
@@ -86,14 +86,6 @@ def _array(row: Json) -> Array | None:
         next((state for state in ArrayState if state.value == row.get("state")), ArrayState.UNKNOWN),
         number(row, "missing"), number(row, "mismatches"), number(row, "errors"),
         None if done is None else done / 1_000_000,
-        _moment(row, "checked_at"), flag(row, "checks_known") is True,
+        moment(row, "checked_at"), flag(row, "checks_known") is True,
         tuple(member for member in members if member.startswith("/dev/")),
     )  # fmt: skip
-
-
-def _moment(row: Json, name: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text(row, name, 40))
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 Json = Mapping[str, object]
@@ -15,6 +16,7 @@ MOST_BYTES: Final = 4 << 20
 _MOST_TEXT: Final = 200
 _MOST_DIGITS: Final = 20
 _MOST: Final = (1 << 63) - 1
+_LAST_YEAR: Final = 9000
 
 
 def load(data: bytes | str, most: int = MOST_BYTES) -> Json | None:
@@ -85,6 +87,15 @@ def text(parent: Json, name: str, most: int = _MOST_TEXT) -> str:
     """The text of that name, in one line of printable characters; "" where it is none."""
     found = parent.get(name)
     return clean(found, most) if isinstance(found, str) else ""
+
+
+def moment(parent: Json, name: str) -> datetime | None:
+    """The time of that name, in UTC; None for one without a zone, and for years in which nothing was told."""
+    try:
+        found = datetime.fromisoformat(text(parent, name, 40))
+        return found.astimezone(UTC) if found.tzinfo is not None and 1970 <= found.year < _LAST_YEAR else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def clean(found: str, most: int = _MOST_TEXT) -> str:

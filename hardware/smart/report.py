@@ -18,7 +18,7 @@ from typing import Final
 from hardware.errors import HardwareError, Malformed, NotFound, Refused, Unreachable
 from hardware.smart import second
 from hardware.smart.facts import NOBODY, DiskFacts, Identity, Reading
-from hardware.smart.jsontools import Json, clean, inner, items, load, number, text
+from hardware.smart.jsontools import Json, clean, inner, items, load, moment, number, text
 from hardware.smart.parse import from_document, identity
 
 FOLDER: Final = Path("/run/vault-smart")
@@ -138,6 +138,12 @@ def place_name(device: str, kind: str) -> str:
     return f"{device} {kind}" if kind and (device.startswith("/dev/bus/") or "," in kind) else device
 
 
+def place_arguments(name: str) -> str:
+    """What is typed after ``smartctl`` for the place of that name (:func:`place_name`)."""
+    device, _, kind = name.partition(" ")
+    return f"-d {kind} {device}" if kind else device
+
+
 def put(folder: Path, name: str, document: Json) -> Path:
     """Write a JSON document that the daemon may read and not write, whole or not at all. Raises OSError."""
     temporary = folder / f".{name}.{os.getpid()}"
@@ -178,11 +184,8 @@ def read(path: Path) -> Report:
         raise Malformed(
             f"{path} is no report of disks in format {FORMAT}.", remedy="Update daemon and helper together."
         )
-    try:
-        taken_at = datetime.fromisoformat(text(document, "taken_at", 40))
-    except ValueError:
-        taken_at = None
-    if taken_at is None or taken_at.tzinfo is None:
+    taken_at = moment(document, "taken_at")
+    if taken_at is None:
         raise Malformed(f"{path} does not say when it was taken.", remedy="Look at: systemctl status vault-smart")
     left = {}
     disks = []

@@ -19,7 +19,7 @@ from typing import Final
 
 from hardware.errors import HardwareError, Malformed, NotFound, Unreachable
 from hardware.smart.facts import DiskFacts, Reading, TestKind, TestOutcome
-from hardware.smart.jsontools import Json, inner, text
+from hardware.smart.jsontools import Json, inner, moment, text
 from hardware.smart.reasons import Verdict
 from hardware.smart.report import load_bounded, put
 from hardware.smart.run import Place
@@ -140,18 +140,10 @@ def read_tried(folder: Path) -> dict[str, datetime]:
         document = load_bounded(folder / NAME)
     except HardwareError:
         return {}
-    found = {}
     tried = inner(document, "tried")
-    for key in tried:
-        try:
-            moment = datetime.fromisoformat(text(tried, key, 40))
-        except ValueError:
-            continue
-        if moment.tzinfo is not None:
-            found[key] = moment
-    return found
+    return {key: at for key in tried if (at := moment(tried, key)) is not None}
 
 
 def write_tried(folder: Path, tried: Mapping[str, datetime]) -> None:
     """Note it. Raises OSError."""
-    put(folder, NAME, {"tried": {key: moment.astimezone(UTC).isoformat() for key, moment in tried.items()}})
+    put(folder, NAME, {"tried": {key: at.astimezone(UTC).isoformat() for key, at in tried.items()}})

@@ -72,3 +72,10 @@ def test_a_report_that_never_came_is_bad_only_where_there_should_be_one(tmp_path
 def test_a_failing_one_has_one_finding(examined):
     failing = attribute(5, last_tested(200), value=5, worst=5, when_failed="now", raw=2000)
     assert [one.level for one in examined(failing)] == [Level.BAD]
+
+
+def test_of_a_disk_behind_a_controller_is_said_how_it_is_asked(tmp_path):
+    entry = report.Entry("/dev/bus/0", "megaraid,8", identity("", "", ""), Reading.HUNG, {}, Second())
+    report.write(tmp_path, [entry], utcnow())
+    (hung,) = devices.disks(HealthSettings(report=f"{tmp_path}/disks.json"))
+    assert (hung.level, hung.remedy) == (Level.BAD, "Ask it yourself: smartctl -x -d megaraid,8 /dev/bus/0")

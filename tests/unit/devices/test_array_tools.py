@@ -17,6 +17,7 @@ from hardware.array_tools import Problem, Told, ask, btrfs_scrub, parse_dmsetup,
 from hardware.arrays import Array, ArrayState, arrays, combined
 from hardware.errors import Malformed, NotFound, Refused
 from hardware.mounts import mount_of
+from hardware.smart.report import put
 from hardware.stack import stack_of
 from tests.support.tools import require
 from tests.unit.devices.sysfs import Sysfs
@@ -318,6 +319,21 @@ def test_a_logical_volume_of_which_nobody_told_lately_is_not_known(machine, tmp_
     assert [one.state for one in listener.arrays(before)] == [ArrayState.UNKNOWN], "a report from the future"
 
 
+def test_an_array_that_is_assembled_under_another_name_keeps_its_own_past(machine):
+    """md numbers arrays that nobody named as it meets them."""
+    for name, uuid in (("md126", "aaaa"), ("md127", "bbbb")):
+        machine.array(name, ["sda", "sdb"], uuid=f"{uuid}-1234", level="raid1", array_state="clean", degraded="0")
+    old = {"md126": Past(NOW - timedelta(days=90), NOW - timedelta(days=60)), "md127": Past(NOW - timedelta(days=1))}
+    past = seen(old, arrays(machine.root, machine.proc), NOW)
+    assert (past["md126"].checked_at, past["md127"].checked_at) == (NOW - timedelta(days=60), None)
+    for name, uuid in (("md126", "bbbb"), ("md127", "aaaa")):
+        (machine.root / "class/block" / name / "md/uuid").write_text(f"{uuid}-1234\n")
+    past = seen(past, arrays(machine.root, machine.proc), NOW)
+    assert (past["md126"].checked_at, past["md127"].checked_at) == (None, NOW - timedelta(days=60))
+    (machine.root / "class/block/md127/md/uuid").write_text("cccc-1234\n")
+    assert seen(past, arrays(machine.root, machine.proc), NOW)["md127"].first_seen == NOW
+
+
 def test_a_scrub_is_remembered_while_the_next_goes_on_and_while_nobody_tells():
     day = timedelta(days=1)
     tank = pool(scan=SCRUBBED)
@@ -413,3 +429,11 @@ def test_a_real_btrfs_that_loses_bytes_and_is_scrubbed(tmp_path):
         subprocess.run(["umount", str(point)], capture_output=True, timeout=60, check=False)
         for loop in loops:
             subprocess.run(["losetup", "-d", loop], capture_output=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-08", 7, None])
+def test_a_check_at_a_time_that_cannot_be_is_not_known(tmp_path, at):
+    row = {"name": "tank", "kind": "zfs", "state": "well", "checks_known": True, "checked_at": at}
+    put(tmp_path, array_report.NAME, {"format": 1, "taken_at": "2026-11-22T10:00:00+00:00", "arrays": [row]})
+    (array,) = array_report.read(tmp_path / array_report.NAME).told.arrays
+    assert (array.state, array.checked_at) == (ArrayState.WELL, None)

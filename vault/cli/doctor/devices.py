@@ -102,8 +102,9 @@ def _finding(judgement: Judgement, facts: DiskFacts) -> Finding | None:
     said = " ".join(_said(one) for one in judgement.reasons if one.verdict is not Verdict.HEALTHY)
     what = f"{facts.identity.model} ({facts.device}): {said}"
     if judgement.verdict is Verdict.UNKNOWN:
+        where = report.place_arguments(facts.device)
         level = Level.BAD if facts.reading is Reading.HUNG else Level.NOTE
-        return Finding(level, area, what, _("Ask it yourself: smartctl -x {device}").format(device=facts.device))
+        return Finding(level, area, what, _("Ask it yourself: smartctl -x {device}").format(device=where))
     if judgement.verdict is Verdict.WATCH:
         return Finding(
             Level.NOTE, area, what, _("Look at it again in some days (vaultctl disks); have a spare at hand.")
@@ -127,7 +128,7 @@ def _untested(judgement: Judgement, facts: DiskFacts, settings: HealthSettings) 
             Level.NOTE,
             facts.identity.key,
             said.format(disk=f"{facts.identity.model} ({facts.device})", n=hours // 24),
-            remedy.format(kind=kind, device=facts.device),
+            remedy.format(kind=kind, device=report.place_arguments(facts.device)),
         )
         for kind, said in what.items()
         if (hours := schedule.since(facts, kind)) is not None and wanted.is_late(kind, timedelta(hours=hours))
