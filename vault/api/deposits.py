@@ -23,7 +23,7 @@ from vault.api.places import Places
 from vault.api.problems import bad_request
 from vault.catalog import packages
 from vault.config import CallbackSettings
-from vault.errors import Interrupted, NotFound, VaultError
+from vault.errors import Interrupted, NotFound, Unreachable, VaultError
 from vault.intake.body import BodyPipe
 from vault.intake.callbacks import read_url
 from vault.intake.deposit import Accepted, DepositRequest
@@ -159,7 +159,13 @@ async def carry(node: NodeParts, places: Places, request: Request, agent: str, w
         finally:
             pipe.abandon()
 
-    received = threads.begin("receiving", reading)
+    try:
+        received = threads.begin("receiving", reading)
+    except RuntimeError as error:
+        give_back(None)
+        raise Unreachable(
+            "The machine gives this node no more threads.", remedy="Send it again in a while.", code="busy"
+        ) from error
     received.add_done_callback(give_back)
     pump = asyncio.create_task(_pump(request.stream(), pipe, node.settings.api.idle_timeout.total_seconds()))
     try:

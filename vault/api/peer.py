@@ -237,7 +237,6 @@ class PeerProtocol(HttpToolsProtocol):
             return
         self._head_bytes = self._head_bytes + len(data) if self._head_open else 0
         self._framing_bytes += len(data)
-        self._unset_keepalive_if_required()
         try:
             self._parse(data)
         except httptools.HttpParserError:
@@ -298,7 +297,9 @@ class PeerProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_begin(self) -> None:
-        """See httptools."""
+        """See httptools. Only what begins another request ends the time in which one is waited for: an empty line or
+        the rest of a body whose request was answered does not."""
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         self._head_open = True
         self._fields = self._trailer_bytes = 0
@@ -312,6 +313,7 @@ class PeerProtocol(HttpToolsProtocol):
             return  # this head comes again, from _parse
         self._head_open = False
         self._head_came()
+        self._unset_keepalive_if_required()  # set again, where the one before was answered meanwhile
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > MAX_HEAD_BYTES:
             self._fault = _too_large()
@@ -411,7 +413,10 @@ class PeerProtocol(HttpToolsProtocol):
         self._head_timer = None
         if self.transport.is_closing():
             return
-        if self._head_bytes:
+        if self.pipeline:
+            # Nothing is read while requests wait for their turn: the rest of this head may be here.
+            self._await_head()
+        elif self._head_bytes:
             self._refuse(_late(), b"408 Request Timeout")
         else:
             self._leave()

@@ -167,13 +167,60 @@ def test_the_end_of_an_answer_is_not_cut_off(stingy: Running) -> None:
         assert slowly(connection, len(whole) // 3).endswith(whole)
 
 
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n"], ids=str)
+def test_an_answered_request_keeps_no_connection_open(stingy: Running, more: bytes) -> None:
+    """Neither does an empty line after it, nor what still comes of its body."""
+    assert stingy.server is not None
+    stingy.server._server.config.timeout_keep_alive = 1
+    with connect(stingy) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + more + b"\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        eventually(lambda: untaken(stingy) == 1)
+        connection.sendall(b"1\r\nx\r\n" if more else b"\r\n")
+        began = time.monotonic()
+        rest_of(connection)
+        assert time.monotonic() - began < 10
+
+
+def test_a_head_that_is_not_read_is_not_late(
+    running: Running, depositor: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While requests wait for their turn nothing more is read, where-ever the packets were cut."""
+    monkeypatch.setattr(peer, "HEAD_SECONDS", 0.2)
+    ingest = f"/v1/ingests/{created(depositor, 'đầu dài', 10, filename='x').rpartition('/')[2]}"
+    with connect(running) as connection:
+        connection.sendall(wait_for(running, ingest, 2))
+        eventually(lambda: following(running) == 1)
+        connection.sendall(ASK + ASK[:20])
+        assert running.server is not None
+        eventually(lambda: any(one.pipeline for one in running.server._server.server_state.connections))
+        connection.sendall(ASK[20:].replace(b"Host", b"Connection: close\r\nHost"))
+        assert rest_of(connection).count(b"HTTP/1.1 200 OK\r\n") == 3
+
+
+def test_a_place_comes_back_when_no_thread_begins(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "receiving":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with running.client("deposit", "read") as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            answers = [put(client, "không luồng", b"x") for _ in range(4)]
+        assert [(one.status_code, one.json()["code"]) for one in answers] == [(503, "busy")] * 4
+        assert put(client, "không luồng", b"x").status_code == 201
+
+
 def following(running: Running) -> int:
     return sum(map(len, running.node.bell._listeners.values()))
 
 
-def wait_for(running: Running, ingest: str) -> bytes:
+def wait_for(running: Running, ingest: str, seconds: int = 30) -> bytes:
     bearer = f"Authorization: Bearer {running.tokens['deposit+read']}"
-    return f"GET {ingest}?wait=30 HTTP/1.1\r\nHost: x\r\n{bearer}\r\n\r\n".encode()
+    return f"GET {ingest}?wait={seconds} HTTP/1.1\r\nHost: x\r\n{bearer}\r\n\r\n".encode()
 
 
 @pytest.mark.parametrize("after", [b"", ASK], ids=["one", "pipelined"])
