@@ -119,34 +119,49 @@ _NEEDS_READING = frozenset({CopyState.WRITTEN, CopyState.SUSPECT})
 _NEEDS_WRITING = frozenset({CopyState.PLANNED, CopyState.WRITING, CopyState.DAMAGED, CopyState.MISSING})
 
 
-def holdings(copies: Iterable[Copy], volumes: Mapping[int, Volume], of_package: Collection[Copy] = ()) -> list[Holding]:
+class Unbroken:
+    """Up to which version each volume (or set of tapes) holds a package without a gap, every part of it GOOD. Made once
+    for all versions of a package, of which there may be thousands."""
+
+    def __init__(self, of_package: Iterable[Copy], volumes: Mapping[int, Volume]) -> None:
+        good: dict[tuple[MediumClass, int | str], set[int]] = {}
+        for copy in of_package:
+            if copy.state is CopyState.GOOD:
+                good.setdefault(_place(volumes[copy.volume_id]), set()).add(copy.number)
+        self._last: dict[tuple[MediumClass, int | str], int] = {}
+        for place, numbers in good.items():
+            last = 0
+            while last + 1 in numbers:
+                last += 1
+            self._last[place] = last
+
+    def reaches(self, number: int, volume: Volume) -> bool:
+        """Whether all versions before this one are good there."""
+        return self._last.get(_place(volume), 0) >= number - 1
+
+
+def holdings(
+    copies: Iterable[Copy], volumes: Mapping[int, Volume], of_package: Collection[Copy] | Unbroken = ()
+) -> list[Holding]:
     """Join the copies of a version with their volumes, by the volumes' ids; ``KeyError`` for one that is not given.
 
     ``of_package`` are the copies of all versions of its package. A later version shares files with the earlier ones:
     on a volume (or in a set of tapes) where one of those is not good, it is as doubtful as if its own part were,
     however well that reads.
     """
+    before = of_package if isinstance(of_package, Unbroken) else Unbroken(of_package, volumes)
     joined = []
     for copy in copies:
-        state = copy.state
-        if state is CopyState.GOOD and copy.number > 1:
-            here = volumes[copy.volume_id]
-            beside = {
-                c.number
-                for c in of_package
-                if c.number < copy.number and c.state is CopyState.GOOD and _is_beside(volumes[c.volume_id], here)
-            }
-            if len(beside) < copy.number - 1:
-                state = CopyState.SUSPECT
-        joined.append(Holding(state, volumes[copy.volume_id]))
+        here, state = volumes[copy.volume_id], copy.state
+        if state is CopyState.GOOD and not before.reaches(copy.number, here):
+            state = CopyState.SUSPECT
+        joined.append(Holding(state, here))
     return joined
 
 
-def _is_beside(other: Volume, here: Volume) -> bool:
-    """Whether what is on the one serves what is on the other: the same volume, or another cartridge of the set."""
-    if here.medium is MediumClass.TAPE:
-        return other.medium is MediumClass.TAPE and other.domain == here.domain
-    return other.id == here.id
+def _place(volume: Volume) -> tuple[MediumClass, int | str]:
+    """What is in one place serves what else is there: a volume, or any cartridge of a set."""
+    return volume.medium, volume.domain if volume.medium is MediumClass.TAPE else volume.id
 
 
 def standing(policy: Policy, copies: Collection[Holding]) -> Standing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vault.model import Condition, Copy, CopyState, Descriptive, MediumClass, Volume, VolumeMode
-from vault.policy import Count, Holding, Match, Policy, choose_targets, holdings, receipt_ready, standing
+from vault.policy import Count, Holding, Match, Policy, Unbroken, choose_targets, holdings, receipt_ready, standing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GB = 10**9
@@ -265,6 +266,39 @@ def test_holdings_join_copies_with_their_volumes():
     assert holdings([copy], {7: on}) == [Holding(CopyState.GOOD, on)]
     with pytest.raises(KeyError):
         holdings([copy], {})
+
+
+def part(number: int, on: Volume, state: CopyState = CopyState.GOOD) -> Copy:
+    copy = Copy(1, 1, 1, 1, on.id, on.name, state, None, None, None, None, NOW)
+    return replace(copy, number=number, version_id=number)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(0, 4), st.sampled_from([CopyState.GOOD, CopyState.DAMAGED]))),
+    st.integers(1, 4),
+    st.integers(0, 4),
+)
+def test_a_part_counts_where_all_before_it_are_good(beside, number, place):
+    tapes = [volume(n, domain, medium=MediumClass.TAPE) for n, domain in ((3, "set-1"), (4, "set-1"), (5, "set-2"))]
+    volumes = [volume(1), volume(2, "d1"), *tapes]
+    of_package = [part(n, volumes[where], state) for n, where, state in beside]
+    here = volumes[place]
+    serve = [v for v in volumes if v.id == here.id or (v.medium is MediumClass.TAPE and v.domain == here.domain)]
+    there = {c.number for c in of_package if c.state is CopyState.GOOD and c.volume_id in {v.id for v in serve}}
+    wanted = CopyState.GOOD if set(range(1, number)) <= there else CopyState.SUSPECT
+    by_id = {v.id: v for v in volumes}
+    assert holdings([part(number, here)], by_id, of_package) == [Holding(wanted, here)]
+
+
+def test_thousands_of_versions_are_judged_in_no_time():
+    """Whoever may deposit may make them, and everybody's listings tell of them."""
+    volumes = {n: volume(n) for n in (1, 2)}
+    of_package = [part(number, on) for number in range(1, 5001) for on in volumes.values()]
+    began = time.process_time()
+    unbroken = Unbroken(of_package, volumes)
+    held = [holdings([copy], volumes, unbroken) for copy in of_package]
+    assert time.process_time() - began < 5
+    assert all(one.state is CopyState.GOOD for each in held for one in each)
 
 
 def test_a_match_needs_all_its_members_and_one_pattern_of_each():

@@ -41,11 +41,11 @@ def package(node: NodeParts, tx: Tx, found: Package) -> wire.Package:
     for copy in of_package:
         by_version.setdefault(copy.version_id, []).append(copy)
     volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
+    unbroken = policies.Unbroken(of_package, volumes)
     rows = packages.versions_of(tx, found.id)
     told = packages.told(tx, found.id)
     versions = [
-        _version(node, version, by_version.get(version.id, []), volumes, of_package, told[version.id])
-        for version in rows
+        _version(node, version, by_version.get(version.id, []), volumes, unbroken, told[version.id]) for version in rows
     ]
     accepted = packages.receipts_issued(tx, [row.id for row in rows[-1:]])
     return wire.Package(
@@ -66,10 +66,10 @@ def _version(
     version: Version,
     held: Collection[Copy],
     volumes: Mapping[int, Volume],
-    of_package: Collection[Copy],
+    unbroken: policies.Unbroken,
     told: tuple[Mapping[str, Json], bool],
 ) -> wire.Version:
-    holdings = policies.holdings(held, volumes, of_package)
+    holdings = policies.holdings(held, volumes, unbroken)
     standing = policies.standing(node.custodian.policy(version.policy), holdings)
     metadata, has_receipt = told
     address = f"/v1/receipts/{encode_identifier(version.identifier)}?version={version.number}"
@@ -129,9 +129,12 @@ def _kept(
     """The members of :class:`wire.Kept`. ``accepted`` is when receipts were signed, by the versions' numbers."""
     head = versions[-1] if versions else None
     domains: set[str] | None = None
+    unbroken = policies.Unbroken(held, volumes)
+    by_version: dict[int, list[Copy]] = {}
+    for copy in held:
+        by_version.setdefault(copy.version_id, []).append(copy)
     for version in versions:
-        own = [copy for copy in held if copy.version_id == version.id]
-        good = policies.good_domains(policies.holdings(own, volumes, held))
+        good = policies.good_domains(policies.holdings(by_version.get(version.id, []), volumes, unbroken))
         domains = good if domains is None else domains & good
     policy = node.custodian.policy(head.policy) if head else None
     address = f"/v1/receipts/{encode_identifier(package.identifier)}?version={package.head}"
