@@ -66,5 +66,17 @@ def judge_growth(history: Sequence[Day], facts: DiskFacts, today: date) -> list[
     return found
 
 
+def mended_links(history: Sequence[Day], facts: DiskFacts, today: date) -> frozenset[Counter]:
+    """The counters of the link that are known for a week and stood still for as long as growth is looked for: whatever
+    broke transfers once (a cable, a slot) does so no longer, though a drive never forgets how many there were."""
+    found = set()
+    for counter in _FEW:
+        known = [day for day in history if today - WINDOW <= day.day < today and counter.value in day.counters]
+        is_long = any(day.day <= today - WINDOW / 2 for day in known)
+        if is_long and all(day.counters[counter.value] == facts.counters.get(counter) for day in known):
+            found.add(counter)
+    return frozenset(found)
+
+
 def _values(counter: Counter, value: int, growth: int, days: int) -> dict[str, str | int]:
     return {"counter": counter.value, "value": value, "growth": growth, "days": days}

@@ -55,8 +55,9 @@ _UNREAD: Final = {
 }
 
 
-def judge(facts: DiskFacts, growth: list[Reason] | None = None) -> Judgement:
-    """The verdict on a disk as it was read; ``growth`` are the findings of :mod:`hardware.smart.growth`."""
+def judge(facts: DiskFacts, growth: list[Reason] | None = None, mended: frozenset[Counter] = frozenset()) -> Judgement:
+    """The verdict on a disk as it was read; ``growth`` are the findings of :mod:`hardware.smart.growth`, ``mended`` the
+    counters of the link that tell of nothing that still is."""
     if facts.reading is not Reading.READ:
         mute = facts.reading is Reading.UNREADABLE and facts.smart_available is False
         reason = Reason(Code.NO_SMART if mute else _UNREAD[facts.reading], Verdict.UNKNOWN)
@@ -65,7 +66,7 @@ def judge(facts: DiskFacts, growth: list[Reason] | None = None) -> Judgement:
         *_own_word(facts),
         *_attributes(facts),
         *_nvme(facts.nvme),
-        *_counters(facts),
+        *_counters(facts, mended),
         *_temperature(facts),
         *_self_tests(facts),
         *_error_log(facts),
@@ -158,13 +159,13 @@ def _nvme(health: NvmeHealth | None) -> Iterator[Reason]:
         yield Reason(Code.SAYS_FAILED_EARLIER, Verdict.WATCH, {"detail": detail})
 
 
-def _counters(facts: DiskFacts) -> Iterator[Reason]:
+def _counters(facts: DiskFacts, mended: frozenset[Counter]) -> Iterator[Reason]:
     for counter, value in facts.counters.items():
         if value <= 0 or counter is Counter.LOGGED_ERRORS:  # those logged: see _error_log
             continue
         values: dict[str, str | int] = {"counter": counter.value, "value": value}
         if counter in (Counter.CRC_ERRORS, Counter.LINK_ERRORS):
-            if value >= MANY_LINK_ERRORS:
+            if value >= MANY_LINK_ERRORS and counter not in mended:
                 yield Reason(Code.LINK, Verdict.WATCH, values)
             else:
                 yield Reason(Code.LINK_OLD, Verdict.HEALTHY, values)

@@ -10,7 +10,7 @@ from typing import Final
 from hardware.places import place
 from hardware.smart import schedule
 from hardware.smart.facts import Counter, DiskFacts, Reading, TestKind, TestOutcome
-from hardware.smart.growth import WINDOW, Day, judge_growth
+from hardware.smart.growth import WINDOW, Day, judge_growth, mended_links
 from hardware.smart.reasons import Code, Judgement, Reason, Verdict, judged
 from hardware.smart.schedule import Schedule
 from hardware.smart.verdict import judge
@@ -56,7 +56,8 @@ def _judged(one: Named, history: Sequence[DiskDay], taken_at: datetime) -> Judge
     read = facts.reading is Reading.READ
     if read:
         days = [Day(day.day, _only_counters(day.readings), day.readings.get(_SPARE)) for day in history]
-        judgement = judge(facts, judge_growth(days, facts, taken_at.date()))
+        today = taken_at.date()
+        judgement = judge(facts, judge_growth(days, facts, today), mended_links(days, facts, today))
         readings = _readings(facts) | _untested(facts, before.first_seen_at if before else taken_at, taken_at)
     else:
         judgement = _without_reading(judge(facts), facts.reading, before, taken_at)

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from hardware.smart.growth import Day, judge_growth
+from hardware.smart.growth import Day, judge_growth, mended_links
 from hardware.smart.parse import parse
 from hardware.smart.reasons import Code, Verdict
 from hardware.smart.verdict import judge
@@ -66,6 +66,24 @@ def test_broken_transfers_that_grow_are_watched_and_endanger_no_data():
     facts = parse(json.dumps(attribute(199, raw=60)))
     assert judge(facts).verdict is Verdict.HEALTHY
     assert verdict(days(3, 20, 40, name="interface_crc_errors"), facts)[0] is Verdict.WATCH
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([108] * 14, Verdict.HEALTHY),
+        ([None, *[108] * 8, None, None, 108], Verdict.HEALTHY),
+        ([108] * 6, Verdict.WATCH),  # not known for as long yet
+        ([None, None, *[108] * 6], Verdict.WATCH),
+        ([107, *[108] * 13], Verdict.WATCH),
+    ],
+)
+def test_broken_transfers_of_long_ago_are_not_watched_for_ever(counts, expected):
+    """A drive never forgets its CRC errors, of which a cable was the cause that has long been replaced."""
+    facts = parse(json.dumps(attribute(199, raw=108)))
+    history = days(*counts, name="interface_crc_errors")
+    judgement = judge(facts, judge_growth(history, facts, TODAY), mended_links(history, facts, TODAY))
+    assert judgement.verdict is expected
 
 
 def test_a_handful_of_link_errors_after_each_start_is_no_growth_to_watch():
