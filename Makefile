@@ -6,7 +6,7 @@ TESTS ?= tests
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo run test test-system deb lint bench lock upgrade ci clean
+.PHONY: help venv demo run test test-system deb wheel lint bench lock upgrade ci clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test-system: venv ## run the tests on whole machines: the package on a bare Debi
 deb: ## make dist/khoso_<version>_<architecture>.deb
 	@scripts/bootstrap run
 	@$(PYTHON) packaging/build.py
+
+wheel: venv ## make dist/khoso-<version>-py3-none-any.whl, for what is no Debian
+	@$(PYTHON) packaging/wheel.py
 
 lint: venv ## ruff, mypy, and the direction of imports
 	.venv/bin/ruff check .

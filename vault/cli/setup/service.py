@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,8 +17,12 @@ from vault.i18n import _
 DROPIN = Path("/etc/systemd/system/vaultd.service.d/volumes.conf")
 TAPE_DROPIN = DROPIN.with_name("tape.conf")
 _HERE = Path(__file__)
-_TAPE_SOURCES = (_HERE.parents[3] / "systemd/vaultd-tape.conf", _HERE.parents[4] / "vaultd-tape.conf")
-"""Where the program brings it: a checkout, and the package (packaging/build.py)."""
+_TAPE_SOURCES = (
+    _HERE.parents[3] / "systemd/vaultd-tape.conf",
+    _HERE.parents[4] / "vaultd-tape.conf",
+    Path(sys.prefix) / "share/khoso/systemd/vaultd-tape.conf",
+)
+"""Where the program brings it: a checkout, the package (packaging/build.py), and the wheel (packaging/wheel.py)."""
 _RUNNING = Path("/run/systemd/system")
 _ASKING_SECONDS = 30
 _STARTING_SECONDS = 15 * 60 + 30
