@@ -9,7 +9,10 @@ import subprocess
 import pytest
 
 from tests.support.debian import LATER, Machine, machine
+from tests.support.guides import blocks
+from tests.support.nodes import eventually
 from tests.support.tools import require
+from tests.system.test_guides import SUDO
 
 pytestmark = [pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(1200)]
 
@@ -64,6 +67,8 @@ def test_people_find_what_they_need(debian):
         assert "KHOSO" in debian.run("man", page).upper()
     completed = ". $0; COMP_WORDS=(vaultctl dep); COMP_CWORD=1; _vaultctl_completion vaultctl; echo ${COMPREPLY[@]}"
     assert debian.run("bash", "-c", completed, "/usr/share/bash-completion/completions/vaultctl").split() == ["deposit"]
+    assert debian.shell("head -n 1 /usr/share/zsh/vendor-completions/_vaultctl").strip() == "#compdef vaultctl"
+    assert "/etc/vault/vault.toml" in debian.run("dpkg-query", "-W", "-f", "${Conffiles}", "khoso")
 
 
 def refused(debian: Machine) -> str:
@@ -145,6 +150,21 @@ def test_a_downgrade_is_refused_with_its_reason(debian):
     assert "cannot read a catalogue of a newer form" in said
     assert "+1" in debian.run("dpkg-query", "-W", "khoso")
     assert answers(debian)
+
+
+def test_there_is_a_way_back_for_who_must(debian):
+    """As the guide has it: what was deposited with the newer version is found again, and what is lost is said."""
+    *_, back, start = blocks("upgrade")
+    (kept,) = debian.shell("ls /var/lib/vault/before-upgrade").split()
+    debian.shell(SUDO + "mkdir /older; cp /khoso.deb /older/khoso_0_amd64.deb")
+    said = debian.shell(f"cd /\n{back.text.replace('catalog-NAME.db', kept)}", code=5)
+    assert "in no backup" in said
+    debian.shell(start.text)
+    assert "+1" not in debian.run("dpkg-query", "-W", "khoso")
+    debian.shell("vaultctl receipt verify /tmp/receipt.json")
+    eventually(lambda: debian.typed("vaultctl", "status", "--check").returncode == 0, 60)
+    for identifier in ("H49/1", "H49/2"):
+        assert identifier in debian.run("vaultctl", "packages", "show", identifier)
 
 
 def test_an_upgrade_without_a_backup_is_refused_and_changes_nothing(debian):
