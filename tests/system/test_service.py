@@ -48,6 +48,7 @@ def test_it_may_next_to_nothing(node):
     assert re.search(rf"(?m)^Uid:\s+{uid}\s+{uid}\s", status)
     listening = [row for row in node.run("cat", "/proc/net/tcp", "/proc/net/tcp6").splitlines() if " 0A " in row]
     assert len(listening) == 1, "one open port"
+    assert len(node.run("cat", "/proc/net/udp", "/proc/net/udp6").splitlines()) == 2, "the two headings, and no socket"
 
 
 PROBE = "/etc/systemd/system/probe.service"
