@@ -181,7 +181,8 @@ def test_upgrade(desk):
 
 
 def test_state_secrets(desk):
-    assert json.loads(follow(desk, "state-secrets"))["items"] == []
+    """Nobody sent one: an empty list, a line for each event."""
+    assert follow(desk, "state-secrets") == ""
 
 
 def test_the_server_died(desk):
@@ -286,8 +287,8 @@ def test_tls(desk):
     """An authority of the province's makes the certificate, and before it ends another one."""
     desk.shell("echo '127.0.0.1 luutru.example.vn' >>/etc/hosts")
     desk.run("bash", "-ec", CERTIFICATE, "40")
-    token = desk.run("vaultctl", "token", "create", "so-hoa-2", "--scope", "read", "--network", "127.0.0.1").strip()
-    as_asked = f"export TOKEN={token.split()[-1]}\n"
+    token = desk.typed("vaultctl", "token", "create", "so-hoa-2", "--scope", "read", "--network", "127.0.0.1").stdout
+    as_asked = f"export TOKEN={token.strip()}\n"
     put, table, restart, ask, renew, *_ = blocks("tls")
     type_in(desk, put.text)
     add(desk, table.text)
