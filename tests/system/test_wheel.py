@@ -51,7 +51,7 @@ def test_from_the_wheel_to_a_receipt(tmp_path, environment):
         made.shell(units.text)
         said = made.shell(
             "vaultctl init --name sonla-1 --volume /srv/nas-a,domain=nas-a --volume /srv/nas-b,domain=nas-b"
-            " --token-out /root/token"
+            " --token-out /tmp/token"
         )
         assert "Nothing is wrong." in said
         made.shell(disks.text)
