@@ -6,7 +6,7 @@ standing under its policy. So state, event and standing are never at odds, whate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from vault import policy as policies
@@ -39,9 +39,16 @@ def refresh_standing(custodian: Custodian, tx: Tx, version: Version) -> policies
 
 
 def judge(
-    custodian: Custodian, tx: Tx, version: Version, volumes: Mapping[int, Volume], wording: str
+    custodian: Custodian,
+    tx: Tx,
+    version: Version,
+    volumes: Mapping[int, Volume],
+    wording: str,
+    held: list[Copy] | None = None,
+    unbroken: policies.Unbroken | None = None,
 ) -> policies.Standing:
-    """As :func:`refresh_standing`, for whoever does it for many: given all volumes, and the wording of the policies."""
+    """As :func:`refresh_standing`, for whoever does it for many: given all volumes, and the wording of the policies.
+    ``held`` and ``unbroken`` are the version's copies, and how far the package is held, where both are known."""
     package = packages.get(tx, version.identifier)
     policy = custodian.settings.policy_for(package.descriptive) if package else custodian.policy(version.policy)
     if policy.name != version.policy:
@@ -56,9 +63,9 @@ def judge(
                 detail={"was": version.policy, "is": policy.name},
             ),
         )
-    of_package = copies.of_package(tx, version.package_id)
+    of_package = copies.of_package(tx, version.package_id) if held is None else held
     mine = [copy for copy in of_package if copy.version_id == version.id]
-    standing = policies.standing(policy, policies.holdings(mine, volumes, of_package))
+    standing = policies.standing(policy, policies.holdings(mine, volumes, unbroken or of_package))
     packages.set_standing(
         tx,
         version.id,
@@ -72,9 +79,24 @@ def judge(
 
 def refresh_from(custodian: Custodian, tx: Tx, version: Version) -> None:
     """As :func:`refresh_standing`, for this version and the later ones, which share files with it."""
-    for each in packages.versions_of(tx, version.package_id):
-        if each.number >= version.number:
-            refresh_standing(custodian, tx, each)
+    several = [each for each in packages.versions_of(tx, version.package_id) if each.number >= version.number]
+    refresh_several(custodian, tx, several)
+
+
+def refresh_several(custodian: Custodian, tx: Tx, several: Collection[Version]) -> None:
+    """As :func:`refresh_standing`, for those of one package. Its copies are read once: there may be thousands, and
+    whoever else writes waits."""
+    if not several:
+        return
+    volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
+    wording = custodian.wording(tx)
+    of_package = copies.of_package(tx, next(iter(several)).package_id)
+    unbroken = policies.Unbroken(of_package, volumes)
+    by_version: dict[int, list[Copy]] = {}
+    for copy in of_package:
+        by_version.setdefault(copy.version_id, []).append(copy)
+    for each in several:
+        judge(custodian, tx, each, volumes, wording, by_version.get(each.id, []), unbroken)
 
 
 def planned(tx: Tx, version: Version, volume_id: int) -> Copy:

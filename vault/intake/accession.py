@@ -128,9 +128,8 @@ def enter(custodian: Custodian, ingest_id: str, prepared: Prepared, volume_name:
         copy = copies.plan(tx, version.id, volume.id, CopyState.WRITING)
         ingests.store(tx, ingest_id)
         record.written(custodian, tx, version, copy, "", {"bytes": prepared.part_bytes})
-        for before in earlier:
-            # What is said of the package now may put its older versions under another policy too.
-            record.refresh_standing(custodian, tx, before)
+        # What is said of the package now may put its older versions under another policy too.
+        record.refresh_several(custodian, tx, [before for before in earlier if before.policy != policy.name])
     return version
 
 

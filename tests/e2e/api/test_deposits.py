@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.serving import Running, bag, eventually, repr_digest
+from vault.custody import record
 from vault.signing import verify_document
 
 
@@ -245,3 +246,26 @@ def _raw(running: Running, data: bytes, *, read: bool = True) -> bytes:
         while chunk := connection.recv(65536):
             answer += chunk
         return answer
+
+
+def test_another_version_costs_no_more_than_the_one_before(
+    depositor: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a deposit is entered nobody else can write; how many versions there are is the depositor's doing."""
+    judged: list[int] = []
+    judge = record.judge
+
+    def counted(*args, **options):
+        if threading.current_thread().name == "receiving":
+            judged.append(1)
+        return judge(*args, **options)
+
+    monkeypatch.setattr(record, "judge", counted)
+    numbers = []
+    for number in range(6):
+        judged.clear()
+        after = {"If-Match": f'"v{number}"'} if number else {}
+        answer = put(depositor, "nhiều phiên bản", b"%d" % number, {"Prefer": "wait=0", **after}, filename=f"{number}")
+        assert answer.status_code in (201, 202), answer.text
+        numbers.append(len(judged))
+    assert numbers == [1] * 6
