@@ -25,6 +25,7 @@ _END_OF_DATA: Final = (0x00, 0x05)
 _NOTHING_SAID: Final = (0x00, 0x00)
 _INVALID_COMMAND: Final = (0x20, 0x00)
 _AT_BEGINNING: Final = 0x80
+_MEDIUM_PARTITION: Final = 0x11
 _FILEMARKS: Final = 1
 _ATTRIBUTE_BYTES: Final = 4096
 _READ_ONLY: Final = "Writing to a real drive by SG_IO is not done; the LTFS tools write."
@@ -39,6 +40,7 @@ class SgMedium:
         self._max_record = min(max_record, MAX_TRANSFER)
         self._release = release
         self._changed: MediumChanged | None = None
+        self._is_divided: bool | None = None
 
     @property
     def max_record(self) -> int:
@@ -69,13 +71,16 @@ class SgMedium:
 
         The beginning of the tape is found by REWIND where a drive does not know LOCATE: so it can still be said what is
         on a cartridge, though no LTFS volume can be. Such a drive has been seen to say block 0 wherever it stood (tgt),
-        so it is believed there only where it says that it is at a beginning.
+        so it is believed there only where it says that it is at a beginning. ``NotFound`` where there is no second
+        partition; a drive that tells so is not sent there.
         """
         if partition not in {0, 1} or not 0 <= block <= END:
             raise Refused(f"There is no partition {partition}, block {block} on a tape of two partitions.")
         here, at_beginning = self._where()
         if here == Position(partition, block) and (block or at_beginning):
             return here
+        if partition and not self._divided():
+            raise NotFound(f"The cartridge in {self._device.node} has one partition only.")
         change = 0x02 if here.partition != partition else 0
         cdb = bytes((0x92, change, 0, partition, *block.to_bytes(8, "big"), *bytes(4)))
         reply = self._execute(cdb, timeout=_MOVE_TIMEOUT)
@@ -84,6 +89,20 @@ class SgMedium:
         if not reply.good and not _stopped_at_end(reply):
             raise self._device.error(reply)
         return self.position()
+
+    def _divided(self) -> bool:
+        """Whether there is a second partition, by the mode page Medium Partition; True where a drive has no such page.
+
+        For mhvtl's drives end (SIGSEGV) when they are sent to one that is not there, and so the daemon would wait for
+        an answer as long as for a real tape that winds.
+        """
+        if self._is_divided is None:
+            cdb = bytes((0x1A, 0x08, _MEDIUM_PARTITION, 0, 0xFF, 0))
+            reply = self._execute(cdb, Direction.FROM_DEVICE, length=0xFF)
+            page = reply.data[4:8] if reply.good else b""
+            told = len(page) == 4 and page[0] & 0x3F == _MEDIUM_PARTITION
+            self._is_divided = not told or page[3] > 0
+        return self._is_divided
 
     def space_filemarks(self, count: int) -> Position:
         """SPACE(16) over filemarks."""

@@ -142,6 +142,8 @@ class Tape(Device):
         self.prevented = False
         self.long_residue = True
         self.lost = False  # as tgt: it knows no LOCATE, and says block 0 wherever it stands
+        self.divided = True  # whether the cartridge has a second partition
+        self.tells_partitions = True
         self.at = [0, 0]
 
     def insert(self, folder):
@@ -166,9 +168,11 @@ class Tape(Device):
     def op_1a(self, cdb, _length):
         self._ready()
         block = b"" if cdb[1] & 8 else bytes((self.density, 0, 0, 0, 0, 0, 0, 0))
-        if cdb[2] & 0x3F not in {0x00, 0x10}:
+        if cdb[2] & 0x3F not in {0x00, 0x10, *([0x11] if self.tells_partitions else [])}:
             raise Check(5, 0x24, 0)
         page = bytes((0x10, 14)) + bytes(14)
+        if cdb[2] & 0x3F == 0x11:
+            page = bytes((0x11, 6, 1, int(self.divided), 0, 0, 0, 0))
         return bytes((3 + len(block) + len(page), 0, 0x80 if 9 in self.alerts else 0, len(block))) + block + page
 
     def op_1e(self, cdb, _length):
@@ -244,7 +248,7 @@ class Tape(Device):
         self._ready()
         partition = cdb[3] if cdb[1] & 2 else self.at[0]
         block = int.from_bytes(cdb[4:12], "big")
-        if partition > 1:
+        if partition > int(self.divided):
             raise Check(5, 0x24, 0)
         end = len(self._blocks()[partition])
         self.at = [partition, min(block, end)]

@@ -39,7 +39,7 @@ def library(_library):
     _library.do("take", kind=DRIVE, number=0)
     _library.do("take", kind=STORAGE, number=0)
     _library.do("set", node=NODE, faults=[], alerts=[], bad=[], loading=0, unloaded=False, lost=False,
-                descriptor_sense=False)  # fmt: skip
+                divided=True, tells_partitions=True, descriptor_sense=False)  # fmt: skip
     _library.do("set", node=_library.changer, faults=[], door_open=False)
     return _library
 

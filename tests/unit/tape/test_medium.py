@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from hardware.errors import Busy, Corrupted, HardwareError, MediumChanged, Refused, Unsupported
+from hardware.errors import Busy, Corrupted, HardwareError, MediumChanged, NotFound, Refused, Unsupported
 from hardware.ltfs import END, Mark, Position, VirtualMedium, Volume
 from hardware.tape.drive import DriveState, ScsiTapeDrive
 from hardware.tape.sgio import SgDevice
@@ -98,6 +98,15 @@ def test_a_drive_that_knows_no_locate_is_rewound(loaded):
     assert first == again
     assert first[:4] == b"VOL1"
     assert [type(found) for found in beyond] == [Unsupported, Unsupported]
+
+
+@pytest.mark.parametrize(("tells", "sent", "refused"), [(True, False, NotFound), (False, True, Unsupported)])
+def test_where_a_cartridge_has_one_partition_a_drive_that_tells_so_is_not_sent_to_another(loaded, tells, sent, refused):
+    loaded.do("set", node=NODE, divided=False, tells_partitions=tells)
+    loaded.do("trace", node=NODE)
+    found = loaded.call(in_medium, ("locate", 1, 0), ("locate", 1, END), ("locate", 0, 0))
+    assert [type(one) for one in found] == [refused, refused, Position]
+    assert any(cdb.startswith("92") for cdb in loaded.do("trace", node=NODE)) is sent
 
 
 def test_nothing_is_written(loaded, cartridge):
