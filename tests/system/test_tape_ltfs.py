@@ -227,7 +227,7 @@ def test_the_reference_agrees_and_the_catalogue_comes_back_from_the_cartridges(a
     said = archive.machine.shell("runuser -u vault -- vaultctl catalog rebuild --from-tapes", code=None, seconds=1800)
     assert all(barcode in said for barcode in both), said
     archive.machine.shell("systemctl start vaultd", seconds=300)
-    eventually(archive.ready, 300, every=2)
+    eventually(archive.ready, 300, archive.journal, every=2)
     for identifier in archive.written:
         archive.on_both(identifier, 1800)
 
