@@ -65,5 +65,8 @@ class Node:
         return [float(line.split()[-1]) for line in lines if all(part in line for part in parts)]
 
     def journal(self) -> str:
-        """What the service wrote last."""
-        return self.machine.shell("journalctl -u vaultd -b --no-pager -o cat | tail -n 60", code=None)
+        """What the service wrote last, and what it says of itself."""
+        return self.machine.shell(
+            "journalctl -u vaultd -b --no-pager -o cat | tail -n 60; curl -sS -m 20 http://127.0.0.1:8420/readyz",
+            code=None,
+        )
