@@ -3,6 +3,7 @@
 PYTHON := .venv/bin/python
 JOBS ?= 2
 TESTS ?= tests
+SYSTEM_TESTS ?= tests/system
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
@@ -27,9 +28,11 @@ test: venv ## run the tests (TESTS=path, JOBS=n, PYTEST_OPTIONS=...)
 	@scripts/node-packages
 	$(PYTHON) -m pytest -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS) $(TESTS)
 
-test-system: venv ## run the tests on whole machines: the package on a bare Debian (as root)
+test-system: venv deb ## run the tests on whole machines: the package on a bare Debian (as root; SYSTEM_TESTS=path, JOBS=n)
+	@scripts/debian-packages
 	@scripts/debian-packages debian-packages-system.txt
-	KHOSO_SYSTEM=1 KHOSO_REQUIRE_TOOLS=1 $(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_OPTIONS) tests/system
+	KHOSO_DEB=$${KHOSO_DEB:-$$(ls -t $(CURDIR)/dist/khoso_*.deb | head -n 1)} KHOSO_SYSTEM=1 KHOSO_REQUIRE_TOOLS=1 \
+		$(PYTHON) -m pytest -p no:cacheprovider -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS) $(SYSTEM_TESTS)
 
 deb: ## make dist/khoso_<version>_<architecture>.deb
 	@scripts/bootstrap run

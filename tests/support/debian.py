@@ -4,6 +4,7 @@ systemd-nspawn boots. It has no network but its loopback, and the kernel of this
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -75,16 +76,29 @@ def mirror(release: str) -> str:
     pytest.skip(f"apt knows no packages of {release}")
 
 
+@contextlib.contextmanager
+def alone(what: str) -> Iterator[None]:
+    """What is kept in ``CACHE`` is made by one of the processes that test side by side; the others find it there."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"lock-{what}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def base() -> Path:
     """The folder of a Debian as it comes, kept between runs; only ever read."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a Debian in a folder")
     require("debootstrap", "debootstrap", ["/usr/sbin"])
+    with alone("debian"):
+        return _base()
+
+
+def _base() -> Path:
     release = codename()
     folder, archive = CACHE / f"debian-{release}", CACHE / f"debian-{release}.tar"
     if (folder / "etc/os-release").exists():
         return folder
-    CACHE.mkdir(exist_ok=True)
     made = CACHE / f"debian-{release}.part"
     shutil.rmtree(made, ignore_errors=True)
     if archive.exists():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.debian import CACHE, codename, mirror
+from tests.support.debian import CACHE, alone, codename, mirror
 from tests.support.tools import require
 from tests.system.guest.extract import SBIN, run
 
@@ -71,6 +71,11 @@ class Image:
 def image(deb: Path) -> Image:
     """The Debian, with ``deb`` installed."""
     folder = system()
+    with alone("guest-disk"):
+        return _with(deb, folder)
+
+
+def _with(deb: Path, folder: Path) -> Image:
     stamp = hashlib.sha256(deb.read_bytes()).hexdigest()
     disk, kept = folder / "disk.img", folder / "disk.stamp"
     if not (kept.exists() and kept.read_text() == stamp):
@@ -85,6 +90,11 @@ def system() -> Path:
     """The folder that holds the system as ``root``; made if it is not there. Others, of older recipes, are removed."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a Debian in a folder")
+    with alone("guest-system"):
+        return _system()
+
+
+def _system() -> Path:
     release = codename()
     recipe = hashlib.sha256("\n".join((release, *PACKAGES, PROVISION, SIZE)).encode()).hexdigest()
     folder = CACHE / f"guest-{release}-{recipe[:12]}"
