@@ -50,14 +50,7 @@ def reconcile(tapes: Tapes, library: LibrarySettings, inventory: Inventory) -> S
             if _waits_outside(cartridge, library, element):
                 waiting.add(barcode)
                 continue
-            if cartridge.library != library.name:
-                cartridges.belongs(tx, barcode, library.name)
-                record.placed(tx, tapes.agent, cartridge, Whereabouts.LIBRARY, element=element)
-            elif cartridge.whereabouts is not Whereabouts.LIBRARY:
-                record.placed(tx, tapes.agent, cartridge, Whereabouts.LIBRARY, element=element)
-                record.looked_at_anew(tx, tapes.agent, cartridge)
-            else:
-                cartridges.seen(tx, barcode, element)
+            _there(tapes, tx, library, cartridge, element)
             record.request_ended(tx, f"library:{library.name}", barcode, "it is in the library")
         for barcode, cartridge in known.items():
             if cartridge.library == library.name and barcode not in seen:
@@ -65,6 +58,20 @@ def reconcile(tapes: Tapes, library: LibrarySettings, inventory: Inventory) -> S
     for note in notes:
         log.warning("tape-library-note", library=library.name, note=note)
     return Sight(frozenset(seen) - waiting, tuple(notes))
+
+
+def _there(tapes: Tapes, tx: Tx, library: LibrarySettings, cartridge: Cartridge, element: str) -> None:
+    """It is there: since the last inventory, or as before."""
+    if cartridge.library != library.name:
+        cartridges.belongs(tx, cartridge.barcode, library.name)
+        record.placed(tx, tapes.agent, cartridge, Whereabouts.LIBRARY, element=element)
+    elif cartridge.whereabouts is not Whereabouts.LIBRARY:
+        record.placed(tx, tapes.agent, cartridge, Whereabouts.LIBRARY, element=element)
+        record.looked_at_anew(tx, tapes.agent, cartridge)
+    else:
+        cartridges.seen(tx, cartridge.barcode, element)
+    if cartridge.volume_id is None and cartridge.state in (CartridgeState.SCRATCH, CartridgeState.FOREIGN):
+        _recognise(tapes, tx, cartridge.barcode)
 
 
 def _gone(tapes: Tapes, tx: Tx, cartridge: Cartridge, *, twice: bool) -> None:
@@ -96,12 +103,17 @@ def _add(tapes: Tapes, tx: Tx, library: LibrarySettings, found: Found, element: 
         tx, tapes.agent, found.barcode, library=library.name, generation=generation, state=state, reason=reason,
         element=element,
     )  # fmt: skip
-    volume = catalog_volumes.get(tx, found.barcode)
+    _recognise(tapes, tx, found.barcode)
+
+
+def _recognise(tapes: Tapes, tx: Tx, barcode: str) -> None:
+    """The catalogue was made anew, and knows what is on a cartridge: of the cartridge itself it knows nothing yet, or
+    what was so when the backup was made that the rebuild began with. It may have been blank then."""
+    volume = catalog_volumes.get(tx, barcode)
     if volume is not None and volume.medium is MediumClass.TAPE:
-        # The catalogue was made anew, and knows what is on it already.
         pool = next((pool.name for pool in tapes.settings.pools if pool.set == volume.domain), "")
         to = CartridgeState.APPENDABLE if pool else CartridgeState.READ_ONLY
-        record.recognised(tx, tapes.agent, found.barcode, volume, pool, to)
+        record.recognised(tx, tapes.agent, barcode, volume, pool, to)
 
 
 def _see(tx: Tx, library: LibrarySettings, drive: DriveSeen) -> None:
