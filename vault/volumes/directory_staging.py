@@ -34,6 +34,7 @@ _CANNOT_LINK = directory_check.NO_FILE | {
 _SPOOL = "spool"
 _CHECK_SPACE_EVERY = 64 * 1024 * 1024
 _WRITE_BACK_EVERY = 8 * 1024 * 1024
+_MOST_FOLDERS_HELD = 16
 
 
 class SyncHow(enum.Enum):
@@ -74,11 +75,6 @@ class FileSink:
             raise describe_os_error(error, f"writing {self._path} on the volume {self._staging.volume!r}") from error
         self._staging.count(len(data))
 
-    @property
-    def closed(self) -> bool:
-        """Whether the file was ended."""
-        return self._fd < 0
-
     def abandon(self) -> None:
         """Close it without asking how that went: the file is about to be removed."""
         if self._fd >= 0:
@@ -91,6 +87,7 @@ class FileSink:
         if self._fd < 0:
             return
         fd, self._fd = self._fd, -1
+        self._staging.ended(self)
         try:
             os.close(fd)
         except OSError as error:
@@ -112,8 +109,8 @@ class DirectoryStaging:
         self._reserve_bytes = reserve_bytes
         self._sync = sync
         self._unchecked_bytes = 0
-        self._folders: set[str] = set()
-        self._sinks: list[FileSink] = []
+        self._folders: dict[str, Tree] = {}
+        self._sinks: set[FileSink] = set()
         self._lock = threading.RLock()
 
     @classmethod
@@ -162,12 +159,24 @@ class DirectoryStaging:
     def create(self, content_path: str) -> Sink:
         """See the protocol."""
         self._refuse_other_place(content_path)
-        folder = f"{self._place}/{PurePosixPath(content_path).parent}"
+        folder, _, name = content_path.rpartition("/")
         with self._lock, self._tree.explained(f"creating {content_path} on the volume {self.volume!r}"):
-            if folder not in self._folders:
-                self._tree.make_folders(folder)
-                self._folders.add(folder)
-            return self._sink(self._tree.create(f"{self._place}/{content_path}", 0o444), content_path)
+            return self._sink(self._folder(folder).create(name, 0o444), content_path)
+
+    def _folder(self, path: str) -> Tree:
+        """A folder of the part, made where it is missing, and held open for the files that come next. Under the lock:
+        whoever else asks for one may close it."""
+        if (held := self._folders.get(path)) is None:
+            if len(self._folders) >= _MOST_FOLDERS_HELD:
+                self._let_go_of_folders()
+            self._tree.make_folders(f"{self._place}/{path}")
+            held = self._folders[path] = self._tree.below(f"{self._place}/{path}")
+        return held
+
+    def _let_go_of_folders(self) -> None:
+        """Before any of them is removed or renamed, and when there are many."""
+        while self._folders:
+            self._folders.popitem()[1].close()
 
     def _refuse_other_place(self, content_path: str) -> None:
         inside = content_path.removeprefix(f"v{self.number}/content/")
@@ -176,9 +185,14 @@ class DirectoryStaging:
 
     def _sink(self, fd: int, path: str) -> FileSink:
         sink = FileSink(self, fd, path)
-        self._sinks = [open_sink for open_sink in self._sinks if not open_sink.closed]
-        self._sinks.append(sink)
+        with self._lock:
+            self._sinks.add(sink)
         return sink
+
+    def ended(self, sink: FileSink) -> None:
+        """Told by a sink that its file is closed."""
+        with self._lock:
+            self._sinks.discard(sink)
 
     def take(self, object_id: str, content_path: str) -> bool:
         """See the protocol."""
@@ -212,6 +226,7 @@ class DirectoryStaging:
     def lift(self, folder: str) -> None:
         """See the protocol."""
         above = f"{self._place}/v{self.number}/content"
+        self._let_go_of_folders()
         with self._tree.explained(f"unpacking {folder} on the volume {self.volume!r}"):
             # Under a name that no content path can have, lest something in the folder is called as the folder is.
             aside = f"{above}/<lifting>"
@@ -221,7 +236,6 @@ class DirectoryStaging:
                     raise Conflict(f"{entry.name} stands beside {folder} and in it.", code="ambiguous-names")
                 self._tree.rename(f"{aside}/{entry.name}", f"{above}/{entry.name}")
             self._tree.remove(aside)
-        self._folders.clear()
 
     def create_spool(self) -> Sink:
         """See the protocol."""
@@ -248,12 +262,12 @@ class DirectoryStaging:
         """See the protocol."""
         self._refuse_other_place(content_path)
         with self._lock, self._tree.explained(f"removing {content_path} from staging on {self.volume!r}"):
+            self._let_go_of_folders()
             self._tree.remove(f"{self._place}/{content_path}")
             folder = PurePosixPath(content_path).parent
             # OCFL knows no empty folders, so those that this leaves behind go too.
             while len(folder.parts) > 1 and not self._tree.entries(f"{self._place}/{folder}"):
                 self._tree.remove(f"{self._place}/{folder}")
-                self._folders.discard(f"{self._place}/{folder}")
                 folder = folder.parent
 
     def seal(self, part: Part, inventory: bytes) -> None:
@@ -261,6 +275,7 @@ class DirectoryStaging:
         sidecar = directory_check.sidecar_text(part.inventory_digest)
         declaration, inventory_name, sidecar_name = root_files(part.algorithm)
         self._refuse_unfinished()
+        self._let_go_of_folders()
         with self._tree.explained(f"making a part durable on the volume {self.volume!r}"):
             for folder in (self._place, f"{self._place}/v{self.number}"):
                 self._tree.write_new(f"{folder}/{inventory_name}", inventory, 0o444)
@@ -275,7 +290,7 @@ class DirectoryStaging:
     def _refuse_unfinished(self) -> None:
         with self._tree.explained(f"looking at a part on the volume {self.volume!r}"):
             strangers = [e.name for e in self._tree.entries(self._place) if e.name != f"v{self.number}"]
-        if strangers or not all(sink.closed for sink in self._sinks):
+        if strangers or self._sinks:
             raise Refused(
                 f"The part in {self._place} on {self.volume!r} is not finished:"
                 f" {', '.join(strangers) or 'a file of it is still being written'}.",
@@ -290,6 +305,7 @@ class DirectoryStaging:
 
     def discard(self) -> bool:
         """See the protocol."""
+        self._let_go_of_folders()
         for sink in self._sinks:
             sink.abandon()
         if self._tree.fd < 0:

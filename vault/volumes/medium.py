@@ -143,11 +143,11 @@ class _Medium:
             os.close(self._fd)
 
     def read_into(self, view: memoryview) -> int:
-        """Fill the view with what comes next; the number of bytes, 0 at the end of the file."""
+        """Fill the view with what comes next; the number of bytes, 0 where the file ended when it was opened."""
+        if self._offset >= self.size:
+            return 0
         if self._direct and self._offset % mmap.PAGESIZE:
-            # A direct read cannot go on from here. It is the end of the file, or else what follows is read otherwise.
-            if self._offset >= self.size:
-                return 0
+            # A direct read cannot go on from here: what follows is read otherwise.
             self._read_through_cache()
         try:
             count = os.preadv(self._fd, [view], self._offset)

@@ -46,6 +46,9 @@ def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
     absolute, EINVAL where it holds a NUL.
     """
     _refuse_escape(path)
+    if "/" not in path:
+        # One name has no way that could lead through a link; open(2) itself refuses the name when it is one.
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=root_fd)
     how = _OpenHow(flags | os.O_CLOEXEC, mode if flags & os.O_CREAT else 0, _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH)
     encoded, code = os.fsencode(path), 0
     for _ in range(_ATTEMPTS):
@@ -126,6 +129,10 @@ class Tree:
     def duplicate(self) -> Tree:
         """The same directory held a second time, for work that outlives this one."""
         return Tree(self.root, os.dup(self.fd))
+
+    def below(self, path: str) -> Tree:
+        """A folder of it, held as a tree of its own. Its names need not be readable (O_PATH)."""
+        return Tree(f"{self.root}/{path}", open_beneath(self.fd, path, os.O_PATH | os.O_DIRECTORY))
 
     def __enter__(self) -> Self:
         return self
@@ -365,3 +372,35 @@ class Tree:
         self.sync_folder(new_parent)
         if old_parent != new_parent:
             self.sync_folder(old_parent)
+
+
+class Nearby:
+    """Names below a tree, for one thread, with the folder of the last one held open: when many files are read or made,
+    the next one mostly lies there too, and the way to it need not be walked again."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._folder = ""
+        self._here: Tree | None = None
+
+    def at(self, path: str) -> tuple[Tree, str]:
+        """The folder that holds ``path``, good until the next one is asked for, and the last name of it. Raises
+        OSError as :func:`open_beneath` does."""
+        _refuse_escape(path)
+        folder, _, name = path.rpartition("/")
+        if self._here is None or folder != self._folder:
+            self.close()
+            self._here, self._folder = self._tree.below(folder or "."), folder
+        return self._here, name
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._here is not None:
+            self._here.close()
+            self._here = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
+        self.close()

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import faults
 from vault.volumes import tree as tree_module
-from vault.volumes.tree import Entry, Tree, open_beneath
+from vault.volumes.tree import Entry, Nearby, Tree, open_beneath
 
 
 @pytest.fixture(params=["openat2", "by steps"])
@@ -63,6 +63,48 @@ def test_nothing_leads_outside(tree, path):
     with pytest.raises(OSError):
         tree.remove(f"{path}/a")
     assert tree.read_small("a/file", 6) == b"inside"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../secret", "/etc/passwd", "a/../../secret", "a/..", "..", "link", "a/out/a/file", "a/out/../secret", "/a"],
+)
+def test_nothing_leads_outside_from_a_folder_that_is_held(tree, path):
+    with Nearby(tree) as nearby:
+        nearby.at("a/file")
+        with pytest.raises(OSError):
+            Tree.open_read(*nearby.at(path))
+        folder, name = nearby.at("a/file")
+        assert folder.read_small(name, 6) == b"inside"
+
+
+def test_folders_are_held_one_at_a_time(tree, tmp_path):
+    (tmp_path / "root" / "a" / "b" / "deep").write_bytes(b"deep")
+    (tmp_path / "root" / "top").write_bytes(b"top")
+    before = len(os.listdir("/proc/self/fd"))
+    with Nearby(tree) as nearby:
+        for path, data in [("a/file", b"inside"), ("a/b/deep", b"deep"), ("top", b"top"), ("a/file", b"inside")]:
+            folder, name = nearby.at(path)
+            assert folder.read_small(name, 6) == data
+        with pytest.raises(FileNotFoundError):
+            nearby.at("none/file")
+        with pytest.raises(NotADirectoryError):
+            nearby.at("a/file/x")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_link_that_takes_a_folders_place_is_not_followed(tree, tmp_path):
+    """Whoever holds the folder goes on in the very one that was opened."""
+    (tmp_path / "root" / "c").mkdir()
+    with Nearby(tree) as nearby:
+        folder, _ = nearby.at("c/one")
+        (tmp_path / "root" / "c").rename(tmp_path / "root" / "moved")
+        (tmp_path / "root" / "c").symlink_to(tmp_path)
+        os.close(folder.create("two"))
+        assert [path.name for path in (tmp_path / "root" / "moved").iterdir()] == ["two"]
+        nearby.close()
+        with pytest.raises(OSError):
+            nearby.at("c/three")
 
 
 @pytest.mark.parametrize("path", ["a\0b", "a/\0", "\0"])
@@ -124,7 +166,7 @@ def test_a_busy_path_is_not_asked_for_ever(tmp_path, monkeypatch):
     fd = os.open(tmp_path, os.O_PATH)
     try:
         with pytest.raises(BlockingIOError):
-            open_beneath(fd, "x", os.O_RDONLY)
+            open_beneath(fd, "x/y", os.O_RDONLY)
     finally:
         os.close(fd)
     assert 1 < len(calls) < 10_000
