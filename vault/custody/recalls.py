@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
 from vault.errors import Corrupted, NotFound, Unreachable
 from vault.model import Condition, RecallState, Version
-from vault.volumes.base import Part, Probe
+from vault.volumes.base import Part, Probe, ReadContent
 
 _CHUNK: Final = 1 << 20
 
@@ -82,6 +84,11 @@ class RecallCacheSource:
         if hashlib.new(str(part.algorithm), data, usedforsecurity=False).hexdigest() != part.inventory_digest:
             raise Corrupted(f"The inventory of {part.object_id} v{part.number} that was recalled is another one.")
         return data
+
+    @contextmanager
+    def holding(self, object_id: str) -> Iterator[ReadContent]:
+        """See the protocol."""
+        yield partial(self.read, object_id)
 
     def read(self, object_id: str, content_path: str) -> Iterator[memoryview]:
         """Raises NotFound where it was not recalled."""

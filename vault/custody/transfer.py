@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -22,7 +22,7 @@ from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import READABLE
 from vault.volumes.ahead import ahead
-from vault.volumes.base import Cancelled, FileSeen, Part, Sink, Source, Staging, Volume
+from vault.volumes.base import Cancelled, FileSeen, Part, ReadContent, Sink, Source, Staging, Volume
 from vault.volumes.medium import BUFFER_BYTES, Progress
 from vault.volumes.reading_back import WINDOW_BYTES, ReadBack
 
@@ -104,18 +104,18 @@ def transfer(
     wanted = sorted(inventory.content_of_version_part(part.number).items())
     with (
         _Copying(part, sources, targets, wrong, progress, cancelled) as copying,
-        ahead(copying.file, [pair for pair in wanted if pair[0] not in taken], "copying") as copied,
+        ahead(copying.files, [pair for pair in wanted if pair[0] not in taken], "copying") as copied,
     ):
         for (path, _digest), outcome in copied:
-            size, source = outcome.result()
+            if outcome is None:
+                break
+            size, source = outcome
             if source is None:
                 lost.append(path)
                 continue
             used.add(source)
             total += size
             files += 1
-            if all(target.failure for target in targets):
-                break
     if not lost:
         for target in targets:
             if target.failure is None:
@@ -126,8 +126,27 @@ def transfer(
     return Transfer(total, files, wrong, tuple(lost), tuple(sorted(used)), copying.read)
 
 
+class _Holding:
+    """The sources as one thread holds them while it copies a few files; each is opened when it is first asked."""
+
+    def __init__(self, object_id: str, block: contextlib.ExitStack) -> None:
+        self._object_id = object_id
+        self._block = block
+        self._held: dict[str, ReadContent] = {}
+
+    def read(self, source: Source, path: str) -> Iterator[memoryview]:
+        """See :meth:`vault.volumes.base.Volume.read`."""
+        if (read := self._held.get(source.name)) is None:
+            read = self._held[source.name] = self._block.enter_context(source.holding(self._object_id))
+        return read(path)
+
+    def let_go(self, source: Source) -> None:
+        """It failed: which volume stands there is asked again before anything else is read from it."""
+        self._held.pop(source.name, None)
+
+
 class _Copying:
-    """Copies single files, in any number of threads."""
+    """Copies files, in any number of threads."""
 
     def __init__(
         self,
@@ -156,16 +175,23 @@ class _Copying:
     def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _b: TracebackType | None) -> None:
         self._hashing.shutdown()
 
-    def file(self, wanted: tuple[str, str]) -> tuple[int, str | None]:
-        """Copy the file of this path and digest from the first source that has it right: its size and that source, or
-        (0, None) if none has."""
-        path, expected = wanted
+    def files(self, wanted: Sequence[tuple[str, str]]) -> list[tuple[int, str | None] | None]:
+        """Copy the files of these paths and digests, each from the first source that has it right: its size and that
+        source, (0, None) if none has, and None when no target is left that wants it."""
+        with contextlib.ExitStack() as block:
+            holding = _Holding(self._part.object_id, block)
+            return [
+                None if all(target.failure for target in self._targets) else self._file(path, digest, holding)
+                for path, digest in wanted
+            ]
+
+    def _file(self, path: str, expected: str, holding: _Holding) -> tuple[int, str | None]:
         unreachable: Unreachable | None = None
         for source in self._sources:
             sinks = _begin(self._targets, path)
             behind: list[tuple[Target, ReadBack]] = []
             try:
-                size, found = self._copy(source, path, sinks, behind)
+                size, found = self._copy(holding.read(source, path), path, sinks, behind)
                 if found == expected:
                     self.read[source.name][path] = FileSeen(size)
                     _end(sinks)
@@ -175,6 +201,7 @@ class _Copying:
             except NotFound:
                 self._wrong.setdefault(source.name, f"{path} is missing")
             except Unreachable as error:
+                holding.let_go(source)
                 # One file that cannot be read is a fault of that copy; a volume that does not answer is an outage.
                 if error.code in _ONE_FILE and source.probe().condition in READABLE:
                     self._wrong.setdefault(source.name, f"{path} cannot be read")
@@ -190,14 +217,18 @@ class _Copying:
         return 0, None
 
     def _copy(
-        self, source: Source, path: str, sinks: Sequence[tuple[Target, Sink]], behind: list[tuple[Target, ReadBack]]
+        self,
+        chunks: Iterator[memoryview],
+        path: str,
+        sinks: Sequence[tuple[Target, Sink]],
+        behind: list[tuple[Target, ReadBack]],
     ) -> tuple[int, str]:
         """The size and the digest of what was read and written. A file of more than a window is read back ``behind``
         the writing; the others when all were made durable together."""
         digest = hashlib.new(str(self._part.algorithm), usedforsecurity=False)
         size = 0
         with contextlib.ExitStack() as turn:
-            for chunk in source.read(self._part.object_id, path):
+            for chunk in chunks:
                 if size <= BUFFER_BYTES < size + len(chunk):
                     turn.enter_context(self._large)
                 if size <= WINDOW_BYTES < size + len(chunk):

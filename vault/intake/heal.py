@@ -7,6 +7,8 @@ version must have, the inventories that are left say.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 
 import structlog
 
@@ -20,7 +22,7 @@ from vault.formats.ocfl.inventory import Inventory
 from vault.formats.ocfl.reading import parse_inventory
 from vault.intake.unpack import StoredFile
 from vault.model import Condition, CopyState, Version
-from vault.volumes.base import Part, Probe, Staging
+from vault.volumes.base import Part, Probe, ReadContent, Staging
 from vault.volumes.medium import never_cancelled, no_progress
 
 log = structlog.get_logger(__name__)
@@ -100,6 +102,11 @@ class _Sent:
     def inventory(self, part: Part) -> bytes:
         """A deposit has none."""
         raise NotFound(f"The deposit has no inventory of {part.object_id}.")
+
+    @contextmanager
+    def holding(self, object_id: str) -> Iterator[ReadContent]:
+        """See the protocol."""
+        yield partial(self.read, object_id)
 
     def read(self, object_id: str, content_path: str) -> Iterator[memoryview]:
         """The file that was sent with the digest of this one."""

@@ -1,12 +1,20 @@
-"""One thing done for many small files, a few at a time: each costs a wait for its medium, and the waits can overlap."""
+"""One thing done for many small files: a few at a time where each takes long, mostly waiting for its medium, for those
+waits can overlap; else one after the other in the caller's own thread, for threads that never wait hinder each other.
+
+Files are handed over in runs that take about as long as one large read: to hand over a single one costs more than to
+read it where it lies in a fast medium.
+"""
 
 from __future__ import annotations
 
+import resource
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from itertools import islice
+from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -14,29 +22,71 @@ Outcome = TypeVar("Outcome")
 SMALL_FILES_AT_ONCE: Final = 4
 """So many files that one buffer holds are read or copied at a time; of larger ones never more than one."""
 
+_RUN_SECONDS: Final = 0.01
+_LONGEST_RUN: Final = 64
+_LONG_SECONDS: Final = 0.0005
+"""A file that takes longer waits for a server, or is large enough to be worth another processor."""
+
 
 @contextmanager
 def ahead(
-    call: Callable[[Item], Outcome], items: Iterable[Item], name: str
-) -> Iterator[Iterator[tuple[Item, Future[Outcome]]]]:
-    """For the block: each item, in its order, with what ``call`` comes to for it in a thread of its own.
+    call: Callable[[Sequence[Item]], Sequence[Outcome]], items: Iterable[Item], name: str
+) -> Iterator[Iterator[tuple[Item, Outcome]]]:
+    """For the block: each item, in its order, with what ``call`` comes to for it; it is given a run of items, in
+    whichever thread.
 
     Few are begun before they are asked for. At the end of the block what was not begun is not done, and what was is
     waited for.
     """
     pool = ThreadPoolExecutor(SMALL_FILES_AT_ONCE, name)
     try:
-        yield _in_order(pool, call, items)
+        yield _in_order(pool, _Runs(call), iter(items))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, call: Callable[[Item], Outcome], items: Iterable[Item]
-) -> Iterator[tuple[Item, Future[Outcome]]]:
-    coming: deque[tuple[Item, Future[Outcome]]] = deque()
-    for item in items:
-        coming.append((item, pool.submit(call, item)))
-        if len(coming) > 2 * SMALL_FILES_AT_ONCE:
-            yield coming.popleft()
-    yield from coming
+    pool: ThreadPoolExecutor, runs: _Runs[Item, Outcome], items: Iterator[Item]
+) -> Iterator[tuple[Item, Outcome]]:
+    coming: deque[tuple[list[Item], Future[Sequence[Outcome]]]] = deque()
+    while run := list(islice(items, runs.length)):
+        # Asked once: while others look at outcomes, the threads may come to think otherwise.
+        handed_over = runs.long
+        while len(coming) > (SMALL_FILES_AT_ONCE if handed_over else 0):
+            yield from _outcomes(coming)
+        if handed_over:
+            coming.append((run, pool.submit(runs.do, run)))
+        else:
+            yield from zip(run, runs.do(run), strict=True)
+    while coming:
+        yield from _outcomes(coming)
+
+
+def _outcomes(coming: deque[tuple[list[Item], Future[Sequence[Outcome]]]]) -> Iterator[tuple[Item, Outcome]]:
+    run, outcomes = coming.popleft()
+    return zip(run, outcomes.result(), strict=True)
+
+
+class _Runs(Generic[Item, Outcome]):
+    """Does runs, in any number of threads, and learns from each how many files the next shall have (``length``), and
+    whether they keep a thread ``long``."""
+
+    def __init__(self, call: Callable[[Sequence[Item]], Sequence[Outcome]]) -> None:
+        self._call = call
+        self.length = 1
+        self.long = False
+
+    def do(self, run: Sequence[Item]) -> Sequence[Outcome]:
+        began, read_before = time.perf_counter(), resource.getrusage(resource.RUSAGE_THREAD).ru_inblock
+        outcomes = self._call(run)
+        took = time.perf_counter() - began
+        # Of a disk, however quick, the kernel tells that it was read.
+        from_disk = resource.getrusage(resource.RUSAGE_THREAD).ru_inblock > read_before
+        if from_disk or took > _RUN_SECONDS / 4:
+            # What took less tells nothing: the first file also opens the folders, and a moment lost looks like a wait.
+            self.long = from_disk or took > len(run) * _LONG_SECONDS
+        if took > _RUN_SECONDS:
+            self.length = max(1, len(run) // 2)
+        elif took < _RUN_SECONDS / 2:
+            self.length = min(_LONGEST_RUN, 2 * len(run))
+        return outcomes

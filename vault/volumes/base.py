@@ -24,6 +24,10 @@ Cancelled = Callable[[], bool]
 """Asked between two reads; True stops the work with :class:`~vault.errors.Interrupted`."""
 
 
+ReadContent = Callable[[str], Iterator[memoryview]]
+"""Reads the content file of this path from the medium, as :meth:`Volume.read` does."""
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeIdentity:
     """What ``vault-volume.json`` says: which volume this is, whoever mounts it wherever."""
@@ -265,6 +269,9 @@ class Source(Protocol):
     def inventory(self, part: Part) -> bytes:
         """See :meth:`Volume.inventory`."""
 
+    def holding(self, object_id: str) -> AbstractContextManager[ReadContent]:
+        """See :meth:`Volume.holding`."""
+
     def read(self, object_id: str, content_path: str) -> Iterator[memoryview]:
         """See :meth:`Volume.read`."""
 
@@ -360,6 +367,10 @@ class Volume(Protocol):
     def read(self, object_id: str, content_path: str) -> Iterator[memoryview]:
         """A content file from the medium, in pieces, each valid until the next is asked for. Digests are the
         caller's to compare. Raises NotFound, Unreachable."""
+
+    def holding(self, object_id: str) -> AbstractContextManager[ReadContent]:
+        """The object held for the block, in which one thread reads some of its files with :meth:`read`: which volume
+        stands there is asked once, and all come from that one. Raises what :meth:`read` raises."""
 
     def open(self, object_id: str, content_path: str) -> int:
         """A content file opened for reading, through the cache, for serving; the caller closes the descriptor.

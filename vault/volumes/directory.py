@@ -18,7 +18,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 from uuid import UUID
@@ -47,7 +47,7 @@ from vault.volumes.directory_staging import OCFL, STAGING, DirectoryStaging, Syn
 from vault.volumes.identity import IDENTITY_FILE, IDENTITY_LIMIT, identity_bytes, parse_identity
 from vault.volumes.medium import Progress, never_cancelled, no_progress, read_chunks
 from vault.volumes.spool import Spool
-from vault.volumes.tree import Tree
+from vault.volumes.tree import Nearby, Tree
 
 __all__ = ["EVIDENCE", "NODE", "OCFL", "STAGING", "DirectoryVolume"]
 
@@ -365,8 +365,20 @@ class DirectoryVolume:
 
     def read(self, object_id: str, content_path: str) -> Iterator[memoryview]:
         """See the protocol."""
-        with self._reading(content_path, object_id) as tree:
-            yield from read_chunks(tree, f"{object_folder(object_id)}/{content_path}")
+        with self.holding(object_id) as held:
+            yield from held(content_path)
+
+    @contextmanager
+    def holding(self, object_id: str) -> Iterator[Callable[[str], Iterator[memoryview]]]:
+        """See the protocol."""
+        folder = object_folder(object_id)
+        with self.session() as tree, Nearby(tree) as nearby:
+
+            def read(content_path: str) -> Iterator[memoryview]:
+                with self._explained(content_path, object_id):
+                    yield from read_chunks(*nearby.at(f"{folder}/{content_path}"))
+
+            yield read
 
     def open(self, object_id: str, content_path: str) -> int:
         """See the protocol."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 
 from vault.durable import describe_os_error
 from vault.errors import Interrupted
@@ -29,7 +28,7 @@ from vault.volumes.medium import (
     no_progress,
     read_chunks,
 )
-from vault.volumes.tree import Entry, Tree
+from vault.volumes.tree import Entry, Nearby, Tree
 
 SMALL_LIMIT = 64 * 1024
 """Of a sidecar, a declaration, a note: larger ones are none of ours."""
@@ -152,16 +151,30 @@ class _Checker:
         self.stranger(path, _NO_REGULAR_FILE)
         self.find(FindingKind.MISSING, path, expected)
 
-    def small(self, path: str) -> Reading | None:
-        """A first reading of a small file, ahead of its turn and in another thread; None for a large one."""
-        return digest_small(self.tree, f"{self.target}/{path}", str(self.part.algorithm))
+    def small(self, paths: Sequence[str]) -> list[Reading | OSError | None]:
+        """A first reading of small files, ahead of their turn and perhaps in another thread: what came of each, None
+        for a large one. After a stop nothing more is read."""
+        readings: list[Reading | OSError | None] = []
+        algorithm = str(self.part.algorithm)
+        with Nearby(self.tree) as nearby:
+            for path in paths:
+                try:
+                    stopped = bool(readings) and self.cancelled()
+                    found = None if stopped else digest_small(*nearby.at(f"{self.target}/{path}"), algorithm)
+                except OSError as error:
+                    readings.append(error)
+                else:
+                    readings.append(found)
+        return readings
 
-    def file(self, path: str, expected: str, first: Future[Reading | None] | None = None) -> None:
-        """Read one file and compare. ``first`` is what :meth:`small` comes to."""
+    def file(self, path: str, expected: str, first: Reading | OSError | None = None) -> None:
+        """Read one file and compare. ``first`` is what :meth:`small` comes to for it."""
         algorithm, place = str(self.part.algorithm), f"{self.target}/{path}"
         self.at = 0
         try:
-            reading = first.result() if first is not None else None
+            if isinstance(first, OSError):
+                raise first
+            reading = first
             if reading is not None:
                 self.advanced(reading.size)
                 if self.cancelled():
@@ -363,7 +376,9 @@ def _read_content(check: _Checker, expected: Mapping[str, str], unfit: set[str])
             if path in unfit:
                 check.no_file(path, digest)
             elif path not in passed:
-                check.file(path, digest, next(readings)[1])
+                read, first = next(readings)
+                assert read == path, "readings come in the order that was asked for"  # noqa: S101
+                check.file(path, digest, first)
             elif not check.pass_over(path):
                 check.file(path, digest)
             check.next()

@@ -83,7 +83,7 @@ def test_a_source_that_hangs_does_not_keep_the_targets_lanes(tmp_path, hangs):
     with Bench(tmp_path, "abc", policies=THREE, custody=RHYTHM) as bench:
         names = deposit_without(bench, "c", 4)
         source = bench.running.volumes["a"]
-        hang = hangs(source, "read", "inventory", "check", "probe", "stage")
+        hang = hangs(source, "read", "holding", "inventory", "check", "probe", "stage")
         (bench.folder / "away").rename(bench.path("c"))
         assert hang.hanging.wait(30)
         bench.wait_for("c", Condition.ONLINE)
