@@ -144,8 +144,12 @@ class _Medium:
 
     def read_into(self, view: memoryview) -> int:
         """Fill the view with what comes next; the number of bytes, 0 where the file ended when it was opened."""
-        if self._offset >= self.size:
+        left = self.size - self._offset
+        if left <= 0:
             return 0
+        # Whole pages up to the end and no more: what of the buffer lies behind it ext4 fills with zeros when it is read
+        # directly, and for a small file that takes longer than the reading.
+        view = view[: (left + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE]
         if self._direct and self._offset % mmap.PAGESIZE:
             # A direct read cannot go on from here: what follows is read otherwise.
             self._read_through_cache()

@@ -128,6 +128,21 @@ def test_any_size_sparse_or_not(tree, tmp_path, pages, rest, holes):
     assert (reading.size, reading.digests["sha256"]) == (size, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
+@pytest.mark.parametrize(("size", "asked"), [(1, 4096), (4096, 4096), (20_000, 20_480), (2**21 + 1, 2**21)])
+def test_no_more_is_asked_for_than_whole_pages_of_the_file(tree, tmp_path, monkeypatch, size, asked):
+    """What is asked for behind the end the kernel writes with zeros: two megabytes of them, for each small file."""
+    real, first = os.preadv, []
+
+    def preadv(fd, buffers, offset, flags=0):
+        first.append(len(buffers[0]))
+        return real(fd, buffers, offset, flags)
+
+    (tmp_path / "file").write_bytes(pattern(size))
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert digest_file(tree, "file", ["sha512"]).size == size
+    assert first == [asked] if size <= BUFFER_BYTES else first[0] == asked and len(first) == 2
+
+
 def test_a_reading_can_be_stopped(tree, tmp_path):
     (tmp_path / "file").write_bytes(pattern(3 * BUFFER_BYTES))
     with pytest.raises(Interrupted):
