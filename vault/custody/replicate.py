@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vault.catalog import copies, packages, verifications
@@ -53,13 +54,8 @@ def run(work: Work) -> Result:
     if not placings:
         return done("the policy holds without it")
     failures, result = _copy(work, version, fresh, sources) if fresh else ([], None)
-    for placing in placings:
-        if placing.volume.name not in {name for name, _ in failures}:
-            with custodian.catalogue.read() as tx:
-                copy = copies.need(tx, placing.copy.id)
-            verify.prove(
-                custodian, version, copy, work.progress.add, work.cancelled, read=_read(result, placing.volume)
-            )
+    failed = {name for name, _ in failures}
+    _prove(work, version, [placing for placing in placings if placing.volume.name not in failed], result)
     _prove_source(work, version, of_version, sources, result)
     for name, error in failures:
         if isinstance(error, Unreachable):
@@ -231,6 +227,21 @@ def _record_written(
             record.written(custodian, tx, version, copy, source, detail)
         if kept is not None:
             keep_evidence(custodian, tx, version, copy.id, placing.volume.name, kept)
+
+
+def _prove(work: Work, version: Version, placings: list[_Placing], result: Transfer | None) -> None:
+    """Read the new copies back, all at once: each from a volume of its own, and none waits for another's. Raises what
+    the first raises, after all have ended."""
+    custodian = work.custodian
+
+    def prove(placing: _Placing) -> None:
+        with custodian.catalogue.read() as tx:
+            copy = copies.need(tx, placing.copy.id)
+        verify.prove(custodian, version, copy, work.progress.add, work.cancelled, read=_read(result, placing.volume))
+
+    with ThreadPoolExecutor(max(1, len(placings)), "proving") as pool:
+        for proving in [pool.submit(prove, placing) for placing in placings]:
+            proving.result()
 
 
 def _prove_source(

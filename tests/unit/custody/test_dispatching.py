@@ -120,6 +120,21 @@ def test_one_target_that_hangs_does_not_keep_the_others_lanes(tmp_path, hangs, w
         bench.assert_sound()
 
 
+@pytest.mark.parametrize("volume", ["b", "c"])
+def test_a_new_copy_is_proved_without_waiting_for_anothers_proof(tmp_path, hangs, volume):
+    """Both are made by one task; reading one of them back takes long, and nothing is wrong with its volume."""
+    other = ({"b", "c"} - {volume}).pop()
+    with Bench(tmp_path, "abc", policies=THREE) as bench:
+        hang = hangs(bench.running.volumes[volume], "check")
+        bench.deposit("một", b"one", filename="x")
+        assert hang.hanging.wait(30)
+        eventually(lambda: other in good(bench, "một"), 20, bench.open_tasks)
+        assert volume not in good(bench, "một")
+        hang.let_go()
+        bench.settle()
+        assert good(bench, "một") == {"a", "b", "c"}
+
+
 def test_the_shutdown_does_not_wait_for_what_was_given_up(tmp_path, hangs):
     bench = Bench(tmp_path, "ab", custody=RHYTHM)
     bench.start()
