@@ -117,13 +117,22 @@ def transfer(
             total += size
             files += 1
     if not lost:
-        for target in targets:
-            if target.failure is None:
-                try:
-                    target.staging.seal(part, inventory_bytes)
-                except _FAILS as error:
-                    target.failure = error
+        _seal(part, inventory_bytes, targets)
     return Transfer(total, files, wrong, tuple(lost), tuple(sorted(used)), copying.read)
+
+
+def _seal(part: Part, inventory: bytes, targets: Sequence[Target]) -> None:
+    """All at once: each waits for a medium of its own to have written everything."""
+
+    def seal(target: Target) -> None:
+        try:
+            target.staging.seal(part, inventory)
+        except _FAILS as error:
+            target.failure = error
+
+    with ThreadPoolExecutor(max(1, len(targets)), "sealing") as pool:
+        for sealing in [pool.submit(seal, target) for target in targets if target.failure is None]:
+            sealing.result()
 
 
 class _Holding:
