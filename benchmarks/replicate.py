@@ -1,5 +1,9 @@
 """Replication to two targets, each read back, beside the floor: read and hash once, write twice, sync, read both back
 and hash them, by the plainest loop with a thread for each target's reading.
+
+Both make the same durable: the floor with one sync(2) of everything, which waits as syncfs(2) for each target does.
+What the floor leaves out: it compares no digest, asks nobody which volume it is on, writes no inventory, and puts
+nothing in place. It reads what it wrote through the page cache, from which it was dropped; ours goes past it.
 """
 
 from __future__ import annotations

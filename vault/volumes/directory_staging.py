@@ -160,8 +160,11 @@ class DirectoryStaging:
         """See the protocol."""
         self._refuse_other_place(content_path)
         folder, _, name = content_path.rpartition("/")
-        with self._lock, self._tree.explained(f"creating {content_path} on the volume {self.volume!r}"):
-            return self._sink(self._folder(folder).create(name, 0o444), content_path)
+        try:
+            with self._lock:
+                return self._sink(self._folder(folder).create(name, 0o444), content_path)
+        except OSError as error:
+            raise describe_os_error(error, f"creating {content_path} on the volume {self.volume!r}") from error
 
     def _folder(self, path: str) -> Tree:
         """A folder of the part, made where it is missing, and held open for the files that come next. Under the lock:

@@ -65,7 +65,7 @@ def open_beneath(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
 
 
 def _refuse_escape(path: str) -> None:
-    if path.startswith("/") or ".." in path.split("/"):
+    if path.startswith("/") or (".." in path and ".." in path.split("/")):
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
     if "\0" in path:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
