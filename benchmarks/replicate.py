@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 import uuid
@@ -20,9 +21,11 @@ from pathlib import Path
 
 from benchmarks.harness import MIB, Row, best, drop_caches, fill, show
 from benchmarks.verify import store
+from vault.custody.journal import AlreadyRead
 from vault.custody.transfer import Target, transfer
 from vault.volumes.base import Part, Verdict, VolumeIdentity
 from vault.volumes.directory import DirectoryVolume
+from vault.volumes.directory_placing import object_folder
 from vault.volumes.medium import never_cancelled, no_progress
 
 FLOOR = "floor: reads once, writes two, reads both back"
@@ -57,17 +60,21 @@ def _volume(folder: Path, name: str) -> DirectoryVolume:
 
 
 def _ours(volumes: list[DirectoryVolume], part: Part) -> None:
-    """As a task does, up to the placing, which is a rename: what was staged is proved, and thrown away."""
+    """As a task does: copied, put in place, and proved there but for what was read back while it was written; then
+    thrown away."""
     targets = [Target(volume, volume.stage(uuid.uuid4().hex, 1)) for volume in volumes[1:]]
     result = transfer(part, volumes[:1], targets, no_progress, never_cancelled)
     verdicts: list[Verdict] = []
 
     def prove(target: Target) -> None:
-        verdicts.append(target.staging.check(part).verdict)
+        read = AlreadyRead(result.read.get(target.volume.name, {}))
+        verdicts.append(target.volume.check(part, journal=read).verdict)
 
-    _at_once([partial(prove, target) for target in targets])
     for target in targets:
-        target.staging.discard()
+        target.volume.put(target.staging, part, head=True)
+    _at_once([partial(prove, target) for target in targets])
+    for volume in volumes[1:]:
+        shutil.rmtree(Path(volume.path) / object_folder(part.object_id))
     if result.lost or any(target.failure for target in targets) or verdicts != [Verdict.INTACT] * 2:
         raise RuntimeError("the benchmark's own copies are not intact")
 
