@@ -19,9 +19,8 @@ def test_the_node_goes_on_while_nobody_takes_its_log_and_then_tells_all(tmp_path
         )
         os.close(writing)
         try:
-            eventually(node.socket.exists, 60)
+            eventually(node.answers, 60 * PATIENCE)
             with node.client() as client:
-                eventually(client.status, 60)
                 for _ in range(1500):
                     client.status()
             process.terminate()

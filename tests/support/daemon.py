@@ -64,6 +64,10 @@ class Node:
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, (self.root / "log").read_text()
+        return self.answers()
+
+    def answers(self) -> bool:
+        """Whether something serves on the socket; its file is there a moment before that."""
         try:
             with self.client() as client:
                 client.status()
