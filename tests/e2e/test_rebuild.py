@@ -1,6 +1,7 @@
 """The catalogue is lost. It is made anew from what the volumes hold, and the archive answers as before."""
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -15,7 +16,9 @@ from vault.catalog import copies, listing, packages, tokens
 from vault.cli.offline import open_volume, rebuild_sources
 from vault.cli.run import run as vaultctl
 from vault.clock import utcnow
+from vault.depositing import UploadState
 from vault.errors import ConfigError, Refused
+from vault.intake.deposit import DepositRequest
 from vault.ledger import append, verify
 from vault.model import CopyState, Descriptive, EventType, NewEvent, Outcome, Scope
 from vault.recovery.found_checkpoints import statements
@@ -159,6 +162,28 @@ def test_what_came_after_the_backup_is_taken_from_the_volumes(bench):
     bench.assert_sound()
     (told,) = statements(bench.running.catalogue, [bench.running.key.public_key])
     assert told.after == report.base["seq"]
+
+
+def test_an_upload_that_was_under_way_when_the_backup_was_made_has_come_to_its_end(bench):
+    """It was stored and receipted since: the depositor, who asks for it, is not told that it was cut off."""
+    uploads = bench.running.uploads
+    upload = uploads.create(DepositRequest("tải lên", agent="token:test", ingest_id="", filename="x"), 10)
+    uploads.append(upload.id, lambda _: True, 0, io.BytesIO(b"01234"), lambda _: None)
+    bench.running.backups.make()
+    uploads.append(upload.id, lambda _: True, 5, io.BytesIO(b"56789"), lambda _: None)
+    before = bench.receipt(upload.id)
+    bench.settle()
+    bench.stop()
+    lose(bench)
+    rebuilt(bench)
+    bench.start()
+    after = bench.receipt(upload.id)
+    assert {name: after[name] for name in ("ingest", "identifier", "version", "digests")} == {
+        name: before[name] for name in ("ingest", "identifier", "version", "digests")
+    }
+    bench.settle()
+    assert bench.running.uploads.find(upload.id, lambda _: True).state is UploadState.ENDED
+    bench.assert_nothing_left()
 
 
 def test_an_older_catalogue_that_was_put_back_learns_of_what_the_volumes_hold(bench):

@@ -48,14 +48,15 @@ def restore(
 ) -> bool:
     """Enter a deposit whose version was found on a volume (STORED): its receipt is due again. Owes an event.
 
-    Returns False, and changes nothing, where the catalogue has a deposit of that id which came to another end.
+    One that was still on its way when the catalogue's backup was made is stored by now. Returns False, and changes
+    nothing, where the catalogue has a deposit of that id which came to another end.
     """
-    known = get(tx, ingest_id)
-    if known is not None and (known.identifier != identifier or known.state is not IngestState.PREPARED):
+    known, before = get(tx, ingest_id), {IngestState.RECEIVING, IngestState.PREPARED}
+    if known is not None and (known.identifier != identifier or known.state not in before):
         return False
     tx.owe()
     if known is not None:
-        _step(tx, ingest_id, {IngestState.PREPARED}, IngestState.STORED, volume=volume, version=version)
+        _step(tx, ingest_id, before, IngestState.STORED, volume=volume, version=version)
         return True
     tx.connection.execute(
         ingests.insert().values(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from vault.catalog import copies, ingests, packages
+from vault.catalog import copies, ingests, packages, uploads
 from vault.catalog.engine import Tx
 from vault.custody import record
 from vault.custody.context import STORED_STATES, Custodian
@@ -100,10 +100,13 @@ def enter_version(custodian: Custodian, tx: Tx, described: Described, volume: Vo
         created_at=described.deposited,
     )
     if described.ingest_id:
-        ingests.restore(
+        restored = ingests.restore(
             tx, described.ingest_id, described.identifier, described.agent,
             volume=volume.name, version=part.number, created_at=described.deposited,
         )  # fmt: skip
+        if restored and uploads.get(tx, described.ingest_id) is not None:
+            # All of it came, whatever was there of it when the backup was made: nothing more is waited for.
+            uploads.end(tx, described.ingest_id, tx.now + custodian.settings.intake.upload_expires)
     detail: dict[str, Json] = {
         "found_on": volume.name,
         "ingest": described.ingest_id,
