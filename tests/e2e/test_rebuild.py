@@ -16,11 +16,12 @@ from vault.catalog import copies, listing, packages, tokens
 from vault.cli.offline import open_volume, rebuild_sources
 from vault.cli.run import run as vaultctl
 from vault.clock import utcnow
+from vault.custody.replacing import replace
 from vault.depositing import UploadState
 from vault.errors import ConfigError, Refused
 from vault.intake.deposit import DepositRequest
 from vault.ledger import append, verify
-from vault.model import CopyState, Descriptive, EventType, NewEvent, Outcome, Scope
+from vault.model import Condition, CopyState, Descriptive, EventType, NewEvent, Outcome, Scope
 from vault.recovery.found_checkpoints import statements
 from vault.recovery.rebuild import Base, rebuild
 from vault.signing import NodeKey
@@ -311,6 +312,53 @@ def test_each_volume_gives_what_the_other_has_lost(bench):
     bench.start()
     bench.settle()
     bench.assert_sound()
+
+
+def test_a_disk_that_was_replaced_since_the_backup_is_known_by_its_age(bench):
+    """What is on it is read before it counts: what the backup knows was proved on the disk before it."""
+    fill(bench)
+    bench.running.backups.make()
+    bench.path("b").rename(bench.folder / "dead")
+    bench.path("b").mkdir()
+    bench.wait_for("b", Condition.OFFLINE, Condition.FOREIGN)
+    replace(bench.running.custodian, "b", "user:test")
+    bench.settle()
+    bench.deposit("mới", b"new", filename="x")
+    bench.settle()
+    bench.stop()
+    shutil.rmtree(bench.object_path("b", "tệp"))
+    lose(bench)
+    report = rebuilt(bench)
+    assert report.counts["medium-replaced"] == 1
+    with sqlite3.connect(bench.folder / "state" / "catalog.db") as database:
+        states = database.execute(
+            "SELECT copies.state FROM copies JOIN volumes ON volume_id = volumes.id WHERE volumes.name = 'b'"
+        ).fetchall()
+    database.close()
+    assert sorted(state for (state,) in states) == ["missing", "missing", "suspect", "written"]
+    bench.start()
+    bench.settle()
+    bench.assert_sound()
+    assert rebuilt_again(bench).counts == {}
+
+
+def test_the_disk_that_was_replaced_is_not_taken_for_its_successor(bench):
+    """By mistake the old one was mounted again, and a rebuild begins with a catalogue that knows the new one."""
+    fill(bench)
+    bench.path("b").rename(bench.folder / "old")
+    bench.path("b").mkdir()
+    bench.wait_for("b", Condition.OFFLINE, Condition.FOREIGN)
+    replace(bench.running.custodian, "b", "user:test")
+    bench.settle()
+    bench.stop()
+    bench.path("b").rename(bench.folder / "new")
+    (bench.folder / "old").rename(bench.path("b"))
+    assert rebuilt(bench).counts == {"foreign-volume": 1, "volume-not-read": 1}
+
+
+def rebuilt_again(bench):
+    bench.stop()
+    return rebuilt(bench)
 
 
 def test_strangers_are_reported_and_left_alone(bench):

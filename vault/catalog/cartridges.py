@@ -195,6 +195,12 @@ def set_file(tx: Tx, file: TapeFile) -> None:
     )
 
 
+def forget_files(tx: Tx, volume_id: int) -> None:
+    """Note that where copies stood on a cartridge is no longer so: it was formatted anew. Owes no event."""
+    mine = sa.select(copies.c.id).where(copies.c.volume_id == volume_id)
+    tx.connection.execute(tape_files.delete().where(tape_files.c.copy_id.in_(mine)))
+
+
 def files(tx: Tx, copy_ids: Collection[int]) -> dict[int, TapeFile]:
     """Return where these copies stand, by their numbers; those of which it is not known are absent."""
     if not copy_ids:

@@ -278,9 +278,18 @@ def replaced(custodian: Custodian, tx: Tx, version: Version, copy: Copy, by: str
     return changed
 
 
-def lost(custodian: Custodian, tx: Tx, version: Version, copy: Copy, agent: str, reason: str) -> Copy:
-    """It is known to be gone without a look: its medium is. What is missing is repaired, where something can be."""
-    changed = copies.change(tx, copy.id, CopyState.MISSING, due_at=None, reason=reason)
+def lost(
+    custodian: Custodian,
+    tx: Tx,
+    version: Version,
+    copy: Copy,
+    agent: str,
+    reason: str,
+    to: CopyState = CopyState.MISSING,
+) -> Copy:
+    """It is known to be gone without a look: its medium is. What is missing is repaired, where something can be; what
+    is RETIRED is not wanted there any more."""
+    changed = copies.change(tx, copy.id, to, due_at=None, reason=reason)
     append(
         tx,
         NewEvent(

@@ -35,6 +35,7 @@ from vault.recovery.found_checkpoints import find_checkpoints, statement, statem
 from vault.recovery.place import UNFINISHED, Place, open_place
 from vault.recovery.report import RebuildReport, SourceRead
 from vault.recovery.sources import FoundPart, RebuildSource, Trouble
+from vault.recovery.successors import not_on_successor, succeeded
 from vault.signing import NodeKey
 
 _BATCH: Final = 100
@@ -245,7 +246,7 @@ class _Rebuild:
     def _scan(self, source: RebuildSource) -> None:
         identity = source.identity()
         try:
-            volume = self._known(source)
+            volume, succeeds = self._known(source)
         except VaultError as error:
             self._report.trouble(Trouble("foreign-volume", source.name, str(error)))
             return
@@ -269,15 +270,24 @@ class _Rebuild:
             read.whole = False
             self._report.trouble(Trouble("not-read", source.name, str(error)))
         self._progress(source.name, read.parts)
-        if read.whole:
+        if read.whole and succeeds:
+            with self._place.catalogue.write() as tx:
+                not_on_successor(self._custodian, tx, volume, confirmed)
+        elif read.whole:
             self._doubt_the_rest(read, volume, confirmed)
 
-    def _known(self, source: RebuildSource) -> Volume:
+    def _known(self, source: RebuildSource) -> tuple[Volume, bool]:
+        """Its volume in the catalogue, and whether it took the place of another one there. Raises Conflict."""
         identity = source.identity()
         with self._place.catalogue.write() as tx:
             known = next((volume for volume in catalog_volumes.all(tx) if volume.uuid == identity.uuid), None)
             if known is not None:
-                return known
+                return known, False
+            successor = succeeded(self._custodian, tx, source, identity)
+            if successor is not None:
+                message = "Another medium had its name in the backup. What is on this one is read before it counts."
+                self._report.trouble(Trouble("medium-replaced", source.name, message))
+                return successor, True
             added = catalog_volumes.register(
                 tx, uuid=identity.uuid, name=source.name, kind=source.kind, medium=source.medium,
                 domain=source.domain, site=source.site,
@@ -285,7 +295,7 @@ class _Rebuild:
             detail: dict[str, Json] = {"uuid": str(identity.uuid), "domain": source.domain, "site": source.site}
             append(tx, NewEvent(EventType.VOLUME_ADDED, Outcome.SUCCESS, self._custodian.agent, volume=source.name,
                                 detail=detail))  # fmt: skip
-            return added
+            return added, False
 
     def _enter(
         self, source: RebuildSource, read: SourceRead, volume: Volume, batch: list[FoundPart], confirmed: set[int]

@@ -12,8 +12,8 @@ from hardware.tape.inventory import DriveSeen, Found, Holds, Inventory
 from vault.catalog import cartridges, tape_drives
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
-from vault.config import LibrarySettings
-from vault.model import MediumClass
+from vault.config import LibrarySettings, Settings
+from vault.model import MediumClass, Volume
 from vault.tape_model import Cartridge, CartridgeState, Whereabouts
 from vault.tapes import record
 from vault.tapes.context import Tapes
@@ -111,9 +111,14 @@ def _recognise(tapes: Tapes, tx: Tx, barcode: str) -> None:
     what was so when the backup was made that the rebuild began with. It may have been blank then."""
     volume = catalog_volumes.get(tx, barcode)
     if volume is not None and volume.medium is MediumClass.TAPE:
-        pool = next((pool.name for pool in tapes.settings.pools if pool.set == volume.domain), "")
-        to = CartridgeState.APPENDABLE if pool else CartridgeState.READ_ONLY
+        pool, to = pool_and_state(tapes.settings, volume)
         record.recognised(tx, tapes.agent, barcode, volume, pool, to)
+
+
+def pool_and_state(settings: Settings, volume: Volume) -> tuple[str, CartridgeState]:
+    """To which pool a cartridge belongs by what is on it, and what it is good for: of none, it is only read."""
+    pool = next((pool.name for pool in settings.pools if pool.set == volume.domain), "")
+    return pool, CartridgeState.APPENDABLE if pool else CartridgeState.READ_ONLY
 
 
 def _see(tx: Tx, library: LibrarySettings, drive: DriveSeen) -> None:

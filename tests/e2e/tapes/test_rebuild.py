@@ -7,8 +7,11 @@ import pytest
 
 from tests.support.nodes import VIETNAMESE, bag, eventually, tar_of
 from tests.support.tapes import TapeBench
-from vault.catalog import cartridges
+from vault.catalog import cartridges, packages
 from vault.catalog.engine import Catalogue
+from vault.custody import record as custody_record
+from vault.custody.modes import change_mode
+from vault.model import CopyState, VolumeMode
 from vault.recovery.rebuild import rebuild
 from vault.recovery.tape import tape_sources
 from vault.signing import NodeKey
@@ -67,6 +70,44 @@ def test_a_cartridge_that_was_blank_when_the_backup_was_made_is_known_for_what_i
         assert bench.wait_for_tape("Đ-1") == "VLT001L8"
         assert known(bench) is CartridgeState.APPENDABLE
         bench.settle(120)
+        bench.assert_kept(["a", "b"])
+        bench.assert_ledger()
+
+
+def test_a_cartridge_that_was_formatted_anew_since_the_backup_is_known_for_what_it_is(tmp_path):
+    """It bears another volume under its barcode. What the backup had on it is gone; what is on it now counts."""
+    with TapeBench(tmp_path, barcodes=("VLT001L8", "VLT002L8")) as bench:
+        bench.deposit("Đ-1", b"content", filename="tệp")
+        first = bench.wait_for_tape("Đ-1")
+        bench.settle()
+        bench.running.backups.make()
+        change_mode(bench.running.custodian, first, VolumeMode.EVACUATING, "user:test")
+        eventually(lambda: len(bench.good_tapes("Đ-1")) == 2, 60, bench.tape_problem)
+        (second,) = bench.good_tapes("Đ-1") - {first}
+        with bench.running.catalogue.write() as tx:
+            old = next(copy for (name, _), copy in bench.tape_copies("Đ-1").items() if name == first)
+            version = packages.need_version(tx, old.version_id)
+            # As one that was found damaged and made anew elsewhere.
+            custody_record.lost(bench.running.custodian, tx, version, old, "user:test", "erased", CopyState.RETIRED)
+        bench.running.tape_desk.format(first, "tape-1", first, "user:test")
+        change_mode(bench.running.custodian, first, VolumeMode.ACTIVE, "user:test")
+        change_mode(bench.running.custodian, second, VolumeMode.READ_ONLY, "user:test")
+        bench.deposit("Đ-2", b"more content", filename="tệp")
+        assert bench.wait_for_tape("Đ-2") == first
+        bench.settle()
+    (tmp_path / "state" / "catalog.db").unlink()
+    with tape_sources(bench.settings) as sources:
+        report = rebuild(bench.settings, sources, NodeKey.load_or_create(tmp_path / "state" / "node.key"))
+    assert report.counts["medium-replaced"] == 1
+    assert "foreign-volume" not in report.counts
+    with bench:
+        assert bench.wait_for_tape("Đ-2") == first
+        bench.settle(120)
+        assert bench.good_tapes("Đ-1") == {second}
+        assert bench.cartridge(first).state is CartridgeState.APPENDABLE
+        bench.deposit("Đ-3", b"still more", filename="tệp")
+        bench.wait_for_tape("Đ-3")
+        bench.settle()
         bench.assert_kept(["a", "b"])
         bench.assert_ledger()
 
