@@ -24,7 +24,7 @@ from vault.custody import record as custody_record
 from vault.custody.context import part_of
 from vault.custody.minutes import Took
 from vault.formats.part_tar import PartHead
-from vault.model import Copy, CopyState, Json, MediumClass, Version
+from vault.model import Copy, CopyState, Json, MediumClass, Version, VolumeMode
 from vault.tape_model import CartridgeState, TapeFile
 from vault.tapes import record
 from vault.tapes.context import Doing, Tapes
@@ -207,11 +207,26 @@ def conclude(tapes: Tapes, barcode: str, version: Version, copy: Copy, report: C
             cartridge = cartridges.need(tx, barcode)
             if cartridge.state in (CartridgeState.APPENDABLE, CartridgeState.FULL, CartridgeState.READ_ONLY):
                 record.state(tx, tapes.agent, barcode, CartridgeState.SUSPECT, reason)
+            _retire_if_replaced(tapes, tx, version, changed)
         if changed.state is not CopyState.GOOD:
             cartridges.failed(tx, barcode)
     if changed.state is CopyState.GOOD:
         custodian.on_proved(version)
     return changed.state
+
+
+def _retire_if_replaced(tapes: Tapes, tx: Tx, version: Version, bad: Copy) -> None:
+    """The same where the other one of its set is good already: after a rebuild of the catalogue a copy that was
+    replaced long ago is found again on its cartridge."""
+    volumes = {volume.id: volume for volume in catalog_volumes.all(tx)}
+    mine = volumes[bad.volume_id]
+    for other in copies.of_version(tx, version.id):
+        volume = volumes[other.volume_id]
+        stays = volume.mode in (VolumeMode.ACTIVE, VolumeMode.READ_ONLY)
+        same_set = volume.medium is MediumClass.TAPE and volume.domain == mine.domain
+        if same_set and stays and other.id != bad.id and other.state is CopyState.GOOD:
+            custody_record.replaced(tapes.custodian, tx, version, bad, other.volume)
+            return
 
 
 def _retire_replaced(tapes: Tapes, tx: Tx, version: Version, good: Copy) -> None:

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests.support.faults import flip
 from tests.support.nodes import VIETNAMESE, bag, eventually, tar_of
 from tests.support.tapes import TapeBench
 from vault.catalog import cartridges, packages
@@ -110,6 +111,26 @@ def test_a_cartridge_that_was_formatted_anew_since_the_backup_is_known_for_what_
         bench.settle()
         bench.assert_kept(["a", "b"])
         bench.assert_ledger()
+
+
+def test_a_damaged_copy_that_was_replaced_long_ago_is_not_damage_again(tmp_path):
+    """It stays on its cartridge as evidence, where a rebuild finds it; the copy in its place is good."""
+    with TapeBench(tmp_path, barcodes=("VLT001L8", "VLT002L8")) as bench:
+        bench.deposit("Đ-1", b"to be spoilt" * 100, filename="tệp")
+        first = bench.wait_for_tape("Đ-1")
+        bench.settle()
+        spoilt = next(path for path in bench.records(first) if b"to be spoilt" in path.read_bytes())
+        flip(spoilt, spoilt.read_bytes().index(b"to be spoilt"))
+        bench.order(volume=first)
+        eventually(lambda: bench.good_tapes("Đ-1") not in (set(), {first}), 60, bench.tape_problem)
+        bench.settle()
+    with tape_sources(bench.settings) as sources:
+        rebuild(bench.settings, sources, NodeKey.load_or_create(tmp_path / "state" / "node.key"))
+    with bench:
+        bench.settle(120)
+        states = {name: copy.state for (name, _), copy in bench.tape_copies("Đ-1").items()}
+        assert states == {first: CopyState.RETIRED, "VLT002L8": CopyState.GOOD}
+        assert bench.cartridge(first).state is CartridgeState.SUSPECT
 
 
 def known(bench: TapeBench) -> CartridgeState | None:
