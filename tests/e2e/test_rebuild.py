@@ -219,6 +219,41 @@ def test_a_catalogue_that_knows_more_than_any_backup_is_not_thrown_away(bench):
     assert answers(bench) == before
 
 
+def test_a_backup_of_events_that_were_lost_before_does_not_displace_what_came_after(bench):
+    """A rebuild began with an older backup, for the volume with the newer one was away. Run again when that is back,
+    it keeps what the node did since, though the lost ledger was longer."""
+    fill(bench)
+    bench.running.backups.make()
+    shutil.copytree(bench.folder / "state" / "catalog", bench.folder / "older")
+    with bench.running.catalogue.write() as tx:
+        for _ in range(100):
+            append(tx, NewEvent(EventType.TOKEN_CREATED, Outcome.SUCCESS, "user:test"))
+    bench.running.backups.make()
+    bench.stop()
+    lose(bench)
+    for place in (bench.folder / "state" / "catalog", bench.path("a") / "node" / "catalog"):
+        shutil.rmtree(place)
+        shutil.copytree(bench.folder / "older", place)
+    bench.path("b").rename(bench.folder / "away")
+    lost = rebuilt(bench).base["seq"]
+    (bench.folder / "away").rename(bench.path("b"))
+    bench.start()
+    bench.settle()
+    bench.running.backups.make()
+    with bench.running.catalogue.write() as tx:
+        _, secret = tokens.create(tx, "máy", [Scope.READ], None)
+        append(tx, NewEvent(EventType.TOKEN_CREATED, Outcome.SUCCESS, "user:test"))
+    last = bench.last_event()
+    assert lost < last < lost + 100
+    report = rebuilt_again(bench)
+    assert report.base["kind"] == "current"
+    bench.start()
+    with bench.running.catalogue.read() as tx:
+        assert tokens.find(tx, secret) is not None
+    bench.settle()
+    bench.assert_sound()
+
+
 def test_a_damaged_catalogue_gives_way_to_the_newest_backup(bench):
     fill(bench)
     bench.running.backups.make()

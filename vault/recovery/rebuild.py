@@ -160,7 +160,8 @@ class _Rebuild:
         for trouble in troubles:
             self._report.trouble(trouble)
         believed = [backup for backup in found if backup.believed]
-        newest = max((backup.seq for backup in believed), default=-1)
+        # By its time: an older one may tell of more events, of a ledger that was lost since.
+        newest = believed[0].seq if believed else -1
         if self._base in (Base.BEST, Base.CURRENT) and self._lay_current(newest):
             return []
         if self._base is Base.CURRENT:
@@ -186,7 +187,7 @@ class _Rebuild:
         return []
 
     def _lay_current(self, least: int) -> bool:
-        """Take the catalogue that is there, if it is whole and (for BEST) knows at least as much as any backup."""
+        """Take the catalogue that is there, if it is whole and (for BEST) knows at least as much as the newest backup."""
         place = self._place
         try:
             if not place.current():
