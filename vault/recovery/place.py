@@ -49,14 +49,27 @@ def open_place(url: str, clock: Clock) -> Place:
 
 
 class _File:
-    """SQLite: a file beside the catalogue's. A rebuild that was cut off is begun anew."""
+    """SQLite: a file beside the catalogue's. A rebuild that was cut off is begun anew; one that was cut off between the
+    renames at its end is ended first."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
         self._fresh = path.with_name(f"{path.name}.rebuilding")
+        self._whole = path.with_name(f"{path.name}.rebuilt")
+        self._end_former()
         self.catalogue = Catalogue.open(f"sqlite:///{self._fresh}", clock)
         self.clear()
+
+    def _end_former(self) -> None:
+        """Where the catalogue was moved aside already, what was to take its place does so now. Where it still stands,
+        a daemon may have gone on with it since, and it is the better one to begin with."""
+        if not self._whole.exists():
+            return
+        if self._path.exists():
+            self._whole.unlink()
+        else:
+            self._put_in_place(self._clock())
 
     def clear(self) -> None:
         self.catalogue.close()
@@ -79,19 +92,20 @@ class _File:
     def finish(self, now: datetime) -> str:
         self.catalogue.close()
         _give_to_owner(self._fresh)
-        aside = ""
-        if self._path.exists():
-            aside = f"{self._path}.before-{now:%Y%m%dT%H%M%SZ}"
-            for end in (*_LOGS, ""):
-                if os.path.exists(f"{self._path}{end}"):
-                    rename_durably(f"{self._path}{end}", f"{aside}{end}")
-        for end in _LOGS:
-            # Of a catalogue whose file is gone; it would be taken for the new one's.
+        # By this name it is known to be whole, if nothing but the renames below is cut off.
+        rename_durably(self._fresh, self._whole)
+        return self._put_in_place(now)
+
+    def _put_in_place(self, now: datetime) -> str:
+        aside = f"{self._path}.before-{now:%Y%m%dT%H%M%SZ}"
+        moved = self._path.exists()
+        # Its logs after it: those of a catalogue whose file is gone would be taken for the new one's.
+        for end in ("", *_LOGS):
             if os.path.exists(f"{self._path}{end}"):
-                rename_durably(f"{self._path}{end}", f"{self._path}.before-{now:%Y%m%dT%H%M%SZ}{end}")
-        rename_durably(self._fresh, self._path)
+                rename_durably(f"{self._path}{end}", f"{aside}{end}")
+        rename_durably(self._whole, self._path)
         fsync_directory(self._path.parent)
-        return aside
+        return aside if moved else ""
 
     def close(self) -> None:
         self.catalogue.close()

@@ -187,7 +187,7 @@ class _Rebuild:
         return []
 
     def _lay_current(self, least: int) -> bool:
-        """Take the catalogue that is there, if it is whole and (for BEST) knows at least as much as the newest backup."""
+        """Take the catalogue that is there, if it is whole and (for BEST) knows no less than the newest backup."""
         place = self._place
         try:
             if not place.current():
