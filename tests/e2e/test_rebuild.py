@@ -40,7 +40,7 @@ def test_with_a_backup_all_is_as_it_was_proofs_included(bench):
     lose_everything(bench)
     report = rebuilt(bench)
     assert report.base["kind"] == "backup"
-    assert (report.packages, report.versions, report.counts) == (2, 3, {})
+    assert (report.packages, report.versions, report.counts) == (2, 3, {"tokens-restored": 1})
     bench.start()
     assert answers(bench) == before
     bench.settle()

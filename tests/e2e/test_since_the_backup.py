@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sqlite3
+from datetime import timedelta
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.support.nodes import Bench, write_config
 from tests.support.rebuilds import answers, fill, lose, rebuilt, rebuilt_again
 from vault.catalog import tokens
 from vault.cli.run import run as vaultctl
+from vault.clock import utcnow
 from vault.custody.replacing import replace
 from vault.depositing import UploadState
 from vault.intake.deposit import DepositRequest
@@ -165,3 +167,49 @@ def test_checkpoints_of_lost_events_do_not_say_for_ever_that_the_ledger_was_cut(
         database.execute("UPDATE events SET detail = replace(detail, 'statement', 'stetement')")
     database.close()
     assert vaultctl(["--config", str(config), "ledger", "verify"]) == 5, "without the signed statement they count"
+
+
+def test_a_token_that_was_revoked_since_the_backup_is_told(bench, capsys):
+    """It works again, and nothing knows that it should not but the people who revoked it."""
+    for name in ("máy cũ", "máy mới"):
+        with bench.running.catalogue.write() as tx:
+            tokens.create(tx, name, [Scope.READ], None)
+            append(tx, NewEvent(EventType.TOKEN_CREATED, Outcome.SUCCESS, "user:test"))
+    with bench.running.catalogue.write() as tx:
+        tokens.revoke(tx, "máy mới")
+        append(tx, NewEvent(EventType.TOKEN_REVOKED, Outcome.SUCCESS, "user:test"))
+    bench.running.backups.make()
+    with bench.running.catalogue.write() as tx:
+        tokens.revoke(tx, "máy cũ")
+        append(tx, NewEvent(EventType.TOKEN_REVOKED, Outcome.SUCCESS, "user:test"))
+    bench.stop()
+    lose(bench)
+    config = bench.folder / "vault.toml"
+    config.write_text(write_config(bench.folder))
+    assert vaultctl(["--config", str(config), "catalog", "rebuild"]) == 5
+    told = " ".join(capsys.readouterr().out.split())
+    assert "tokens-restored" in told
+    assert "vaultctl token revoke" in told
+    assert told.index("máy cũ")
+    assert "máy mới" not in told
+
+
+def test_checkpoints_of_lost_events_are_known_as_such_by_a_server_whose_clock_is_behind(bench):
+    """They were signed later than the rebuild, by what its clock says."""
+    fill(bench)
+    bench.running.backups.make()
+    bench.deposit("mới", b"new", filename="x")
+    bench.settle()
+    bench.running.keep_checkpoint()
+    bench.stop()
+    lose(bench)
+    rebuilt(bench, clock=lambda: utcnow() - timedelta(days=1))
+    config = bench.folder / "vault.toml"
+    config.write_text(write_config(bench.folder))
+    assert vaultctl(["--config", str(config), "ledger", "verify"]) == 0
+    bench.start()
+    bench.settle()
+    bench.running.keep_checkpoint()
+    bench.stop()
+    assert vaultctl(["--config", str(config), "ledger", "verify"]) == 0
+    assert not {"events-lost", "ledger-broken"} & set(rebuilt(bench).counts)

@@ -80,30 +80,35 @@ def _loaded(data: bytes) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """What a rebuild stated: checkpoints from before ``time`` of events after ``after`` are of a ledger that was lost.
-    ``keys`` are former keys of the node that the operator vouched for then."""
+    """What a rebuild stated: checkpoints from before ``time`` of events after ``after`` are of a ledger that was lost,
+    and so are those of the hashes ``named``: the clock was set back since they were signed. ``keys`` are former keys of
+    the node that the operator vouched for then."""
 
     after: int
     time: datetime
     keys: tuple[bytes, ...]
+    named: frozenset[str] = frozenset()
 
     def covers(self, checkpoint: Checkpoint) -> bool:
         """Whether the checkpoint is of that lost ledger."""
-        return checkpoint.seq > self.after and checkpoint.time < self.time
+        return checkpoint.seq > self.after and (checkpoint.time < self.time or checkpoint.hash in self.named)
 
 
 def statement(
-    node: str, after: int, head_hash: str, until: int, now: datetime, former: Collection[bytes]
+    node: str, after: int, head_hash: str, lost: Collection[Checkpoint], now: datetime, former: Collection[bytes]
 ) -> dict[str, Json]:
-    """The statement of a rebuild, to be signed."""
+    """The statement of a rebuild, to be signed. ``lost`` are the checkpoints that were found of events after
+    ``after``."""
+    named = sorted({one.hash for one in lost if one.time >= now})
     return {
         "type": KIND,
         "version": 1,
         "node": node,
         "after": after,
         "hash": head_hash,
-        "lost_until": until,
+        "lost_until": max((one.seq for one in lost), default=0),
         "time": to_text(now),
+        "named": [*named],
         "former_keys": [base64.b64encode(key).decode() for key in former],
     }
 
@@ -113,11 +118,15 @@ def read_statement(document: object, trusted: Collection[bytes]) -> Superseded |
     if not verify_document(document, trusted).ok or not isinstance(document, Mapping) or document.get("type") != KIND:
         return None
     after, time, keys = document.get("after"), document.get("time"), document.get("former_keys")
+    # An older rebuild named none.
+    named = document.get("named", [])
+    if not isinstance(named, list):
+        return None
     if not isinstance(after, int) or not isinstance(time, str) or not isinstance(keys, list):
         return None
     try:
         former = tuple(base64.b64decode(str(key), validate=True) for key in keys)
-        return Superseded(after, from_text(time), former)
+        return Superseded(after, from_text(time), former, frozenset(map(str, named)))
     except ValueError:
         return None
 

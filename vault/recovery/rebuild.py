@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Collection
 from typing import IO, Final, cast
 
-from vault.catalog import copies, export, facts, overview, packages
+from vault.catalog import copies, export, facts, overview, packages, tokens
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.clock import Clock, to_text, utcnow
@@ -26,7 +26,7 @@ from vault.custody.backups import check_digest
 from vault.custody.context import STORED_STATES, Custodian
 from vault.custody.state import lock_state
 from vault.errors import Corrupted, Refused, Unreachable, VaultError
-from vault.ledger import append, verify
+from vault.ledger import Checkpoint, append, verify
 from vault.model import EventType, Json, NewEvent, Outcome, Volume, VolumeMode
 from vault.recovery.described import describe
 from vault.recovery.entering import Standing, enter_copy, enter_version, look_up
@@ -39,6 +39,7 @@ from vault.recovery.successors import not_on_successor, succeeded
 from vault.signing import NodeKey
 
 _BATCH: Final = 100
+_NAMED: Final = 50
 
 Progress = Callable[[str, int], None]
 """Told the name of the medium that is read, and how many parts of it have been seen."""
@@ -125,13 +126,16 @@ class _Rebuild:
         chain = verify(self._place.catalogue, [one for one in signed if one.seq <= after])
         if not chain.ok:
             report.trouble(Trouble("ledger-broken", "", chain.reason))
-        until = max((one.seq for one in signed), default=0)
-        if until > after:
+        lost = [one for one in signed if one.seq > after]
+        if lost:
+            until = max(one.seq for one in lost)
             report.lost_events = (after + 1, until)
             message = f"Events {after + 1} to {until} were signed by a checkpoint and are in no backup."
             report.trouble(Trouble("events-lost", "", message))
+        with self._place.catalogue.read() as tx:
+            self._tell_of_tokens(tx)
         self._scan_all()
-        self._finish(after, chain.head_hash, until, former)
+        self._finish(after, chain.head_hash, lost, former)
         report.moved_aside = self._place.finish(self._place.catalogue.clock())
         return report
 
@@ -375,7 +379,7 @@ class _Rebuild:
 
     # --- the end
 
-    def _finish(self, after: int, head_hash: str, until: int, former: list[bytes]) -> None:
+    def _finish(self, after: int, head_hash: str, lost: list[Checkpoint], former: list[bytes]) -> None:
         report = self._report
         with self._place.catalogue.write() as tx:
             report.packages = overview.count_packages(tx, overview.Tally()).number
@@ -383,7 +387,24 @@ class _Rebuild:
             facts.put(tx, UNFINISHED, None)
             detail = report.summary()
             detail["statement"] = self._key.sign_document(
-                statement(self._settings.node.name, after, head_hash, until, tx.now, former)
+                statement(self._settings.node.name, after, head_hash, lost, tx.now, former)
             )
             outcome = Outcome.WARNING if report.counts else Outcome.SUCCESS
             append(tx, NewEvent(EventType.CATALOGUE_REBUILT, outcome, self._custodian.agent, detail=detail))
+
+    def _tell_of_tokens(self, tx: Tx) -> None:
+        """Where something was lost since, nobody knows any more which tokens were revoked."""
+        if self._report.base["kind"] != "backup" and not self._report.lost_events[1]:
+            return
+        valid = sorted(
+            token.name
+            for token in tokens.all(tx)
+            if token.revoked_at is None and (token.expires_at is None or token.expires_at > tx.now)
+        )
+        if valid:
+            names = ", ".join(valid[:_NAMED]) + (" …" if len(valid) > _NAMED else "")
+            message = (
+                "Tokens are as they were then: one that was revoked since is valid again. Revoke it now (vaultctl token"
+                f" revoke NAME), and make anew what was made since. Valid are: {names}"
+            )
+            self._report.trouble(Trouble("tokens-restored", "", message))
