@@ -18,6 +18,7 @@ from vault.durable import rename_durably
 from vault.errors import ConfigError, Refused
 from vault.ledger import append, verify
 from vault.model import CopyState, EventType, NewEvent, Outcome, Scope
+from vault.recovery.directory import _Object
 from vault.recovery.found_checkpoints import statements
 from vault.recovery.rebuild import Base
 from vault.volumes.base import VolumeIdentity
@@ -180,6 +181,29 @@ def test_a_volume_that_is_away_keeps_what_was_known_of_it(bench):
     report = rebuilt(bench)
     assert {"not-read", "volume-not-read"} <= codes(report)
     (bench.folder / "away").rename(bench.folder / "b")
+    bench.start()
+    assert answers(bench) == before
+
+
+def test_a_volume_that_goes_away_while_it_is_read_does_not_end_the_rebuild(bench, monkeypatch):
+    fill(bench)
+    bench.running.backups.make()
+    before = answers(bench)
+    bench.stop()
+    lose(bench)
+    parts_of = _Object.parts
+
+    def parts(one):
+        if bench.path("a").exists():
+            bench.path("a").rename(bench.folder / "away")
+        return parts_of(one)
+
+    monkeypatch.setattr(_Object, "parts", parts)
+    report = rebuilt(bench)
+    assert [(source.name, source.whole) for source in report.sources] == [("a", False), ("b", True)]
+    assert report.counts["not-read"] == 1
+    assert "copy-not-found" not in report.counts
+    (bench.folder / "away").rename(bench.path("a"))
     bench.start()
     assert answers(bench) == before
 

@@ -65,7 +65,15 @@ class DirectorySource:
     def parts(self) -> Iterator[FoundPart | Trouble]:
         """See the protocol."""
         with self.root() as tree:
-            for place in find_objects(tree):
+            places = find_objects(tree)
+            while True:
+                try:
+                    place = next(places, None)
+                except NotFound as error:
+                    # A folder that was listed just now: the volume goes away.
+                    raise Unreachable(error.message) from error
+                if place is None:
+                    return
                 yield from self.parts_at(tree, place)
 
     @contextlib.contextmanager
@@ -84,7 +92,7 @@ class DirectorySource:
         """The parts of the object at ``place`` in the storage root, the earlier versions first."""
         try:
             yield from _Object(self.name, tree, place).parts()
-        except Unreachable as error:
+        except (NotFound, Unreachable) as error:
             # One object that cannot be read is a fault of that copy; a volume that is gone is an outage.
             with self._volume.session():
                 pass
