@@ -339,7 +339,9 @@ def _check_may_be_adopted(cartridge: Cartridge) -> None:
     if cartridge.pool or (cartridge.volume_id is not None and cartridge.adopted is Adopted.OURS):
         raise Conflict(
             f"The cartridge {barcode} is one of this node's own already.",
-            remedy=f"There is nothing to import; to read it anew: vaultctl verify --volume {barcode}",
+            remedy=f"To read anew what is known to be on it: vaultctl verify --volume {barcode}. What came to it after"
+            " the backup with which the catalogue was rebuilt is found by another rebuild: stop vaultd, and type:"
+            " vaultctl catalog rebuild --from-tapes",
             code="cartridge-known",
         )
 
