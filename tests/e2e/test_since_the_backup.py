@@ -1,5 +1,6 @@
 """The catalogue is lost, and much has changed since it was last backed up."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -10,15 +11,18 @@ import pytest
 
 from tests.support.nodes import Bench, write_config
 from tests.support.rebuilds import answers, fill, lose, rebuilt, rebuilt_again
-from vault.catalog import tokens
+from vault.catalog import batches, tokens
+from vault.catalog.batches import ItemState, ListedPackage
 from vault.cli.run import run as vaultctl
 from vault.clock import utcnow
 from vault.custody.replacing import replace
 from vault.depositing import UploadState
+from vault.intake.batches import Opening
 from vault.intake.deposit import DepositRequest
 from vault.ledger import append
-from vault.model import Condition, EventType, NewEvent, Outcome, Scope
+from vault.model import Condition, Descriptive, EventType, NewEvent, Outcome, Scope
 from vault.recovery.found_checkpoints import statements
+from vault.tapes import record as tape_record
 
 
 @pytest.fixture
@@ -213,3 +217,52 @@ def test_checkpoints_of_lost_events_are_known_as_such_by_a_server_whose_clock_is
     bench.stop()
     assert vaultctl(["--config", str(config), "ledger", "verify"]) == 0
     assert not {"events-lost", "ledger-broken"} & set(rebuilt(bench).counts)
+
+
+def test_a_delivery_that_was_open_has_what_came_into_it_since(bench):
+    """Its depositor need not send it again, and can close it."""
+    contents = {"một": b"one", "hai": b"two", "ba": b"three"}
+    listed = [
+        ListedPackage(name, {"sha256": hashlib.sha256(body).hexdigest()}, 1, len(body))
+        for name, body in contents.items()
+    ]
+    batch, _ = bench.running.batches.open(Opening("M-1", "1", "H49", "Sở Nội vụ", listed), "token:test")
+    into = Descriptive(batch=batch.id)
+    bench.deposit("một", b"one", filename="x", descriptive=into)
+    bench.settle()
+    bench.running.backups.make()
+    bench.deposit("hai", b"two", filename="x", descriptive=into)
+    bench.deposit("ba", b"not as listed", filename="x", descriptive=into)
+    bench.deposit("bốn", b"beside the list", filename="x", descriptive=into)
+    bench.settle()
+    bench.stop()
+    lose(bench)
+    rebuilt(bench)
+    bench.start()
+    bench.settle()
+    with bench.running.catalogue.read() as tx:
+        shown = {item.identifier: (item.state, item.listed) for item in batches.items(tx, batch.id, limit=10)}
+    assert shown == {
+        "một": (ItemState.RECEIPTED, True),
+        "hai": (ItemState.RECEIPTED, True),
+        "ba": (ItemState.MISSING, True),
+        "bốn": (ItemState.RECEIPTED, False),
+    }
+    # It could not be compared with the list; sent again it is the same package.
+    bench.deposit("ba", b"not as listed", filename="x", descriptive=into)
+    bench.settle()
+    with bench.running.catalogue.read() as tx:
+        assert batches.counts(tx, batch.id).missing == 0
+
+
+def test_what_was_being_formatted_when_the_backup_was_made_passes_for_blank_no_longer(bench):
+    with bench.running.catalogue.write() as tx:
+        tape_record.formatting(tx, "VLT001L8", begun=True)
+        append(tx, NewEvent(EventType.CARTRIDGE_CHANGED, Outcome.SUCCESS, "user:test"))
+    bench.running.backups.make()
+    bench.stop()
+    lose(bench)
+    rebuilt(bench)
+    bench.start()
+    with bench.running.catalogue.read() as tx:
+        assert not tape_record.formatting_begun(tx)

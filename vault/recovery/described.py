@@ -30,7 +30,8 @@ from vault.volumes.base import Part
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """All that the catalogue keeps of a version. ``unknown_sizes`` counts the files whose size no medium told."""
+    """All that the catalogue keeps of a version. ``unknown_sizes`` counts the files whose size no medium told.
+    ``payload`` are the files and bytes that a depositor counts of a bag; of anything else it is the whole."""
 
     part: Part
     identifier: str
@@ -46,6 +47,7 @@ class Described:
     ingest_id: str
     deposited: datetime
     unknown_sizes: int
+    payload: tuple[int, int]
 
 
 def describe(found: FoundPart, sources: list[RebuildSource]) -> Described:
@@ -59,6 +61,7 @@ def describe(found: FoundPart, sources: list[RebuildSource]) -> Described:
     }
     sizes = _Sizes(found.part.object_id, sources)
     logical = sum(sizes.of(file.content_path) for file in files.values())
+    payload = [file for path, file in files.items() if path.startswith("data/")]
     own = sum(sizes.of(path) for path in inventory.content_of_version_part(number))
     kind = _kind(note, files)
     return Described(
@@ -76,6 +79,9 @@ def describe(found: FoundPart, sources: list[RebuildSource]) -> Described:
         ingest_id=_text(note, "ingest"),
         deposited=_deposited(note, inventory, number),
         unknown_sizes=len(sizes.unknown),
+        payload=(len(payload), sum(sizes.of(file.content_path) for file in payload))
+        if kind is PackageKind.BAG
+        else (len(files), logical),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from vault.catalog import copies, ingests, packages, uploads
+from vault.catalog import batches, copies, ingests, packages, uploads
 from vault.catalog.engine import Tx
 from vault.custody import record
 from vault.custody.context import STORED_STATES, Custodian
@@ -107,6 +107,7 @@ def enter_version(custodian: Custodian, tx: Tx, described: Described, volume: Vo
         if restored and uploads.get(tx, described.ingest_id) is not None:
             # All of it came, whatever was there of it when the backup was made: nothing more is waited for.
             uploads.end(tx, described.ingest_id, tx.now + custodian.settings.intake.upload_expires)
+        _into_batch(tx, described)
     detail: dict[str, Json] = {
         "found_on": volume.name,
         "ingest": described.ingest_id,
@@ -121,6 +122,29 @@ def enter_version(custodian: Custodian, tx: Tx, described: Described, volume: Vo
     append(tx, NewEvent(EventType.VERSION_CREATED, Outcome.SUCCESS, *who, detail=detail))
     enter_copy(custodian, tx, version, volume)
     return version
+
+
+def _into_batch(tx: Tx, described: Described) -> None:
+    """Where the delivery that it was deposited into is open, it is one of its packages again. What cannot be compared
+    with the depositor's list any more is left to them: sent again, it is found to be there."""
+    batch = batches.get(tx, described.descriptive.batch) if described.descriptive.batch else None
+    if batch is None or batch.closed_at is not None or batch.agent != described.agent:
+        return
+    listed = batches.listed(tx, batch.id, described.identifier)
+    counted, came = described.payload, described.deposit_digests
+    if listed is not None:
+        as_listed = (
+            all(came.get(name) == digest for name, digest in listed.digests.items())
+            and listed.files in (described.files, described.payload[0])
+            and listed.bytes in (described.bytes, described.payload[1])
+        )
+        if not as_listed:
+            return
+        counted = (listed.files, listed.bytes)
+    batches.place(
+        tx, batch.id, described.identifier, ingest_id=described.ingest_id, files=counted[0], bytes=counted[1],
+        differences=(), version=described.part.number,
+    )  # fmt: skip
 
 
 def enter_copy(custodian: Custodian, tx: Tx, version: Version, volume: Volume) -> Copy:

@@ -37,6 +37,7 @@ from vault.recovery.report import RebuildReport, SourceRead
 from vault.recovery.sources import FoundPart, RebuildSource, Trouble
 from vault.recovery.successors import not_on_successor, succeeded
 from vault.signing import NodeKey
+from vault.tapes import record as tape_record
 
 _BATCH: Final = 100
 _NAMED: Final = 50
@@ -385,6 +386,9 @@ class _Rebuild:
             report.packages = overview.count_packages(tx, overview.Tally()).number
             report.versions = overview.count_versions(tx, overview.Tally()).number
             facts.put(tx, UNFINISHED, None)
+            for barcode in tape_record.formatting_begun(tx):
+                # Much may have been written to it since: nothing that it bears may pass for what a formatting left.
+                tape_record.formatting(tx, barcode, begun=False)
             detail = report.summary()
             detail["statement"] = self._key.sign_document(
                 statement(self._settings.node.name, after, head_hash, lost, tx.now, former)
