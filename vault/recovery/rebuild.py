@@ -278,7 +278,7 @@ class _Rebuild:
         self._progress(source.name, read.parts)
         if read.whole and succeeds:
             with self._place.catalogue.write() as tx:
-                not_on_successor(self._custodian, tx, volume, confirmed)
+                read.doubted += not_on_successor(self._custodian, tx, volume, confirmed)
         elif read.whole:
             self._doubt_the_rest(read, volume, confirmed)
 

@@ -3,6 +3,7 @@ replaced (``vaultctl volumes replace``), a cartridge that was formatted anew."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
@@ -12,13 +13,12 @@ from vault.catalog.engine import Tx
 from vault.custody import record
 from vault.custody.context import STORED_STATES, Custodian
 from vault.ledger import append, events
-from vault.model import CopyState, EventType, MediumClass, NewEvent, Outcome, Volume
+from vault.model import Copy, CopyState, EventType, MediumClass, NewEvent, Outcome, Volume
 from vault.recovery.sources import RebuildSource
 from vault.tapes import record as tape_record
 from vault.tapes.shelves import pool_and_state
 from vault.volumes.base import VolumeIdentity
 
-_ALL: Final = 1_000_000
 _PAGE: Final = 1000
 _REPLACED: Final = "replaced"
 _WHY: Final = "the medium that it was on was replaced after the backup of the catalogue"
@@ -41,7 +41,7 @@ def succeeded(custodian: Custodian, tx: Tx, source: RebuildSource, identity: Vol
     append(
         tx, NewEvent(EventType.VOLUME_CHANGED, Outcome.WARNING, custodian.agent, volume=source.name, detail={**detail})
     )
-    for copy in copies.in_states(tx, STORED_STATES, _ALL, before.id):
+    for copy in _stored(tx, before):
         version = packages.need_version(tx, copy.version_id)
         if copy.state in (CopyState.DAMAGED, CopyState.MISSING):
             # That too was the other medium's. If it is found on this one, it is a copy that is new.
@@ -53,13 +53,26 @@ def succeeded(custodian: Custodian, tx: Tx, source: RebuildSource, identity: Vol
 
 def not_on_successor(custodian: Custodian, tx: Tx, volume: Volume, confirmed: set[int]) -> int:
     """What the former medium had, and the successor has not, is gone with that. Returns how many copies those are."""
-    gone = [copy for copy in copies.in_states(tx, STORED_STATES, _ALL, volume.id) if copy.id not in confirmed]
     # A disk is to have it again. What stood on a cartridge was not needed there any more, or this was not formatted.
     to = CopyState.RETIRED if volume.medium is MediumClass.TAPE else CopyState.MISSING
-    for copy in gone:
-        version = packages.need_version(tx, copy.version_id)
-        record.lost(custodian, tx, version, copy, custodian.agent, _WHY, to)
-    return len(gone)
+    gone = 0
+    for copy in _stored(tx, volume):
+        if copy.id not in confirmed:
+            version = packages.need_version(tx, copy.version_id)
+            record.lost(custodian, tx, version, copy, custodian.agent, _WHY, to)
+            gone += 1
+    return gone
+
+
+def _stored(tx: Tx, volume: Volume) -> Iterator[Copy]:
+    """The copies that the catalogue has on a volume, page by page; what becomes of them meanwhile does not matter."""
+    after = 0
+    while True:
+        page = copies.in_states(tx, STORED_STATES, _PAGE, volume.id, after)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].id
 
 
 def _known_since(tx: Tx, volume: Volume) -> datetime:
