@@ -278,6 +278,21 @@ def replaced(custodian: Custodian, tx: Tx, version: Version, copy: Copy, by: str
     return changed
 
 
+def discarded(custodian: Custodian, tx: Tx, version: Version, copy: Copy, agent: str, reason: str) -> Copy:
+    """It is not wanted any more, and its medium is about to be used for something else."""
+    if copy.state in (CopyState.PLANNED, CopyState.WRITING):
+        return given_up(custodian, tx, version, copy, reason)
+    if copy.state is CopyState.WRITTEN:
+        # Never read: of what was written nobody knows whether it is there.
+        copy = copies.change(tx, copy.id, CopyState.MISSING)
+    changed = copies.change(tx, copy.id, CopyState.RETIRED, due_at=None, reason=reason)
+    detail: dict[str, Json] = {"was": str(copy.state), "is": str(changed.state), "reason": reason}
+    who = (agent, version.identifier, version.number, copy.volume)
+    append(tx, NewEvent(EventType.VOLUME_CHANGED, Outcome.SUCCESS, *who, detail=detail))
+    refresh_from(custodian, tx, version)
+    return changed
+
+
 def lost(
     custodian: Custodian,
     tx: Tx,

@@ -18,13 +18,13 @@ from vault.catalog import cartridges, copies, tape_drives
 from vault.catalog import volumes as catalog_volumes
 from vault.custody.recalls import Recall
 from vault.errors import NotFound, Refused
-from vault.model import CopyState, EventType, Volume
+from vault.model import CopyState, EventType, Volume, VolumeMode
 from vault.tape_model import Cartridge, CartridgeState, Clearing, MountRequest, TapeDrive, Whereabouts
 from vault.tapes import clearing, holding, record, singles
 from vault.tapes.cache import RecallCache
 from vault.tapes.context import Tapes
 from vault.tapes.drives import clean_drive
-from vault.tapes.formatting import is_blank, make_volume
+from vault.tapes.formatting import give_up_copies, is_blank, make_volume
 from vault.tapes.indexes import Listing, listing
 from vault.tapes.librarian import Librarian, LibraryView
 from vault.tapes.loading import asked_of_a_person, loaded
@@ -176,15 +176,19 @@ class TapeDesk:
 
     def format(self, barcode: str, pool_name: str, erase: str, agent: str) -> Shown:
         """Make an empty volume of a pool. What is on it is destroyed only where ``erase`` is its barcode, and no copy
-        that is not retired is on it. Raises Refused (``cartridge-not-blank``, ``cartridge-needed``)."""
+        that counts is on it: none, or it was evacuated and retired. Raises Refused (``cartridge-not-blank``,
+        ``cartridge-needed``)."""
         pool = self._tapes.settings.pool(pool_name)
         cartridge = self._known(barcode)
         if cartridge.state is CartridgeState.CLEANING:
             raise Refused(f"{barcode} is a cleaning cartridge; it holds no data.", code="tape-refused")
-        if any(number for state, number in self.one(barcode).copies.items() if state in _LIVE):
+        shown = self.one(barcode)
+        retired = shown.volume is not None and shown.volume.mode is VolumeMode.RETIRED
+        if not retired and any(number for state, number in shown.copies.items() if state in _LIVE):
             raise Refused(
                 f"The cartridge {barcode} holds copies that count.",
-                remedy=f"Have them made anew elsewhere first: vaultctl volumes evacuate {barcode}",
+                remedy=f"Have them made anew elsewhere first: vaultctl volumes evacuate {barcode}. When that is done:"
+                f" vaultctl volumes set-state {barcode} retired",
                 code="cartridge-needed",
             )
 
@@ -199,6 +203,7 @@ class TapeDesk:
                         code="cartridge-not-blank",
                     )
                 library.check_writes()
+                give_up_copies(self._tapes, barcode, agent)
                 make_volume(self._tapes, session, pool, barcode, content, agent)
 
         self._librarian(cartridge.library).call(act)

@@ -3,19 +3,24 @@ left of it is then known for what it is, and not taken for somebody else's data.
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from hardware.tape.library import Library
 from hardware.tape.own_session import said
 from hardware.tape.recognise import ONLY_SECOND
 from hardware.tape.session import Blank, CartridgeSession, Content, LtfsVolume, OtherData, Unreadable
+from vault.catalog import copies, packages
 from vault.catalog import volumes as catalog_volumes
 from vault.config import PoolSettings
+from vault.custody import record as custody_record
 from vault.errors import Refused
-from vault.model import Volume
+from vault.model import CopyState, Volume, VolumeMode
 from vault.tape_model import OWN_EARLIER, CartridgeState, own_earlier_remedy
 from vault.tapes import holding, record
 from vault.tapes.context import Tapes
+
+_BATCH: Final = 500
 
 
 def format_scratch(
@@ -50,6 +55,22 @@ def is_blank(tapes: Tapes, barcode: str, content: Content) -> bool:
     if isinstance(content, LtfsVolume):
         return content.files == 0
     return isinstance(content, Unreadable) or (isinstance(content, OtherData) and content.found == ONLY_SECOND)
+
+
+def give_up_copies(tapes: Tapes, barcode: str, agent: str) -> None:
+    """What stands on a retired cartridge is noted to be no copy any more, before it is erased: nothing needs it, and a
+    kill in between loses nothing."""
+    while True:
+        with tapes.custodian.catalogue.write() as tx:
+            volume = catalog_volumes.get(tx, barcode)
+            if volume is None or volume.mode is not VolumeMode.RETIRED:
+                return
+            page = copies.in_states(tx, [s for s in CopyState if s is not CopyState.RETIRED], _BATCH, volume.id)
+            for copy in page:
+                version = packages.need_version(tx, copy.version_id)
+                custody_record.discarded(tapes.custodian, tx, version, copy, agent, "its cartridge is formatted anew")
+        if len(page) < _BATCH:
+            return
 
 
 def make_volume(

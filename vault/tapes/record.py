@@ -15,7 +15,7 @@ from vault.catalog.engine import Tx
 from vault.clock import from_text, to_text
 from vault.config import PoolSettings
 from vault.ledger import append
-from vault.model import Condition, EventType, Json, MediumClass, NewEvent, Outcome, Volume
+from vault.model import Condition, EventType, Json, MediumClass, NewEvent, Outcome, Volume, VolumeMode
 from vault.tape_model import Adopted, Cartridge, CartridgeState, Clearing, Whereabouts
 from vault.tapes.context import TAPE
 
@@ -203,6 +203,8 @@ def formatted(tx: Tx, agent: str, barcode: str, uuid: UUID, pool: PoolSettings, 
     else:
         cartridges.rewritten(tx, volume.id, uuid)
         catalog_volumes.describe(tx, volume.id, domain=pool.set, site=pool.site)
+        if volume.mode is VolumeMode.RETIRED:
+            catalog_volumes.set_mode(tx, volume.id, VolumeMode.ACTIVE)
     catalog_volumes.set_condition(tx, volume.id, Condition.ONLINE, "", None, None)
     to = CartridgeState.APPENDABLE
     cartridges.formatted(tx, barcode, volume_id=volume.id, pool=pool.name, state=to)

@@ -1,12 +1,16 @@
 """A cartridge is a volume: it is evacuated and retired as one, by its barcode."""
 
 import httpx
+import pytest
 
 from tests.support.nodes import eventually
 from tests.support.patience import PATIENCE
 from tests.support.prometheus import WatchedBench
 from tests.support.serving import make_token
 from tests.support.tapes import TapeBench
+from vault.errors import Refused
+from vault.model import CopyState, VolumeMode
+from vault.tape_model import CartridgeState
 
 TWO = ("VLT001L8", "VLT002L8")
 
@@ -34,3 +38,33 @@ def test_a_cartridge_is_evacuated_to_another_and_retired(tmp_path):
             assert client.get(f"/v1/volumes/{first}").json()["mode"] == "retired"
             assert client.get("/v1/volumes/VLT009L8").json()["code"] == "no-such-volume"
         bench.shut_door()
+
+
+def test_a_cartridge_that_was_evacuated_and_retired_may_be_used_again(tmp_path):
+    with TapeNode(tmp_path, TWO) as bench:
+        desk = bench.running.tape_desk
+        bench.deposit("Đ-1", b"content", filename="tệp")
+        first = bench.wait_for_tape("Đ-1")
+        (other,) = set(TWO) - {first}
+        with pytest.raises(Refused) as refused:
+            desk.format(first, "tape-1", first, "user:test")
+        assert refused.value.code == "cartridge-needed"
+        assert f"vaultctl volumes set-state {first} retired" in refused.value.remedy
+        bench.set_mode(first, VolumeMode.EVACUATING)
+        eventually(lambda: other in bench.good_tapes("Đ-1"), 60, bench.tape_problem)
+        bench.settle()
+        with pytest.raises(Refused):
+            desk.format(first, "tape-1", first, "user:test")
+        bench.set_mode(first, VolumeMode.RETIRED)
+        with pytest.raises(Refused) as refused:
+            desk.format(first, "tape-1", "", "user:test")
+        assert refused.value.code == "cartridge-not-blank"
+        assert bench.tape_copies("Đ-1")[first, 1].state is CopyState.GOOD, "nothing was touched yet"
+        shown = desk.format(first, "tape-1", first, "user:test")
+        assert (shown.cartridge.state, shown.volume.mode) == (CartridgeState.APPENDABLE, VolumeMode.ACTIVE)
+        assert bench.good_tapes("Đ-1") == {other}
+        bench.set_mode(other, VolumeMode.READ_ONLY)
+        bench.deposit("Đ-2", b"more", filename="tệp")
+        assert bench.wait_for_tape("Đ-2") == first
+        bench.settle()
+        bench.assert_ledger()
