@@ -32,7 +32,7 @@ test-system: venv deb ## run the tests on whole machines: the package on a bare 
 	@scripts/debian-packages
 	@scripts/debian-packages debian-packages-system.txt
 	KHOSO_DEB=$${KHOSO_DEB:-$$(ls -t $(CURDIR)/dist/khoso_*.deb | head -n 1)} KHOSO_SYSTEM=1 KHOSO_REQUIRE_TOOLS=1 \
-		$(PYTHON) -m pytest -p no:cacheprovider -n $(JOBS) --dist loadgroup $(PYTEST_OPTIONS) $(SYSTEM_TESTS)
+		$(PYTHON) -m pytest -p no:cacheprovider -n $(JOBS) --dist loadfile $(PYTEST_OPTIONS) $(SYSTEM_TESTS)
 
 deb: ## make dist/khoso_<version>_<architecture>.deb
 	@scripts/bootstrap run

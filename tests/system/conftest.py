@@ -7,21 +7,33 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.support.debian import LATER, MIGRATION, REPO
 from tests.support.tools import require
 
 NSPAWN = ("test_guides.py", "test_package.py", "test_service.py", "test_wheel.py")
-"""These boot systemd in a folder of this machine, within the same control groups: a service that one of them kills dies
-in another too, so they take turns. A guest in QEMU is a machine of its own, and each file of tests has one."""
+
+
+class Turns(LoadFileScheduling):
+    """As ``--dist loadfile``, but for files that take turns. They boot systemd in a folder of this machine, within the
+    same control groups: a service that one of them kills dies in another too. A guest in QEMU is a machine of its own.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "nspawn" if file.endswith(NSPAWN) else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Turns(config, log)
 
 
 def pytest_collection_modifyitems(items):
-    for item in items:
-        if "system" in item.path.parts:
-            if os.environ.get("KHOSO_SYSTEM") != "1":
+    if os.environ.get("KHOSO_SYSTEM") != "1":
+        for item in items:
+            if "system" in item.path.parts:
                 item.add_marker(pytest.mark.skip(reason="make test-system runs it"))
-            item.add_marker(pytest.mark.xdist_group("nspawn" if item.path.name in NSPAWN else item.path.stem))
 
 
 @pytest.fixture(scope="session")
