@@ -190,7 +190,9 @@ def test_the_server_died(desk):
     desk.run("vaultctl", "catalog", "backup")
     desk.run("systemctl", "stop", "vaultd")
     desk.shell("find /var/lib/vault -mindepth 1 -delete")
-    follow(desk, "the-server-died")
+    follow(desk, "the-server-died", of=slice(1))
+    assert "tokens-restored" in follow(desk, "the-server-died", of=slice(1, 2), code=5)
+    follow(desk, "the-server-died", of=slice(2, None))
     desk.run("vaultctl", "packages", "show", "H49.61.8/2025/Đ-012")
     eventually(lambda: held(desk), 120)
 
