@@ -44,7 +44,7 @@ from vault.intake.uploads import Uploads
 from vault.ledger import append
 from vault.model import Condition, EventType, NewEvent, Outcome, Version
 from vault.recovery.adopting import TapeImport
-from vault.recovery.place import UNFINISHED
+from vault.recovery.place import UNFINISHED, is_cut_off
 from vault.shelf.desk import ShelfDesk
 from vault.signing import NodeKey
 from vault.tapes.cache import RecallCache
@@ -87,7 +87,7 @@ class Node:
         self.key = NodeKey.load_or_create(settings.node.key_file)
         self.catalogue = Catalogue.open(settings.catalog.url, clock)
         if not self._new_catalogue:
-            refuse_lost_catalogue(self.catalogue, Path(settings.node.state))
+            refuse_lost_catalogue(self.catalogue, settings)
         self.catalogue.migrate()
         _refuse_unfinished_catalogue(self.catalogue)
         self.volumes: dict[str, Volume] = {v.name: build_volume(v) for v in settings.volumes}
@@ -297,9 +297,17 @@ def build_volume(settings: VolumeSettings) -> Volume:
     )
 
 
-def refuse_lost_catalogue(catalogue: Catalogue, state: Path) -> None:
-    """A node that signed checkpoints and has no catalogue has lost it; an empty one would look like a sound archive.
-    Raises ConfigError (``catalogue-missing``)."""
+def refuse_lost_catalogue(catalogue: Catalogue, settings: Settings) -> None:
+    """A node that signed checkpoints and has no catalogue has lost it; an empty one would look like a sound archive,
+    and so would one beside that of a rebuild that was cut off at its very end. Raises ConfigError
+    (``catalogue-missing``, ``rebuild-unfinished``)."""
+    if is_cut_off(settings.catalog.url):
+        raise ConfigError(
+            f"The rebuild of the catalogue {catalogue.place} was cut off before that stood in its place.",
+            remedy="Run it again: vaultctl catalog rebuild",
+            code="rebuild-unfinished",
+        )
+    state = Path(settings.node.state)
     if catalogue.schema_revision() is None and any((state / checkpoints.FOLDER).glob("*.json")):
         raise ConfigError(
             f"This node was used before ({state / checkpoints.FOLDER} has its checkpoints), and its catalogue"

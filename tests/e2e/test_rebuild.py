@@ -296,6 +296,11 @@ def test_one_that_is_killed_between_its_last_renames_is_ended_by_the_next(bench,
     with contextlib.suppress(Killed):
         rebuilt(bench)
     monkeypatch.undo()
+    if not (bench.folder / "state" / "catalog.db").exists():
+        shutil.rmtree(bench.folder / "state" / "ledger", ignore_errors=True)
+        with pytest.raises(ConfigError) as refused:
+            bench.start()
+        assert refused.value.code == "rebuild-unfinished", "on a new machine nothing else says that it was used"
     assert rebuilt(bench).base["kind"] == "current"
     left = {path.name.split(".before")[0] for path in (bench.folder / "state").glob("catalog.db*")}
     assert left == {"catalog.db"}

@@ -153,7 +153,8 @@ def test_the_disk_that_was_replaced_is_not_taken_for_its_successor(bench):
     assert rebuilt(bench).counts == {"foreign-volume": 1, "volume-not-read": 1}
 
 
-def test_checkpoints_of_lost_events_do_not_say_for_ever_that_the_ledger_was_cut(bench):
+def lose_signed_events(bench):
+    """A deposit after the backup, signed by a checkpoint; then the catalogue is lost."""
     fill(bench)
     bench.running.backups.make()
     bench.deposit("mới", b"new", filename="x")
@@ -161,6 +162,10 @@ def test_checkpoints_of_lost_events_do_not_say_for_ever_that_the_ledger_was_cut(
     bench.running.keep_checkpoint()
     bench.stop()
     lose(bench)
+
+
+def test_checkpoints_of_lost_events_do_not_say_for_ever_that_the_ledger_was_cut(bench):
+    lose_signed_events(bench)
     rebuilt(bench)
     config = bench.folder / "vault.toml"
     config.write_text(write_config(bench.folder))
@@ -200,13 +205,7 @@ def test_a_token_that_was_revoked_since_the_backup_is_told(bench, capsys):
 
 def test_checkpoints_of_lost_events_are_known_as_such_by_a_server_whose_clock_is_behind(bench):
     """They were signed later than the rebuild, by what its clock says."""
-    fill(bench)
-    bench.running.backups.make()
-    bench.deposit("mới", b"new", filename="x")
-    bench.settle()
-    bench.running.keep_checkpoint()
-    bench.stop()
-    lose(bench)
+    lose_signed_events(bench)
     rebuilt(bench, clock=lambda: utcnow() - timedelta(days=1))
     config = bench.folder / "vault.toml"
     config.write_text(write_config(bench.folder))

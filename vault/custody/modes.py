@@ -65,6 +65,17 @@ def _check_not_needed(custodian: Custodian, volume: Volume) -> None:
             remedy=f"Evacuate it first (vaultctl volumes evacuate {volume.name}), and wait until it is done.",
             code="volume-needed",
         )
+    version = needed_by(custodian, volume)
+    if version is not None:
+        raise Refused(
+            f"{package_reference(version.identifier, version.number)} still needs its copy on {volume.name!r}.",
+            remedy="Wait until vaultctl status says that the evacuation is done.",
+            code="volume-needed",
+        )
+
+
+def needed_by(custodian: Custodian, volume: Volume) -> Version | None:
+    """A version that would be below its policy without the copy that is on this volume; None if there is none."""
     held = [state for state in CopyState if state not in (CopyState.RETIRED, CopyState.PLANNED)]
     after = 0
     while True:
@@ -73,14 +84,9 @@ def _check_not_needed(custodian: Custodian, volume: Volume) -> None:
             for copy in page:
                 version = packages.version_by_id(tx, copy.version_id)
                 if version is not None and _needs(custodian, tx, version, volume):
-                    raise Refused(
-                        f"{package_reference(version.identifier, version.number)} still needs its copy on"
-                        f" {volume.name!r}.",
-                        remedy="Wait until vaultctl status says that the evacuation is done.",
-                        code="volume-needed",
-                    )
+                    return version
         if len(page) < _BATCH:
-            return
+            return None
         after = page[-1].id
 
 

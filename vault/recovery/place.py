@@ -20,6 +20,7 @@ UNFINISHED: Final = "rebuild-unfinished"
 """Fact that stands in a catalogue while it is being rebuilt; a daemon does not start on it."""
 
 _LOGS: Final = ("-wal", "-shm")
+_WHOLE: Final = ".rebuilt"
 
 
 class Place(Protocol):
@@ -48,6 +49,15 @@ def open_place(url: str, clock: Clock) -> Place:
     return _Database(url, clock)
 
 
+def is_cut_off(url: str) -> bool:
+    """Whether a rebuild was cut off when the catalogue stood aside already: what it made is whole, and the next rebuild
+    puts it in its place."""
+    parsed = parse_url(url)
+    path = str(parsed.database)
+    sqlite = parsed.get_backend_name() == "sqlite"
+    return sqlite and os.path.exists(f"{path}{_WHOLE}") and not os.path.exists(path)
+
+
 class _File:
     """SQLite: a file beside the catalogue's. A rebuild that was cut off is begun anew; one that was cut off between the
     renames at its end is ended first."""
@@ -56,7 +66,7 @@ class _File:
         self._path = path
         self._clock = clock
         self._fresh = path.with_name(f"{path.name}.rebuilding")
-        self._whole = path.with_name(f"{path.name}.rebuilt")
+        self._whole = path.with_name(f"{path.name}{_WHOLE}")
         self._end_former()
         self.catalogue = Catalogue.open(f"sqlite:///{self._fresh}", clock)
         self.clear()

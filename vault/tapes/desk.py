@@ -16,8 +16,10 @@ from hardware.tape.session import CartridgeSession
 from hardware.tape.virtual import VirtualChanger
 from vault.catalog import cartridges, copies, tape_drives
 from vault.catalog import volumes as catalog_volumes
+from vault.custody import modes
 from vault.custody.recalls import Recall
 from vault.errors import NotFound, Refused
+from vault.identifiers import package_reference
 from vault.model import CopyState, EventType, Volume, VolumeMode
 from vault.tape_model import Cartridge, CartridgeState, Clearing, MountRequest, TapeDrive, Whereabouts
 from vault.tapes import clearing, holding, record, singles
@@ -182,17 +184,11 @@ class TapeDesk:
         cartridge = self._known(barcode)
         if cartridge.state is CartridgeState.CLEANING:
             raise Refused(f"{barcode} is a cleaning cartridge; it holds no data.", code="tape-refused")
-        shown = self.one(barcode)
-        retired = shown.volume is not None and shown.volume.mode is VolumeMode.RETIRED
-        if not retired and any(number for state, number in shown.copies.items() if state in _LIVE):
-            raise Refused(
-                f"The cartridge {barcode} holds copies that count.",
-                remedy=f"Have them made anew elsewhere first: vaultctl volumes evacuate {barcode}. When that is done:"
-                f" vaultctl volumes set-state {barcode} retired",
-                code="cartridge-needed",
-            )
+        self._refuse_needed(barcode)
 
         def act(library: Library) -> None:
+            # What waited before it may have written to it, and a person may have taken it into use again.
+            self._refuse_needed(barcode)
             with _unchecked(self._tapes, library, barcode) as session:
                 content = session.recognise()
                 if not is_blank(self._tapes, barcode, content) and erase != barcode:
@@ -208,6 +204,29 @@ class TapeDesk:
 
         self._librarian(cartridge.library).call(act)
         return self.one(barcode)
+
+    def _refuse_needed(self, barcode: str) -> None:
+        """Raise Refused (``cartridge-needed``) for a cartridge with copies that count, or that something is saved by:
+        those on a retired one count no more, but what stood in for them may have been lost since."""
+        shown = self.one(barcode)
+        if not any(number for state, number in shown.copies.items() if state in _LIVE):
+            return
+        if shown.volume is None or shown.volume.mode is not VolumeMode.RETIRED:
+            raise Refused(
+                f"The cartridge {barcode} holds copies that count.",
+                remedy=f"Have them made anew elsewhere first: vaultctl volumes evacuate {barcode}. When that is done:"
+                f" vaultctl volumes set-state {barcode} retired",
+                code="cartridge-needed",
+            )
+        version = modes.needed_by(self._tapes.custodian, shown.volume)
+        if version is not None:
+            raise Refused(
+                f"{package_reference(version.identifier, version.number)} has not enough good copies without the one"
+                f" on the retired cartridge {barcode}.",
+                remedy="Wait until vaultctl status says that its policy holds. If it stays below, take the cartridge"
+                f" into use again: vaultctl volumes set-state {barcode} read-only",
+                code="cartridge-needed",
+            )
 
     def load(self, barcode: str, agent: str) -> Shown:
         """Put it into a drive, and see that it is the right one."""

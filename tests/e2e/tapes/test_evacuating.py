@@ -8,6 +8,8 @@ from tests.support.patience import PATIENCE
 from tests.support.prometheus import WatchedBench
 from tests.support.serving import make_token
 from tests.support.tapes import TapeBench
+from vault.catalog import packages
+from vault.custody import record
 from vault.errors import Refused
 from vault.model import CopyState, VolumeMode
 from vault.tape_model import CartridgeState
@@ -60,6 +62,14 @@ def test_a_cartridge_that_was_evacuated_and_retired_may_be_used_again(tmp_path):
             desk.format(first, "tape-1", "", "user:test")
         assert refused.value.code == "cartridge-not-blank"
         assert bench.tape_copies("Đ-1")[first, 1].state is CopyState.GOOD, "nothing was touched yet"
+        with bench.running.catalogue.write() as tx:
+            copy = bench.tape_copies("Đ-1")[other, 1]
+            record.doubted(bench.running.custodian, tx, packages.version(tx, "Đ-1", 1), copy, "a test")
+        with pytest.raises(Refused) as refused:
+            desk.format(first, "tape-1", first, "user:test")
+        assert refused.value.code == "cartridge-needed"
+        assert "Đ-1 v1" in refused.value.message
+        bench.settle()
         shown = desk.format(first, "tape-1", first, "user:test")
         assert (shown.cartridge.state, shown.volume.mode) == (CartridgeState.APPENDABLE, VolumeMode.ACTIVE)
         assert bench.good_tapes("Đ-1") == {other}
@@ -68,3 +78,25 @@ def test_a_cartridge_that_was_evacuated_and_retired_may_be_used_again(tmp_path):
         assert bench.wait_for_tape("Đ-2") == first
         bench.settle()
         bench.assert_ledger()
+
+
+def test_an_order_to_erase_looks_again_when_its_turn_comes(tmp_path, monkeypatch):
+    """It waits for the library, where a session may write to that cartridge first."""
+    with TapeNode(tmp_path) as bench:
+        desk = bench.running.tape_desk
+        librarian = bench.running.librarians["lib"]
+        call = librarian.call
+
+        def written_meanwhile(act):
+            if not bench.good_tapes("Đ-1"):
+                bench.deposit("Đ-1", b"content", filename="tệp")
+                bench.wait_for_tape("Đ-1")
+            return call(act)
+
+        eventually(lambda: librarian.view().problem == "", 30, bench.tape_problem)
+        monkeypatch.setattr(librarian, "call", written_meanwhile)
+        with pytest.raises(Refused) as refused:
+            desk.format("VLT001L8", "tape-1", "VLT001L8", "user:test")
+        assert refused.value.code == "cartridge-needed"
+        bench.settle()
+        assert bench.good_tapes("Đ-1") == {"VLT001L8"}

@@ -138,7 +138,7 @@ def catalogue(settings: Settings) -> tuple[datetime | None, list[Finding]]:
     try:
         revision, newest = opened.schema_revision(), newest_revision()
         if revision is None:
-            refuse_lost_catalogue(opened, Path(settings.node.state))
+            refuse_lost_catalogue(opened, settings)
             remedy = _("vaultd makes it when it first starts.")
             return None, [
                 Finding(Level.NOTE, area, _("There is none yet at {place}.").format(place=opened.place), remedy)
