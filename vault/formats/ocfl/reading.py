@@ -6,6 +6,7 @@ could see two different objects in one inventory.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from vault.formats.ocfl.inventory import MAX_INVENTORY_BYTES, Inventory, User, V
 from vault.formats.ocfl.strict_json import JsonObject, load_json
 
 MAX_VERSIONS = 100_000
+
+_KEPT_BYTES = 4 * 1024 * 1024
+"""Larger inventories are not worth the memory."""
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+")
 _RFC3339 = re.compile(
@@ -65,6 +69,10 @@ def parse_inventory(data: bytes, *, limit: int = MAX_INVENTORY_BYTES) -> Invento
     Raises:
         Invalid: it breaks a MUST of the specification, or has more than ``limit`` bytes; ``faults`` carry OCFL codes.
     """
+    return (_kept if len(data) <= min(limit, _KEPT_BYTES) else _parsed)(data, limit)
+
+
+def _parsed(data: bytes, limit: int) -> Inventory:
     reading = read_inventory(data, limit=limit)
     if reading.inventory is None or reading.errors:
         first = reading.errors[0]
@@ -74,6 +82,10 @@ def parse_inventory(data: bytes, *, limit: int = MAX_INVENTORY_BYTES) -> Invento
             remedy="Validate the object, and take a sound copy of it from another volume.",
         )
     return reading.inventory
+
+
+_kept = functools.lru_cache(maxsize=4)(_parsed)
+"""Whoever copies a part needs the very same inventory again to check each copy, at once."""
 
 
 def read_inventory(data: bytes, *, limit: int = MAX_INVENTORY_BYTES, where: str = "") -> Reading:
