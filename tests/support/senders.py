@@ -27,7 +27,7 @@ class Promise:
 
 
 class Senders:
-    """They send new packages (bags and single files), later versions, and what had no answer once more."""
+    """They send new packages (bags and single files), and later versions of what they hold a receipt for."""
 
     def __init__(self, address: str, token: str, chance: random.Random) -> None:
         self.promises: list[Promise] = []
@@ -66,8 +66,8 @@ class Senders:
                     chance.choice(mine) if mine and chance.random() < 0.3 else (f"điện/{self._next()}", 0)
                 )
                 made = self._put(client, chance, identifier, number)
-                if made and made not in mine:
-                    mine = [*((i, n) for i, n in mine if i != identifier), made][-8:]
+                # What had no receipt in time may have become a version all the same: no other follows it.
+                mine = [*((i, n) for i, n in mine if i != identifier), *([made] if made else [])][-8:]
 
     def _put(self, client: httpx.Client, chance: random.Random, identifier: str, number: int) -> tuple[str, int] | None:
         """One deposit: which version it became, once that was promised."""
