@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from vault.clock import utcnow
 from vault.config.fields import (
     GB,
     AbsolutePath,
@@ -52,6 +53,9 @@ from vault.policy import Fixity, Match, Policy
 from vault.tls import TlsFiles
 from vault.units import Language, duration_text
 from vault.windows import EVERY_DAY, Window
+
+FIRST_ROUND = timedelta(minutes=5)
+"""So long may the helper take over its first look at the disks: one that hangs is given up after a minute."""
 
 
 class NodeSettings(Section):
@@ -196,8 +200,15 @@ class HealthSettings(Section):
 
     @property
     def report_expected(self) -> bool:
-        """Whether there should be a report: somebody said where, or the helper was started once and made its folder."""
-        return "report" in self.model_fields_set or self.report.parent.is_dir()
+        """Whether there should be a report: somebody said where, or the helper made its folder and has had the time for
+        its first round."""
+        if "report" in self.model_fields_set:
+            return True
+        try:
+            made = self.report.parent.stat().st_mtime
+        except OSError:
+            return False
+        return not 0 <= utcnow().timestamp() - made < FIRST_ROUND.total_seconds()
 
 
 class CallbackSettings(Section):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hardware.mounts import Mount
 from tests.support.tools import require
 from vault.cli.doctor import service as doctor
 from vault.cli.setup import service
-from vault.config import LibrarySettings, check_state, parse_settings
+from vault.config import HealthSettings, LibrarySettings, check_state, parse_settings
 from vault.config import machine as config_machine
 
 STRICT = {"ProtectSystem": "strict", "ReadWritePaths": "-/srv /mnt/nas-b", "StateDirectory": "vault"}
@@ -161,3 +163,32 @@ def test_no_room_for_the_catalogue_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(config_machine, "ROOM", 10**18)
     (found,) = check_state(settings("/srv/a", state=str(tmp_path)), {})
     assert "no room for the catalogue" in found.what
+
+
+def test_init_waits_until_the_disks_were_asked(tmp_path, monkeypatch):
+    """A node that was set up a moment after the package came must not be told that nobody asks its disks."""
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\nexit 1\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    service.ask_the_disks()
+    assert (tmp_path / "asked").read_text() == "start vault-smart.service\n"
+
+
+def test_the_first_report_on_the_disks_may_take_its_time(tmp_path):
+    """The helper makes its folder before it looks at the first disk."""
+    folder = tmp_path / "vault-smart"
+
+    class Health(HealthSettings):
+        report: Path = folder / "disks.json"
+
+    health = Health()
+    assert not health.report_expected
+    folder.mkdir()
+    assert not health.report_expected
+    now = time.time()
+    for age, expected in ((200, False), (400, True), (-4000, True)):
+        os.utime(folder, (now - age, now - age))
+        assert health.report_expected is expected, age
+    folder.rmdir()
+    assert HealthSettings(report=folder / "disks.json").report_expected

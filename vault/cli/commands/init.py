@@ -112,6 +112,9 @@ def init(
         with who.acting(), making.quiet():
             secret = making.make(settings, who, token, lambda said: _say(session, said))
     _hand_over(session, token, secret, token_out)
+    if installed:
+        _say(session, _("The disks are being asked how they are."))
+        service.ask_the_disks()
     if not running and not no_start and installed:
         service.start()
         running = True

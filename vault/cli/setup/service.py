@@ -27,6 +27,8 @@ _RUNNING = Path("/run/systemd/system")
 _ASKING_SECONDS = 30
 _STARTING_SECONDS = 15 * 60 + 30
 """A little more than TimeoutStartSec= of the unit."""
+_DISKS_SECONDS = 180
+"""A disk that hangs is given up after a minute."""
 
 
 def is_installed() -> bool:
@@ -57,6 +59,12 @@ def allow_tapes(libraries: Iterable[LibrarySettings], dropin: Path = TAPE_DROPIN
     dropin.symlink_to(source)
     _systemctl("daemon-reload", seconds=_ASKING_SECONDS)
     return True
+
+
+def ask_the_disks() -> None:
+    """Let the helper ask the disks how they are, and wait for it: its timer may come to it only later. What it has to
+    say, or that it cannot, doctor tells."""
+    _systemctl("start", "vault-smart.service", seconds=_DISKS_SECONDS)
 
 
 def start() -> None:
