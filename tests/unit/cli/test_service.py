@@ -191,4 +191,4 @@ def test_the_first_report_on_the_disks_may_take_its_time(tmp_path):
         os.utime(folder, (now - age, now - age))
         assert health.report_expected is expected, age
     folder.rmdir()
-    assert HealthSettings(report=folder / "disks.json").report_expected
+    assert HealthSettings.model_validate({"report": str(folder / "disks.json")}).report_expected
