@@ -1,9 +1,10 @@
 """A node that loses its catalogue, and what must be as it was when that was made anew."""
 
 import dataclasses
+import random
 import shutil
 
-from tests.support.nodes import VIETNAMESE, bag, tar_of
+from tests.support.nodes import VIETNAMESE, Bench, bag, tar_of, write_config
 from vault.catalog import copies, listing, packages
 from vault.cli.offline import rebuild_sources
 from vault.model import Descriptive
@@ -23,6 +24,34 @@ def fill(bench):
     bench.deposit("tệp", b"one", filename="một.pdf")
     bench.deposit("tệp", b"two", filename="một.pdf", if_match=1)
     bench.settle()
+
+
+MORE = 7
+"""Packages of :func:`make_archive` that came after the backup."""
+
+
+def make_archive(folder):
+    """A node that was stopped, for :func:`of_archive`; what came after the backup is signed by checkpoints."""
+    with Bench(folder) as bench:
+        fill(bench)
+        bench.deposit("to", random.Random(7).randbytes(2_000_000), filename="x")
+        bench.settle()
+        bench.running.backups.make()
+        bench.running.keep_checkpoint()
+        for number in range(MORE):
+            bench.deposit(f"p/{number}", bytes([number]) * 9000, filename="x")
+        bench.settle()
+        bench.running.keep_checkpoint()
+    return folder
+
+
+def of_archive(archive, folder):
+    """A node in ``folder`` with all that this one has, not started."""
+    for name in ("state", "a", "b"):
+        shutil.copytree(archive / name, folder / name, symlinks=True)
+        (folder / f".{name}-initialised").touch()
+    (folder / "vault.toml").write_text(write_config(folder))
+    return Bench(folder)
 
 
 def lose(bench):

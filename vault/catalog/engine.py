@@ -218,8 +218,7 @@ class Catalogue:
         target = os.path.abspath(path)
         temp = os.path.join(os.path.dirname(target), TEMP_PREFIX + secrets.token_hex(8))
         try:
-            with translated(self._place):
-                self._copy_to(temp)
+            self._copy_to(temp)
             rename_durably(temp, target)
         except OSError as error:
             raise describe_os_error(error, f"writing the backup {target}") from error
@@ -227,9 +226,20 @@ class Catalogue:
             with contextlib.suppress(OSError):
                 os.unlink(temp)
 
+    def copy_to(self, path: StrPath) -> None:
+        """As :meth:`backup`, to a new file that nobody takes for a catalogue before it is renamed: what was written of
+        it stays where it failed."""
+        if not self.is_sqlite:
+            raise refuse_on_postgresql("This copy")
+        try:
+            self._copy_to(os.fspath(path))
+        except OSError as error:
+            raise describe_os_error(error, f"writing the copy {path}") from error
+
     def _copy_to(self, temp: str) -> None:
         os.close(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with (
+            translated(self._place),
             contextlib.closing(_connect(str(self._url.database))) as source,
             contextlib.closing(_connect(temp)) as copy,
         ):

@@ -19,6 +19,10 @@ def lock_state(state: Path) -> int:
     try:
         Path(state).mkdir(mode=0o750, parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:
+            # Root rebuilds a catalogue: the service's user is to have the lock after that.
+            owner = os.stat(state)
+            os.fchown(fd, owner.st_uid, owner.st_gid)
     except OSError as error:
         raise describe_os_error(error, f"opening the state folder {state}") from error
     try:

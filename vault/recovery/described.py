@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vault.clock import from_text
-from vault.errors import NotFound
+from vault.errors import NotFound, Unreachable
 from vault.formats.bag_tags import (
     MAX_DECLARATION_BYTES,
     MAX_TAG_BYTES,
@@ -50,8 +50,9 @@ class Described:
     payload: tuple[int, int]
 
 
-def describe(found: FoundPart, sources: list[RebuildSource]) -> Described:
-    """Work it out; ``sources`` are asked for sizes and for bag-info.txt, the one that has the part first."""
+def describe(found: FoundPart, sources: list[RebuildSource], *, unread_ok: bool = False) -> Described:
+    """Work it out; ``sources`` are asked for sizes and for bag-info.txt, the one that has the part first. Raises
+    Unreachable where one does not answer for a size, unless with ``unread_ok`` that counts as one that is unknown."""
     inventory = parse_inventory(found.inventory)
     number, note = found.part.number, found.note or {}
     files = {
@@ -59,7 +60,7 @@ def describe(found: FoundPart, sources: list[RebuildSource]) -> Described:
         for path, (digest, content) in inventory.files_of_version(number).items()
         if path != RESERVED
     }
-    sizes = _Sizes(found.part.object_id, sources)
+    sizes = _Sizes(found.part.object_id, sources, unread_ok)
     logical = sum(sizes.of(file.content_path) for file in files.values())
     payload = [file for path, file in files.items() if path.startswith("data/")]
     own = sum(sizes.of(path) for path in inventory.content_of_version_part(number))
@@ -88,20 +89,29 @@ def describe(found: FoundPart, sources: list[RebuildSource]) -> Described:
 class _Sizes:
     """Sizes of one object's content files, from the first medium that has each."""
 
-    def __init__(self, object_id: str, sources: list[RebuildSource]) -> None:
+    def __init__(self, object_id: str, sources: list[RebuildSource], unread_ok: bool) -> None:
         self._object_id = object_id
         self._sources = sources
+        self._unread_ok = unread_ok
         self._known: dict[str, int] = {}
         self.unknown: set[str] = set()
 
     def of(self, content_path: str) -> int:
         if content_path not in self._known:
-            told = (source.size(self._object_id, content_path) for source in self._sources)
+            told = (self._told(source, content_path) for source in self._sources)
             size = next((one for one in told if one is not None), None)
             if size is None:
                 self.unknown.add(content_path)
             self._known[content_path] = size or 0
         return self._known[content_path]
+
+    def _told(self, source: RebuildSource, content_path: str) -> int | None:
+        try:
+            return source.size(self._object_id, content_path)
+        except Unreachable:
+            if not self._unread_ok:
+                raise
+            return None
 
 
 def _kind(note: Mapping[str, Json], files: Mapping[str, StoredFile]) -> PackageKind:

@@ -52,6 +52,8 @@ class DirectorySource:
         probe = self._volume.probe()
         if probe.identity is None:
             raise Unreachable(probe.reason or f"The volume {self.name!r} does not answer.")
+        # Whatever is mounted there later is another one.
+        self._volume.expect(probe.identity.uuid)
         return probe.identity
 
     def notes(self, folder: str) -> list[str]:
@@ -65,16 +67,27 @@ class DirectorySource:
     def parts(self) -> Iterator[FoundPart | Trouble]:
         """See the protocol."""
         with self.root() as tree:
-            places = find_objects(tree)
-            while True:
-                try:
-                    place = next(places, None)
-                except NotFound as error:
-                    # A folder that was listed just now: the volume goes away.
-                    raise Unreachable(error.message) from error
-                if place is None:
-                    return
+            unread: list[Trouble] = []
+            for place in find_objects(tree, unread=lambda path, error: unread.append(self._unlisted(path, error))):
+                yield from unread
+                unread.clear()
                 yield from self.parts_at(tree, place)
+            yield from unread
+        # What is not there any more looks like what never was.
+        self.identity()
+
+    def _unlisted(self, path: str, error: VaultError) -> Trouble:
+        """A folder of the storage root that cannot be listed. What lies beside it may be well, so the walk goes on."""
+        self.identity()
+        if not path:
+            raise Unreachable(
+                f"The storage root {self._root} cannot be read: {error.message}",
+                remedy="Look at the volume (dmesg, SMART, lost+found of its file system), and make the catalogue anew"
+                " again when it is well.",
+                code="storage-root-unreadable",
+            ) from error
+        message = f"{error.message} The packages below it were not read here."
+        return Trouble("not-read", self.name, message, detail={"path": f"{OCFL}/{path}"})
 
     @contextlib.contextmanager
     def root(self) -> Iterator[FolderTree]:
@@ -91,11 +104,13 @@ class DirectorySource:
     def parts_at(self, tree: FolderTree, place: str) -> Iterator[FoundPart | Trouble]:
         """The parts of the object at ``place`` in the storage root, the earlier versions first."""
         try:
-            yield from _Object(self.name, tree, place).parts()
+            for found in _Object(self.name, tree, place).parts():
+                if isinstance(found, Trouble):
+                    self.identity()
+                yield found
         except (NotFound, Unreachable) as error:
             # One object that cannot be read is a fault of that copy; a volume that is gone is an outage.
-            with self._volume.session():
-                pass
+            self.identity()
             yield Trouble("not-read", self.name, error.message, detail={"path": f"{OCFL}/{place}"})
 
     def size(self, object_id: str, content_path: str) -> int | None:
@@ -128,6 +143,8 @@ class _Object:
         self._source = source
         self._tree = tree
         self._place = place
+        self._unread = ""
+        """Why the file that was last asked for could not be read, if the medium was at fault."""
 
     def parts(self) -> Iterator[FoundPart | Trouble]:
         root = self._inventory("")
@@ -143,8 +160,8 @@ class _Object:
                 yield self._trouble("misplaced-object", f"{inventory.id} does not lie where it belongs.", inventory.id)
                 return
         else:
-            yield self._trouble("damaged-inventory", "The object's newest inventory is damaged or missing.",
-                                self._id_by_its_versions())  # fmt: skip
+            code, message = self._wrong("damaged-inventory", "The object's newest inventory is damaged or missing.")
+            yield self._trouble(code, message, self._id_by_its_versions())
         numbers = self._numbers()
         for number in numbers:
             yield from self._version(number, root, newest=number == numbers[-1])
@@ -155,9 +172,9 @@ class _Object:
         found = self._inventory(f"v{number}/")
         sound = found is not None and not (newest and root is None)
         if found is None:
+            code, message = self._wrong("damaged-inventory", "The version's inventory is damaged or missing.")
             object_id = root[0].id if root is not None else self._id_by_its_versions()
-            message = "The version's inventory is damaged or missing."
-            yield self._trouble("damaged-inventory", message, object_id, number)
+            yield self._trouble(code, message, object_id, number)
             # Of its newest version an object has the inventory twice, to the letter.
             found = root if root is not None and root[0].head_number == number else None
         if found is None:
@@ -178,7 +195,8 @@ class _Object:
             digest, path = inventory.files_of_version(number)[RESERVED]
             note = self._note(path, digest, algorithm)
             if note is None:
-                yield self._trouble("damaged-note", f"{RESERVED} is damaged or missing.", inventory.id, number)
+                wrong = self._wrong("damaged-note", f"{RESERVED} is damaged or missing.")
+                yield self._trouble(*wrong, inventory.id, number)
         yield FoundPart(part, data, note, sound)
 
     def _numbers(self) -> list[int]:
@@ -197,9 +215,8 @@ class _Object:
             data = self._read(f"{folder}{INVENTORY_FILE}", MAX_INVENTORY_BYTES)
             inventory = parse_inventory(data)
             stated = parse_sidecar(self._read(f"{folder}{sidecar_name(inventory.digest_algorithm)}", _SMALL))
-        except Unreachable:
-            raise
-        except VaultError:
+        except VaultError as error:
+            self._ask_why(error)
             return None
         found = hashlib.new(inventory.digest_algorithm, data, usedforsecurity=False).hexdigest()
         return (inventory, data) if found == stated else None
@@ -208,16 +225,30 @@ class _Object:
         try:
             data = self._read(path, _LARGEST_NOTE)
             document: object = json.loads(data)
-        except Unreachable:
-            raise
-        except (VaultError, ValueError, RecursionError):
+        except VaultError as error:
+            self._ask_why(error)
+            return None
+        except (ValueError, RecursionError):
             return None
         right = hashlib.new(str(algorithm), data, usedforsecurity=False).hexdigest() == digest
         return document if right and isinstance(document, dict) else None
 
+    def _ask_why(self, error: VaultError) -> None:
+        # Another file of the object may say the same, as another medium may: one bad sector is not the whole disk.
+        self._unread = error.message if isinstance(error, Unreachable) else ""
+
+    def _wrong(self, code: str, message: str) -> tuple[str, str]:
+        """The code and message for what is not as it must be: what could not be read was not found to be damaged."""
+        return ("not-read", self._unread) if self._unread else (code, message)
+
     def _read(self, path: str, limit: int) -> bytes:
+        self._unread = ""
         with self._tree.open(f"{self._place}/{path}") as file:
-            data = file.read(limit + 1)
+            try:
+                data = file.read(limit + 1)
+            except OSError as error:
+                doing = f"reading {OCFL}/{self._place}/{path} on {self._source!r}"
+                raise describe_os_error(error, doing) from error
         if len(data) > limit:
             raise Corrupted(f"{path} is larger than {limit} bytes.")
         return data

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from vault.clock import from_text
@@ -45,12 +45,14 @@ def find_backups(
     """All of this node's that can be reached, the newest first; and what is wrong with the others."""
     found: dict[object, FoundBackup] = {}
     troubles: list[Trouble] = []
-    places = [("state", _names_in(state / FOLDER), _reader(state))]
-    for source in sources:
+    places: list[tuple[str, list[str], Callable[[str], Iterator[bytes]]]] = []
+    asked = [("state", partial(_names_in, state / FOLDER), _reader(state))]
+    asked += [(source.name, partial(source.notes, FOLDER), source.read_note) for source in sources]
+    for place, names_of, read in asked:
         try:
-            places.append((source.name, source.notes(FOLDER), source.read_note))
+            places.append((place, names_of(), read))
         except VaultError as error:
-            troubles.append(Trouble("not-read", source.name, error.message))
+            troubles.append(Trouble("not-read", place, error.message))
     for place, names, read in places:
         for name in names:
             data = name.removesuffix(SEAL_END) + DATA_END
@@ -98,9 +100,12 @@ def _opener(read: Callable[[str], Iterator[bytes]], path: str) -> Opener:
 
 
 def _names_in(folder: Path) -> list[str]:
-    with contextlib.suppress(OSError):
+    try:
         return sorted(os.listdir(folder))
-    return []
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise describe_os_error(error, f"looking for backups in {folder}") from error
 
 
 def _reader(state: Path) -> Callable[[str], Iterator[bytes]]:

@@ -12,9 +12,10 @@ import base64
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -45,27 +46,39 @@ def find_checkpoints(
         if checkpoint is not None:
             found[checkpoint.seq, checkpoint.hash] = checkpoint
 
-    for document in _in_state(state / FOLDER):
-        take(document)
-    for source in sources:
+    places: list[tuple[str, Callable[[], list[str]], Callable[[str], Iterator[bytes]]]]
+    places = [("state", partial(_names_in, state / FOLDER), partial(_read_in, state))]
+    places += [(source.name, partial(source.notes, FOLDER), source.read_note) for source in sources]
+    for place, names, read in places:
         try:
-            for name in source.notes(FOLDER):
-                if name.endswith(".json"):
-                    take(_loaded(b"".join(source.read_note(f"{FOLDER}/{name}"))))
+            listed = [name for name in names() if name.endswith(".json")]
         except VaultError as error:
-            troubles.append(Trouble("not-read", source.name, str(error)))
+            troubles.append(Trouble("not-read", place, str(error)))
+            continue
+        for name in listed:
+            try:
+                take(_loaded(b"".join(read(f"{FOLDER}/{name}"))))
+            except VaultError as error:
+                # The others say how far the ledger came as well.
+                troubles.append(Trouble("not-read", place, str(error)))
     return sorted(found.values(), key=lambda one: one.seq), troubles
 
 
-def _in_state(folder: Path) -> Iterator[object]:
+def _names_in(folder: Path) -> list[str]:
     try:
-        names = sorted(os.listdir(folder)) if folder.is_dir() else []
-        for name in names:
-            if name.endswith(".json"):
-                with (folder / name).open("rb") as file:
-                    yield _loaded(file.read(_SMALL))
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise describe_os_error(error, f"reading the checkpoints in {folder}") from error
+
+
+def _read_in(state: Path, path: str) -> Iterator[bytes]:
+    try:
+        with (state / path).open("rb") as file:
+            yield file.read(_SMALL)
+    except OSError as error:
+        raise describe_os_error(error, f"reading {state / path}") from error
 
 
 def _loaded(data: bytes) -> object:

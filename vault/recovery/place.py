@@ -90,12 +90,16 @@ class _File:
             raise describe_os_error(error, f"removing {self._fresh}") from error
 
     def current(self) -> bool:
-        if not self._path.exists():
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CLOEXEC))
+        except FileNotFoundError:
             return False
+        except OSError as error:
+            raise describe_os_error(error, f"reading the catalogue {self._path}") from error
         with contextlib.closing(Catalogue.open(f"sqlite:///{self._path}", self._clock)) as old:
             if old.schema_revision() is None:
                 return False
-            old.backup(self._fresh)
+            old.copy_to(self._fresh)
         self.catalogue.migrate()
         return True
 
@@ -118,7 +122,9 @@ class _File:
         return aside if moved else ""
 
     def close(self) -> None:
-        self.catalogue.close()
+        # What did not come to its end is of no use, and the disk may be full of it.
+        with contextlib.suppress(VaultError):
+            self.clear()
 
 
 def _give_to_owner(path: Path) -> None:

@@ -10,25 +10,29 @@ It may be killed at any moment and begun again: until the last rename nothing ha
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import IO, Final, cast
 
 from vault.catalog import copies, export, facts, overview, packages, tokens
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
+from vault.catalog.faults import BUSY
 from vault.clock import Clock, to_text, utcnow
 from vault.config import Settings
 from vault.custody import record
 from vault.custody.backups import check_digest
 from vault.custody.context import STORED_STATES, Custodian
 from vault.custody.state import lock_state
-from vault.errors import Corrupted, Refused, Unreachable, VaultError
+from vault.durable import describe_os_error
+from vault.errors import Conflict, Corrupted, Full, NotFound, Refused, Unreachable, VaultError
 from vault.ledger import Checkpoint, append, verify
 from vault.model import EventType, Json, NewEvent, Outcome, Volume, VolumeMode
-from vault.recovery.described import describe
+from vault.recovery.described import Described, describe
 from vault.recovery.entering import Standing, enter_copy, enter_version, look_up
 from vault.recovery.found_backups import FoundBackup, find_backups
 from vault.recovery.found_checkpoints import find_checkpoints, statement, statements
@@ -38,6 +42,7 @@ from vault.recovery.sources import FoundPart, RebuildSource, Trouble
 from vault.recovery.successors import not_on_successor, succeeded
 from vault.signing import NodeKey
 from vault.tapes import record as tape_record
+from vault.volumes.base import VolumeIdentity
 
 _BATCH: Final = 100
 _NAMED: Final = 50
@@ -48,6 +53,13 @@ Progress = Callable[[str, int], None]
 
 def _no_progress(_source: str, _parts: int) -> None:
     """For callers that do not care."""
+
+
+class _Outage(Exception):
+    """A medium stopped to answer. Not the program's own error: that of a catalogue which does not answer is another."""
+
+    def __init__(self, error: VaultError) -> None:
+        super().__init__(str(error))
 
 
 class Base(enum.StrEnum):
@@ -86,6 +98,17 @@ def rebuild(
         os.close(lock)
 
 
+def _until_outage(items: Iterator[FoundPart | Trouble]) -> Iterator[FoundPart | Trouble]:
+    while True:
+        try:
+            item = next(items, None)
+        except Unreachable as error:
+            raise _Outage(error) from error
+        if item is None:
+            return
+        yield item
+
+
 class _Rebuild:
     def __init__(
         self,
@@ -112,8 +135,10 @@ class _Rebuild:
         self._sources = [source for source in self._sources if self._is_ours(source)]
         former = self._lay_base()
         if not self._sources and not report.base["seq"]:
+            said = [f"{trouble.source}: {trouble.message}" for trouble in report.troubles[:_NAMED] if trouble.source]
+            message = "No volume can be read, and there is neither a catalogue nor a backup to begin with."
             raise Unreachable(
-                "No volume can be read, and there is neither a catalogue nor a backup to begin with.",
+                " ".join([message, *said]),
                 remedy="Mount the volumes (look at vaultctl doctor), and try again.",
                 code="nothing-to-rebuild-from",
             )
@@ -201,6 +226,9 @@ class _Rebuild:
                 unfinished = facts.get(tx, UNFINISHED) is not None
             chain = verify(place.catalogue)
         except VaultError as error:
+            if isinstance(error, Full) or error.code in (BUSY, "permission-denied"):
+                # That says nothing of the catalogue, which knows more than what would be taken in its stead.
+                raise
             self._report.trouble(Trouble("catalogue-damaged", "", str(error)))
             place.clear()
             return False
@@ -214,14 +242,25 @@ class _Rebuild:
         return False
 
     def _lay_backup(self, backup: FoundBackup) -> bool:
+        state = self._settings.node.state
+        try:
+            return self._lay_backup_through(state, backup)
+        except OSError as error:
+            # Of the media they are explained already.
+            raise describe_os_error(error, f"copying the backup {backup.name} to {state}") from error
+
+    def _lay_backup_through(self, folder: Path, backup: FoundBackup) -> bool:
         for where, pieces in backup.places:
             try:
-                with tempfile.TemporaryFile(dir=self._settings.node.state) as file:
+                with tempfile.TemporaryFile(dir=folder) as file:
                     check_digest(pieces(), backup.seal, cast("IO[bytes]", file))
                     file.seek(0)
                     export.load(self._place.catalogue, cast("IO[bytes]", file))
-            except (Corrupted, Unreachable) as error:
-                self._report.trouble(Trouble("damaged-backup", where, str(error)))
+            except (Corrupted, NotFound, Unreachable) as error:
+                if error.code.startswith("catalogue-"):
+                    raise
+                code = "damaged-backup" if isinstance(error, Corrupted) else "not-read"
+                self._report.trouble(Trouble(code, where, str(error)))
                 continue
             self._report.base = {
                 "kind": "backup", "seq": backup.seq, "file": backup.name, "time": to_text(backup.time), "from": where,
@@ -250,20 +289,28 @@ class _Rebuild:
                     self._report.trouble(Trouble("volume-not-read", volume.name, message))
 
     def _scan(self, source: RebuildSource) -> None:
-        identity = source.identity()
         try:
-            volume, succeeds = self._known(source)
-        except VaultError as error:
+            identity = source.identity()
+        except Unreachable as error:
+            # It was there when the others began to be read.
+            self._report.trouble(Trouble("not-read", source.name, str(error)))
+            return
+        try:
+            volume, succeeds = self._known(source, identity)
+        except Conflict as error:
             self._report.trouble(Trouble("foreign-volume", source.name, str(error)))
             return
         read = SourceRead(source.name, source.kind, str(identity.uuid))
         self._report.sources.append(read)
         confirmed: set[int] = set()
         batch: list[FoundPart] = []
+        unread = 0
+        self._progress(source.name, 0)
         try:
-            for item in source.parts():
+            for item in _until_outage(source.parts()):
                 if isinstance(item, Trouble):
                     self._report.trouble(item)
+                    unread += item.code == "not-read"
                     continue
                 read.parts += 1
                 batch.append(item)
@@ -272,19 +319,25 @@ class _Rebuild:
                     batch.clear()
                     self._progress(source.name, read.parts)
             self._enter(source, read, volume, batch, confirmed)
-        except Unreachable as error:
+        except _Outage as outage:
             read.whole = False
-            self._report.trouble(Trouble("not-read", source.name, str(error)))
+            self._report.trouble(Trouble("not-read", source.name, str(outage)))
+            for found in batch:
+                # One by one: what is to be asked of the medium for a version that is new cannot be had any more.
+                with contextlib.suppress(_Outage):
+                    self._enter(source, read, volume, [found], confirmed)
         self._progress(source.name, read.parts)
-        if read.whole and succeeds:
+        if not read.whole or (succeeds and unread):
+            # Whether it has the rest cannot be said. A successor's copies are all in doubt, and read.
+            return
+        if succeeds:
             with self._place.catalogue.write() as tx:
                 read.doubted += not_on_successor(self._custodian, tx, volume, confirmed)
-        elif read.whole:
+        else:
             self._doubt_the_rest(read, volume, confirmed)
 
-    def _known(self, source: RebuildSource) -> tuple[Volume, bool]:
+    def _known(self, source: RebuildSource, identity: VolumeIdentity) -> tuple[Volume, bool]:
         """Its volume in the catalogue, and whether it took the place of another one there. Raises Conflict."""
-        identity = source.identity()
         with self._place.catalogue.write() as tx:
             known = next((volume for volume in catalog_volumes.all(tx) if volume.uuid == identity.uuid), None)
             if known is not None:
@@ -306,9 +359,16 @@ class _Rebuild:
     def _enter(
         self, source: RebuildSource, read: SourceRead, volume: Volume, batch: list[FoundPart], confirmed: set[int]
     ) -> None:
-        with self._place.catalogue.write() as tx:
-            for found in batch:
-                self._enter_one(tx, source, read, volume, found, confirmed, last_chance=False)
+        counted, waiting = (read.known, read.copies_added, read.versions_added), len(self._pending)
+        try:
+            with self._place.catalogue.write() as tx:
+                for found in batch:
+                    self._enter_one(tx, source, read, volume, found, confirmed, last_chance=False)
+        except _Outage:
+            # Nothing of the batch was kept.
+            read.known, read.copies_added, read.versions_added = counted
+            del self._pending[waiting:]
+            raise
 
     def _enter_one(
         self,
@@ -331,7 +391,7 @@ class _Rebuild:
             confirmed.add(enter_copy(self._custodian, tx, seen.version, volume).id)
             read.copies_added += 1
         elif seen.standing is Standing.NEW_VERSION and (found.note is not None or last_chance):
-            described = describe(found, [source, *(other for other in self._sources if other is not source)])
+            described = self._described(source, found)
             version = enter_version(self._custodian, tx, described, volume)
             confirmed.update(copy.id for copy in copies.of_version(tx, version.id))
             read.versions_added += 1
@@ -348,12 +408,32 @@ class _Rebuild:
             message = "A version before it is on no medium that was read, so it cannot be entered."
             self._report.trouble(Trouble("version-gap", source.name, message, part.object_id, part.number))
 
+    def _described(self, source: RebuildSource, found: FoundPart) -> Described:
+        """Raises _Outage where the medium that has it does not answer any more; a file of it that cannot be read costs
+        no more than its size, and so does another medium."""
+        described = describe(
+            found, [source, *(other for other in self._sources if other is not source)], unread_ok=True
+        )
+        if described.unknown_sizes:
+            try:
+                source.identity()
+            except Unreachable as error:
+                raise _Outage(error) from error
+        return described
+
     def _enter_pending(self) -> None:
         self._pending.sort(key=lambda item: (item[2].part.object_id, item[2].part.number))
+        gone: set[str] = set()
         for source, read, found in self._pending:
-            with self._place.catalogue.write() as tx:
-                volume = next(v for v in catalog_volumes.all(tx) if str(v.uuid) == read.uuid)
-                self._enter_one(tx, source, read, volume, found, set(), last_chance=True)
+            try:
+                with self._place.catalogue.write() as tx:
+                    volume = next(v for v in catalog_volumes.all(tx) if str(v.uuid) == read.uuid)
+                    self._enter_one(tx, source, read, volume, found, set(), last_chance=True)
+            except _Outage as outage:
+                if source.name not in gone:
+                    self._report.trouble(Trouble("not-read", source.name, str(outage)))
+                gone.add(source.name)
+                read.whole = False
 
     def _doubt_the_rest(self, read: SourceRead, volume: Volume, confirmed: set[int]) -> None:
         """Copies that the base has there and the medium does not show: the daemon is to look, at once."""

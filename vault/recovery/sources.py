@@ -85,6 +85,7 @@ class RebuildSource(Protocol):
         """Bytes of a content file of an object, by its content path (``v1/content/…``); None where it has none there.
 
         Asked for parts that ``parts`` has handed out, and only where no backup of the catalogue knows the version.
+        Raises Unreachable where it cannot be told.
         """
 
     def small_file(self, object_id: str, content_path: str, limit: int) -> bytes | None:

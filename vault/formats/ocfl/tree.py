@@ -145,11 +145,16 @@ def _checked(name: str) -> str:
 def _entry(item: os.DirEntry[str]) -> Entry | None:
     """Return what a name stands for; None when it vanished meanwhile."""
     try:
+        # As the folder itself says, where it does: one inode that cannot be read must not hide its neighbours.
+        if item.is_dir(follow_symlinks=False):
+            return Entry(item.name, Kind.DIRECTORY)
         found = item.stat(follow_symlinks=False)
     except FileNotFoundError:
         return None
+    except OSError:
+        if not item.is_file(follow_symlinks=False):
+            raise
+        return Entry(item.name, Kind.FILE)
     if stat.S_ISREG(found.st_mode):
         return Entry(item.name, Kind.FILE, found.st_size)
-    if stat.S_ISDIR(found.st_mode):
-        return Entry(item.name, Kind.DIRECTORY)
     return Entry(item.name, Kind.LINK if stat.S_ISLNK(found.st_mode) else Kind.OTHER)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from vault.errors import Invalid, NotFound
+from vault.errors import Invalid, NotFound, Unreachable, VaultError
 from vault.formats.ocfl.content_check import Progress, join, list_sorted, read_small
 from vault.formats.ocfl.findings import Findings
 from vault.formats.ocfl.inventory import INVENTORY_FILE, MAX_INVENTORY_BYTES
@@ -22,18 +22,25 @@ from vault.formats.ocfl.validate import validate_object
 MAX_DEPTH = 100
 """Folders between a storage root and an object."""
 _SMALL = 65536
+
+Unread = Callable[[str, VaultError], None]
+"""Told of a folder that cannot be listed: its path and NotFound or Unreachable."""
+
 _DECLARATION = re.compile(r"0=ocfl_(1\.[01])", re.ASCII)
 
 
-def find_objects(tree: Tree, path: str = "", findings: Findings | None = None) -> Iterator[str]:
+def find_objects(
+    tree: Tree, path: str = "", findings: Findings | None = None, unread: Unread | None = None
+) -> Iterator[str]:
     """Yield the paths, relative to ``tree``, of all object roots below the storage root ``path``, in order.
 
-    What lies between and belongs to no object goes to ``findings``, with paths relative to ``path``.
+    What lies between and belongs to no object goes to ``findings``, with paths relative to ``path``. With ``unread``
+    a folder that cannot be listed is passed over, and that is told of it, by its path relative to ``path``.
 
     Raises:
-        Unreachable: the medium stopped to answer.
+        Unreachable: the medium stopped to answer, and there is no ``unread``.
     """
-    for below in _Hierarchy(tree, path, findings or Findings()).objects():
+    for below in _Hierarchy(tree, path, findings or Findings(), unread).objects():
         yield join(path, below)
 
 
@@ -197,17 +204,18 @@ class _Root:
 class _Hierarchy:
     """The folders between the root and its objects. Paths are relative to the root."""
 
-    def __init__(self, tree: Tree, path: str, findings: Findings) -> None:
+    def __init__(self, tree: Tree, path: str, findings: Findings, unread: Unread | None = None) -> None:
         self._tree = tree
         self._path = path
         self._findings = findings
+        self._unread = unread
 
     def objects(self) -> Iterator[str]:
-        top = list_sorted(self._tree, self._path) or ()
+        top = self._listed("") or ()
         pending = [entry.name for entry in reversed(top) if entry.kind is Kind.DIRECTORY and entry.name != "extensions"]
         while pending:
             path = pending.pop()
-            entries = list_sorted(self._tree, join(self._path, path))
+            entries = self._listed(path)
             if entries is None:
                 self._findings.error("E088", "The folder cannot be opened.", path)
             elif _is_object(entries):
@@ -218,6 +226,19 @@ class _Hierarchy:
                 self._check_folder(path, entries)
                 folders = (entry.name for entry in reversed(entries) if entry.kind is Kind.DIRECTORY)
                 pending.extend(f"{path}/{name}" for name in folders)
+
+    def _listed(self, path: str) -> list[Entry] | None:
+        where = join(self._path, path) if path else self._path
+        try:
+            entries = list_sorted(self._tree, where)
+        except Unreachable as error:
+            if self._unread is None:
+                raise
+            self._unread(path, error)
+            return None
+        if entries is None and self._unread is not None:
+            self._unread(path, NotFound(f"There is no folder {where!r}." if where else "There is no such folder."))
+        return entries
 
     def _check_folder(self, path: str, entries: Sequence[Entry]) -> None:
         if not entries:
