@@ -39,8 +39,15 @@ class StillGoingOn(VaultError):
     default_code = "still-going-on"
 
 
+class Stopped(VaultError):
+    """Whoever typed the command stopped it (Ctrl-C), or the system did."""
+
+    default_code = "stopped"
+
+
 _BY_CLASS: tuple[tuple[type[VaultError], ExitCode], ...] = (
     (StillGoingOn, ExitCode.PENDING),
+    (Stopped, ExitCode.INTERRUPTED),
     (ConfigError, ExitCode.CONFIG),
     (NotFound, ExitCode.NOT_FOUND),
     (Conflict, ExitCode.CONFLICT),

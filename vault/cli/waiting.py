@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,8 +21,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from vault.cli.exits import StillGoingOn
+from vault.cli.exits import StillGoingOn, Stopped
 from vault.errors import Interrupted, Unreachable
+from vault.i18n import _
+from vault.units import duration_text
 from vault.wire_tapes import TapeReading
 
 _T = TypeVar("_T")
@@ -118,6 +122,43 @@ def tape_read(console: Console, label: str) -> Iterator[Callable[[TapeReading | 
                 progress.update(task, completed=seen.bytes, total=seen.total_bytes or None, files=files)
 
         yield tell
+
+
+def silence_told(console: Console) -> Callable[[str, timedelta], None]:
+    """What says on ``console`` that a volume does not answer, and what can be done."""
+
+    def tell(name: str, patience: timedelta) -> None:
+        text = _(
+            "The volume {name} does not answer. After {patience} of silence it is left out; Ctrl-C stops everything."
+            " Look at its server, its cable and the network."
+        )
+        console.print(text.format(name=name, patience=duration_text(patience)), soft_wrap=True, highlight=False)
+
+    return tell
+
+
+@contextmanager
+def stoppable(message: str, remedy: str = "") -> Iterator[None]:
+    """Have Ctrl-C, SIGTERM and the end of the terminal leave the block as one error, so that all that it has begun is
+    put away. Raises Stopped with these sentences."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    # Others than the main thread cannot be told of a signal.
+    numbers = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    # What nohup had ignored stays so.
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, stop)
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped(message, remedy=remedy) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -20,10 +20,12 @@ from vault.catalog.engine import Catalogue
 from vault.clock import Clock, to_text, utcnow
 from vault.config import Settings
 from vault.custody.backups import check_digest
-from vault.errors import NotFound, Refused, VaultError
+from vault.durable import describe_os_error
+from vault.errors import Full, Refused, VaultError
 from vault.ledger import verify
 from vault.model import CopyState, EventType, Json, NewEvent, Outcome
 from vault.recovery.found_backups import FoundBackup, find_backups
+from vault.recovery.patience import Asking, Media
 from vault.recovery.sources import RebuildSource
 
 
@@ -100,7 +102,7 @@ class Minutes:
 
 def drill(
     settings: Settings,
-    sources: list[RebuildSource],
+    media: Media,
     find: Finder,
     *,
     agent: str,
@@ -110,19 +112,25 @@ def drill(
     clock: Clock = utcnow,
 ) -> Minutes:
     """Do it in a folder of its own below ``scratch``, which is gone afterwards. What fails is in the minutes, not
-    raised, except that the scratch folder cannot be used: Refused, OSError, Full."""
+    raised, except that the scratch folder cannot be used: Refused, Full, Unreachable."""
     if not scratch.is_dir():
         raise Refused(
             f"There is no folder {scratch} to restore to.",
             remedy="Make it, on a file system with room for the largest package, or name another with --scratch.",
         )
     minutes = Minutes(settings.node.name, clock(), clock(), agent, asked=number)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="khoso-drill-") as name:
-        folder = Path(name)
-        with closing(Catalogue.open(f"sqlite:///{folder / 'catalog.db'}", clock)) as catalogue:
-            if _restore_catalogue(settings, sources, trusted, catalogue, folder, minutes):
-                for identifier, version, volume in _chosen(catalogue, number, {source.name for source in sources}):
-                    minutes.packages.append(_restore(find, identifier, version, volume, folder / "package.tar"))
+    try:
+        with tempfile.TemporaryDirectory(dir=scratch, prefix="khoso-drill-") as name:
+            folder = Path(name)
+            with closing(Catalogue.open(f"sqlite:///{folder / 'catalog.db'}", clock)) as catalogue:
+                if _restore_catalogue(settings, media.sources, trusted, catalogue, folder, minutes):
+                    readable = {source.name for source in media.sources}
+                    for identifier, version, volume in _chosen(catalogue, number, readable):
+                        target = folder / "package.tar"
+                        minutes.packages.append(_restore(media.ask, find, identifier, version, volume, target))
+    except OSError as error:
+        # Of the media they are explained already.
+        raise describe_os_error(error, f"writing to the scratch folder {scratch}") from error
     minutes.ended = clock()
     return minutes
 
@@ -146,8 +154,11 @@ def _restore_catalogue(
     try:
         _load(newest, pieces(), catalogue, folder)
         chain = verify(catalogue)
+    except Full:
+        # The scratch is too small, which says nothing of the backup.
+        raise
     except VaultError as error:
-        minutes.catalogue_reason = str(error)
+        minutes.catalogue_reason = f"{where}: {error}"
         return False
     minutes.catalogue["seconds"] = round(time.monotonic() - began, 3)
     minutes.catalogue_reason = "" if chain.ok else chain.reason
@@ -172,15 +183,28 @@ def _chosen(catalogue: Catalogue, number: int, readable: Collection[str]) -> lis
     return chosen
 
 
-def _restore(find: Finder, identifier: str, version: int, volume: str, target: Path) -> Restored:
+def _restore(ask: Asking, find: Finder, identifier: str, version: int, volume: str, target: Path) -> Restored:
     began, written = time.monotonic(), 0
     if not volume:
         return Restored(identifier, version, "", 0, 0, 0.0, "no volume that can be read has a good copy")
-    try:
+
+    def restore() -> int:
+        nonlocal written
         stored = find(volume, identifier, version)
         with target.open("wb") as file:
-            stored.write_tar(file.write)
-            written = file.tell()
-    except (VaultError, NotFound) as error:
-        return Restored(identifier, version, volume, 0, written, time.monotonic() - began, str(error))
-    return Restored(identifier, version, volume, len(stored.files), written, time.monotonic() - began)
+
+            def write(data: bytes) -> None:
+                nonlocal written
+                written += file.write(data)
+
+            stored.write_tar(write)
+        return len(stored.files)
+
+    try:
+        files = ask(volume, restore, lambda: written)
+    except VaultError as error:
+        return Restored(identifier, version, volume, 0, 0, time.monotonic() - began, str(error))
+    finally:
+        # A thread that hangs may still have it open.
+        target.unlink(missing_ok=True)
+    return Restored(identifier, version, volume, files, written, time.monotonic() - began)

@@ -14,7 +14,7 @@ from vault.cli.keys import own_key, read_keys
 from vault.cli.options import JsonOption
 from vault.cli.output import print_json
 from vault.cli.session import Session, session_of
-from vault.cli.waiting import media_read
+from vault.cli.waiting import media_read, silence_told, stoppable
 from vault.clock import utcnow
 from vault.errors import Conflict
 from vault.i18n import _
@@ -111,14 +111,21 @@ def rebuild_catalogue(
     """Rebuild the catalogue."""
     from vault.cli.offline import rebuild_sources, tapes_of
     from vault.cli.render.recovery import rebuilt
+    from vault.recovery.patience import patient
     from vault.recovery.rebuild import Base, rebuild
 
     session = session_of(context)
     settings = session.settings
-    with media_read(session.err) as progress, tapes_of(settings, wanted=from_tapes) as tapes:
+    stopped = _("The rebuild was stopped before its end: what it had made is not used, and no volume was changed.")
+    with (
+        stoppable(stopped, _("Begin it anew: vaultctl catalog rebuild")),
+        media_read(session.err) as progress,
+        patient(rebuild_sources(settings), settings.custody.stalled_after, silence_told(session.err)) as media,
+        tapes_of(settings, wanted=from_tapes) as tapes,
+    ):
         report = rebuild(
             settings,
-            [*rebuild_sources(settings), *tapes],
+            [*media.sources, *tapes],
             own_key(settings),
             base=Base(base),
             trusted=read_keys(key),

@@ -13,6 +13,7 @@ from vault.recovery.drill import Minutes
 from vault.recovery.report import RebuildReport
 
 _SHOWN = 50
+_UNREAD = frozenset({"not-read", "volume-not-read", "foreign-volume"})
 
 
 def rebuilt(report: RebuildReport, say: Speech) -> RenderableType:
@@ -38,6 +39,10 @@ def rebuilt(report: RebuildReport, say: Speech) -> RenderableType:
     if more > 0:
         lines.append(
             Text(n_("and {n} more (--json lists them)", "and {n} more (--json lists them)", more).format(n=more))
+        )
+    if _UNREAD & report.counts.keys():
+        lines.append(
+            Text(_("What could not be read may hold more. When it is well again: stop vaultd, and rebuild once more."))
         )
     lines.append(Text(_("Now start vaultd; copies that were not read yet are read first.")))
     return Group(*lines)
