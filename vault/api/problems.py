@@ -276,6 +276,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "backup-not-kept": Entry(503, "No volume took the backup of the catalogue"),
     "already-running": Entry(409, "Another process works on the state folder"),
     "backup-not-vouched": Entry(409, "Nobody vouches for the key of the backups"),
+    "volume-hangs": Entry(503, "A volume hangs"),
     "nothing-to-rebuild-from": Entry(503, "There is nothing that the catalogue could be rebuilt from"),
     "rebuild-unfinished": Entry(500, "The rebuild of the catalogue did not come to its end"),
     "catalogue-newer": Entry(500, "The catalogue is of a newer program"),
