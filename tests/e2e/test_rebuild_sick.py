@@ -11,11 +11,12 @@ import time
 
 import pytest
 
-from tests.support.faults import modes_count, tmpfs
+from tests.support.faults import modes_count, run, tmpfs
 from tests.support.passthrough import shown
 from tests.support.rebuilds import MORE, codes, lose, lose_everything, make_archive, of_archive, rebuilt
 from vault.cli.offline import rebuild_sources
-from vault.errors import Full, Unreachable
+from vault.cli.run import run as vaultctl
+from vault.errors import ConfigError, Full, Refused, Unreachable
 from vault.recovery.directory import DirectorySource
 
 VERSIONS = 4 + MORE
@@ -268,6 +269,46 @@ def test_what_root_rebuilds_is_the_service_users(bench):
     for name in ("vaultd.lock", "catalog.db"):
         facts = (state / name).stat()
         assert (facts.st_uid, facts.st_gid) == (12345, 12346), name
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, Full])
+def test_no_daemon_begins_anew_where_a_rebuild_was_stopped(bench, how):
+    """On a new machine it would find nothing that speaks of the archive, and take deposits into an empty one."""
+    lose_everything(bench)
+
+    def stop(name, _count):
+        if name == "b":
+            raise how("")
+
+    with pytest.raises(how):
+        rebuilt(bench, progress=stop)
+    with pytest.raises(ConfigError) as refused:
+        bench.start()
+    assert refused.value.code == "rebuild-unfinished"
+    assert rebuilt(bench).base["kind"] == "backup"
+    bench.start()
+    bench.settle()
+    bench.assert_sound()
+
+
+def test_a_state_folder_that_is_mounted_read_only_is_named(bench, capsys):
+    lose(bench)
+    state = bench.folder / "state"
+    state.rename(bench.folder / "kept")
+    with tmpfs(state):
+        shutil.copytree(bench.folder / "kept", state, dirs_exist_ok=True)
+        run("mount", "-o", "remount,ro", str(state))
+        assert vaultctl(["--config", str(bench.folder / "vault.toml"), "catalog", "rebuild"]) == 4
+    said = capsys.readouterr().err
+    assert "EROFS" in said
+    assert "Traceback" not in said
+
+
+def test_the_key_that_was_forgotten_in_the_safe_is_asked_for_first(bench):
+    lose_everything(bench, key=False)
+    with pytest.raises(Refused) as refused:
+        rebuilt(bench)
+    assert refused.value.remedy.startswith("Put the node's key back")
 
 
 def test_nothing_is_asked_of_a_volume_that_is_mounted_read_only(bench):

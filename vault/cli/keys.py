@@ -76,7 +76,11 @@ def own_key(settings: Settings) -> NodeKey:
     """The node's key, to sign with; one is made where there is none, for the service's user. Raises ConfigError."""
     path = settings.node.key_file
     key = NodeKey.load_or_create(path)
-    owner = settings.node.state.stat()
     if os.geteuid() == 0 and not is_credential(path):
-        os.chown(path, owner.st_uid, owner.st_gid)
+        try:
+            owner, facts = settings.node.state.stat(), path.stat()
+            if (facts.st_uid, facts.st_gid) != (owner.st_uid, owner.st_gid):
+                os.chown(path, owner.st_uid, owner.st_gid)
+        except OSError as error:
+            raise describe_os_error(error, f"giving {path} to the service's user") from error
     return key

@@ -9,9 +9,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from uuid import UUID
 
 from vault.durable import describe_os_error
-from vault.errors import Corrupted, Invalid, NotFound, Unreachable, VaultError
+from vault.errors import Corrupted, Invalid, NotFound, Unreachable, VaultError, WrongVolume
 from vault.formats.ocfl import (
     INVENTORY_FILE,
     MAX_INVENTORY_BYTES,
@@ -46,14 +47,19 @@ class DirectorySource:
         self.domain = volume.domain
         self.site = volume.site
         self._root = Path(volume.path) / OCFL
+        self._seen: UUID | None = None
 
     def identity(self) -> VolumeIdentity:
         """See the protocol."""
         probe = self._volume.probe()
         if probe.identity is None:
             raise Unreachable(probe.reason or f"The volume {self.name!r} does not answer.")
-        # Whatever is mounted there later is another one.
-        self._volume.expect(probe.identity.uuid)
+        if self._seen is not None and probe.identity.uuid != self._seen:
+            raise WrongVolume(
+                f"Another volume ({probe.identity.uuid}) stands at {self._volume.path} than before ({self._seen}).",
+                remedy="Mount the right volume there, and begin anew.",
+            )
+        self._seen = probe.identity.uuid
         return probe.identity
 
     def notes(self, folder: str) -> list[str]:
@@ -66,6 +72,7 @@ class DirectorySource:
 
     def parts(self) -> Iterator[FoundPart | Trouble]:
         """See the protocol."""
+        self.identity()
         with self.root() as tree:
             unread: list[Trouble] = []
             for place in find_objects(tree, unread=lambda path, error: unread.append(self._unlisted(path, error))):

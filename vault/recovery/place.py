@@ -21,6 +21,7 @@ UNFINISHED: Final = "rebuild-unfinished"
 
 _LOGS: Final = ("-wal", "-shm")
 _WHOLE: Final = ".rebuilt"
+_FRESH: Final = ".rebuilding"
 
 
 class Place(Protocol):
@@ -50,12 +51,12 @@ def open_place(url: str, clock: Clock) -> Place:
 
 
 def is_cut_off(url: str) -> bool:
-    """Whether a rebuild was cut off when the catalogue stood aside already: what it made is whole, and the next rebuild
-    puts it in its place."""
+    """Whether a rebuild was cut off and no catalogue stands in the place: on a new machine nothing else says that the
+    node was used before. What stood aside already, being whole, the next rebuild puts in its place."""
     parsed = parse_url(url)
     path = str(parsed.database)
     sqlite = parsed.get_backend_name() == "sqlite"
-    return sqlite and os.path.exists(f"{path}{_WHOLE}") and not os.path.exists(path)
+    return sqlite and not os.path.exists(path) and any(os.path.exists(f"{path}{end}") for end in (_WHOLE, _FRESH))
 
 
 class _File:
@@ -65,7 +66,7 @@ class _File:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._fresh = path.with_name(f"{path.name}.rebuilding")
+        self._fresh = path.with_name(f"{path.name}{_FRESH}")
         self._whole = path.with_name(f"{path.name}{_WHOLE}")
         self._end_former()
         self.catalogue = Catalogue.open(f"sqlite:///{self._fresh}", clock)
@@ -122,9 +123,20 @@ class _File:
         return aside if moved else ""
 
     def close(self) -> None:
-        # What did not come to its end is of no use, and the disk may be full of it.
-        with contextlib.suppress(VaultError):
+        # What did not come to its end is of no use, and the disk may be full of it: all but its name goes.
+        begun = _is_unfinished(self.catalogue)
+        with contextlib.suppress(VaultError, OSError):
             self.clear()
+            if begun and not self._path.exists():
+                self._fresh.touch(mode=0o600)
+
+
+def _is_unfinished(catalogue: Catalogue) -> bool:
+    try:
+        with catalogue.read() as tx:
+            return facts.get(tx, UNFINISHED) is not None
+    except VaultError:
+        return False
 
 
 def _give_to_owner(path: Path) -> None:
@@ -140,7 +152,7 @@ class _Database:
     def __init__(self, url: str, clock: Clock) -> None:
         self.catalogue = Catalogue.open(url, clock)
         if self.catalogue.schema_revision() is not None:
-            if not self._unfinished():
+            if not _is_unfinished(self.catalogue):
                 raise ConfigError(
                     f"There is a catalogue at {self.catalogue.place}; nothing is written over it.",
                     remedy="Rename that database (ALTER DATABASE … RENAME TO …), create an empty one of its name, and"
@@ -148,13 +160,6 @@ class _Database:
                     code="catalogue-exists",
                 )
             self.clear()
-
-    def _unfinished(self) -> bool:
-        try:
-            with self.catalogue.read() as tx:
-                return facts.get(tx, UNFINISHED) is not None
-        except VaultError:
-            return False
 
     def clear(self) -> None:
         with self.catalogue.setup() as connection:

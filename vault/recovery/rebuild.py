@@ -207,8 +207,9 @@ class _Rebuild:
                 ids = ", ".join(sorted({backup.key_id for backup in found}))
                 raise Refused(
                     f"The backups of the catalogue are sealed with a key that is not this node's ({ids}).",
-                    remedy="Take the node's public key from a receipt that you trust, and give it with --key; or begin"
-                    " without them: --from nothing.",
+                    remedy="Put the node's key back, the copy of node.key from the safe, and try again. If there is"
+                    " none, take its public key from a receipt that you trust, and give it with --key; or begin without"
+                    " the backups: --from nothing.",
                     code="backup-not-vouched",
                 )
         self._place.clear()
