@@ -78,14 +78,19 @@ class Node:
         self.settings = settings
         self._lock = lock_state(settings.node.state)
         try:
-            self._build(settings, clock)
+            self.key = NodeKey.load_or_create(settings.node.key_file)
+            self.catalogue = Catalogue.open(settings.catalog.url, clock)
+            try:
+                self._build(settings)
+            except BaseException:
+                self.catalogue.close()
+                raise
         except BaseException:
             os.close(self._lock)
             raise
 
-    def _build(self, settings: Settings, clock: TimeSource) -> None:
-        self.key = NodeKey.load_or_create(settings.node.key_file)
-        self.catalogue = Catalogue.open(settings.catalog.url, clock)
+    def _build(self, settings: Settings) -> None:
+        self.catalogue.hold()
         if not self._new_catalogue:
             refuse_lost_catalogue(self.catalogue, settings)
         self.catalogue.migrate()
@@ -260,7 +265,7 @@ class Node:
 
     def ask_catalogue(self) -> None:
         """Make one round trip to the catalogue. Raises Unreachable and its like when it does not answer."""
-        self.catalogue.check_file()
+        self.catalogue.check()
         with self.catalogue.read() as tx:
             catalog_volumes.all(tx)
 

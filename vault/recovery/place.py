@@ -133,6 +133,14 @@ class _Database:
 
     def __init__(self, url: str, clock: Clock) -> None:
         self.catalogue = Catalogue.open(url, clock)
+        try:
+            self._take()
+        except BaseException:
+            self.catalogue.close()
+            raise
+
+    def _take(self) -> None:
+        self.catalogue.hold()
         if self.catalogue.schema_revision() is not None:
             if not self._unfinished():
                 raise ConfigError(
