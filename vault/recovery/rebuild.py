@@ -16,7 +16,9 @@ import tempfile
 from collections.abc import Callable, Collection
 from typing import IO, Final, cast
 
-from vault.catalog import copies, export, facts, overview, packages, tokens
+import sqlalchemy as sa
+
+from vault.catalog import copies, export, facts, migration, overview, packages, tokens
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.clock import Clock, to_text, utcnow
@@ -32,7 +34,7 @@ from vault.recovery.described import describe
 from vault.recovery.entering import Standing, enter_copy, enter_version, look_up
 from vault.recovery.found_backups import FoundBackup, find_backups
 from vault.recovery.found_checkpoints import find_checkpoints, statement, statements
-from vault.recovery.place import UNFINISHED, Place, open_place
+from vault.recovery.place import UNFINISHED, Place, mark, open_place
 from vault.recovery.report import RebuildReport, SourceRead
 from vault.recovery.sources import FoundPart, RebuildSource, Trouble
 from vault.recovery.successors import not_on_successor, succeeded
@@ -187,7 +189,9 @@ class _Rebuild:
                     code="backup-not-vouched",
                 )
         self._place.clear()
-        self._place.catalogue.migrate()
+        with self._place.catalogue.setup() as connection:
+            migration.upgrade(connection)
+            self._mark(connection)
         self._report.base = {"kind": "nothing", "seq": 0}
         return []
 
@@ -219,7 +223,7 @@ class _Rebuild:
                 with tempfile.TemporaryFile(dir=self._settings.node.state) as file:
                     check_digest(pieces(), backup.seal, cast("IO[bytes]", file))
                     file.seek(0)
-                    export.load(self._place.catalogue, cast("IO[bytes]", file))
+                    export.load(self._place.catalogue, cast("IO[bytes]", file), within=self._mark)
             except (Corrupted, Unreachable) as error:
                 self._report.trouble(Trouble("damaged-backup", where, str(error)))
                 continue
@@ -229,6 +233,9 @@ class _Rebuild:
             }  # fmt: skip
             return True
         return False
+
+    def _mark(self, connection: sa.Connection) -> None:
+        mark(connection, self._place.catalogue.clock())
 
     # --- what the media hold
 
