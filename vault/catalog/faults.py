@@ -14,6 +14,9 @@ from vault.errors import ConfigError, Corrupted, Full, Refused, Unreachable, Vau
 BUSY: Final = "catalogue-busy"
 """Code of the :class:`Unreachable` that goes away by itself: the same work may be tried again."""
 
+OUTAGES: Final = frozenset({BUSY, "catalogue-unreachable", "catalogue-gone", "catalogue-in-use", "catalogue-damaged"})
+"""Codes by which the catalogue says of itself that it cannot be used: they tell nothing of any volume."""
+
 _NO_SCHEMA: Final = "Start vaultd, which creates and upgrades the catalogue, or restore a backup of it."
 _REBUILD: Final = (
     "Stop vaultd, keep the damaged file, and restore the newest backup of the catalogue; what is on the volumes is not"
