@@ -202,7 +202,9 @@ class Node:
                 )
 
     def _settle(self) -> None:
-        """Deposits that are in place although the catalogue did not answer when it should have heard of them."""
+        """Deposits that ended, in place or not, while the catalogue did not answer and could not hear of it."""
+        for ingest_id in accession.end_interrupted(self.custodian):
+            self.bell.ring(ingest_id)
         with self.catalogue.read() as tx:
             online = [v.name for v in catalog_volumes.all(tx) if v.condition is Condition.ONLINE]
         for name in online:
