@@ -29,7 +29,7 @@ from vault.custody.planner import Planner
 from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.state import lock_state
 from vault.custody.watch import Watch
-from vault.errors import ConfigError
+from vault.errors import ConfigError, VaultError
 from vault.health import filling
 from vault.health.devices import DeviceWatch
 from vault.health.watch import HealthWatch
@@ -42,7 +42,7 @@ from vault.intake.finishing import Finishing
 from vault.intake.receipts import Receipts
 from vault.intake.uploads import Uploads
 from vault.ledger import append
-from vault.model import Condition, EventType, NewEvent, Outcome, Version
+from vault.model import Condition, EventType, Json, NewEvent, Outcome, Version
 from vault.recovery.adopting import TapeImport
 from vault.recovery.place import UNFINISHED, is_cut_off
 from vault.shelf.desk import ShelfDesk
@@ -225,16 +225,14 @@ class Node:
         ended = self.dispatcher.stop(patience) and ended
         for librarian in self.librarians.values():
             ended = librarian.stop(max(patience, librarian.end_takes)) and ended
-        with self.catalogue.write() as tx:
-            append(
-                tx,
-                NewEvent(
-                    EventType.NODE_STOPPED,
-                    Outcome.SUCCESS if ended else Outcome.WARNING,
-                    self.custodian.agent,
-                    detail={"process": self.custodian.process},
-                ),
-            )
+        outcome = Outcome.SUCCESS if ended else Outcome.WARNING
+        detail: dict[str, Json] = {"process": self.custodian.process}
+        try:
+            with self.catalogue.write() as tx:
+                append(tx, NewEvent(EventType.NODE_STOPPED, outcome, self.custodian.agent, detail=detail))
+        except VaultError as error:
+            # All work has ended, and the next start settles what the catalogue did not hear of.
+            log.error("stop-not-recorded", code=error.code, reason=str(error))
         self.close()
         return ended
 
