@@ -1,15 +1,18 @@
 """A PostgreSQL server of our own for a test session: in a temporary folder, on a Unix socket, gone afterwards."""
 
+import contextlib
 import glob
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import psycopg
 
+from tests.support.nodes import mount_tmpfs
 from tests.support.tools import require
 
 _USER = "khoso"
@@ -60,6 +63,28 @@ class PostgresServer:
         with self.connect() as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {options}')
         return self.url(name)
+
+    @contextlib.contextmanager
+    def small_database(self, size: str) -> Iterator[tuple[str, Path] | None]:
+        """A database on a file system of its own of that size: its URL, and where that is mounted. What the server
+        notes of commits before it makes them is not there. None where mounting is not allowed."""
+        folder = Path(self._folder, "small")
+        folder.mkdir()
+        if not mount_tmpfs(folder, size):
+            folder.rmdir()
+            yield None
+            return
+        try:
+            os.chown(folder, os.stat(self._data).st_uid, -1)
+            with self.connect() as connection:
+                connection.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
+            yield self.create_database("small", options="TABLESPACE small"), folder
+            self.drop_database("small")
+            with self.connect() as connection:
+                connection.execute("DROP TABLESPACE small")
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+            folder.rmdir()
 
     def drop_database(self, name: str) -> None:
         with self.connect() as connection:
