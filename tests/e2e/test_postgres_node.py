@@ -209,8 +209,7 @@ def test_no_other_process_works_with_its_database(bench, tmp_path_factory, empty
         assert failed.value.code == "catalogue-in-use"
 
     refused()
-    postgres.stop()
-    postgres.start()
+    postgres.restart()
     bench.deposit("hồ sơ", b"one", filename="x")
     refused()
     bench.settle()
@@ -218,8 +217,7 @@ def test_no_other_process_works_with_its_database(bench, tmp_path_factory, empty
 
 
 def test_it_writes_nothing_where_another_was_quicker_after_a_restart_of_the_server(bench, empty_database, postgres):
-    postgres.stop()
-    postgres.start()
+    postgres.restart()
     quicker = Catalogue.open(empty_database)
     with contextlib.closing(quicker):
         quicker.hold()

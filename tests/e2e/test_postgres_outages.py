@@ -9,11 +9,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from tests.support.holdings import add_version, add_volume
 from tests.support.nodes import Bench, catalogue_at, eventually
 from tests.support.serving import served
-from vault.catalog import overview
+from vault.catalog import Catalogue, copies, overview
+from vault.custody import record
 from vault.errors import Full, Unreachable, VaultError
-from vault.model import EventType, Outcome
+from vault.model import EventType, IngestState, Outcome
 
 # What a restart cut off between a claim and its thread waits for the end of its lease.
 LEASE = {"lease": timedelta(seconds=3)}
@@ -86,8 +88,7 @@ def test_it_goes_on_by_itself_after_restarts_and_nothing_acknowledged_is_lost(be
     with Traffic(bench) as traffic:
         for _ in range(3):
             traffic.more()
-            postgres.stop(mode)
-            postgres.start()
+            postgres.restart(mode)
         traffic.more()
     assert {error.code for error in traffic.refused} <= {"catalogue-unreachable"}
     bench.settle()
@@ -133,11 +134,8 @@ def test_a_volume_is_not_off_line_because_the_catalogue_did_not_hear_that_it_cam
     def arriving(volume):
         if volume.name == "a" and not cut.is_set():
             cut.set()
-            postgres.stop("immediate")
-            try:
+            with postgres.stopped("immediate"):
                 arrive(volume)
-            finally:
-                postgres.start()
         arrive(volume)
         arrived.set()
 
@@ -148,6 +146,66 @@ def test_a_volume_is_not_off_line_because_the_catalogue_did_not_hear_that_it_cam
     assert_no_false_alarm(bench)
 
 
+class Cutting:
+    """A body; what is to happen happens when it is first read."""
+
+    def __init__(self, happens) -> None:
+        self._happens = happens
+        self._bytes = io.BytesIO(b"body")
+
+    def read(self, size):
+        happens, self._happens = self._happens, lambda: None
+        happens()
+        return self._bytes.read(size)
+
+
+def test_a_deposit_of_whose_end_the_catalogue_did_not_hear_is_ended_when_it_is_back(bench, postgres):
+    with contextlib.ExitStack() as meanwhile:
+        stops = Cutting(lambda: meanwhile.enter_context(postgres.stopped()))
+        with pytest.raises(Unreachable):
+            bench.receive("hồ sơ", stops, ingest_id="one", filename="x")
+    eventually(lambda: bench.ingest("one").state is IngestState.FAILED, what=lambda: bench.ingest("one"))
+    assert bench.ingest("one").problem["code"] == "interrupted"
+    assert_no_false_alarm(bench)
+
+
+# What is derived again is not committed durably. A power cut ends the node too; but a server that breaks down alone may
+# lose that much, and the node that goes on knows of it.
+
+
+def test_a_deposit_that_a_broken_down_server_forgot_can_be_sent_again(tmp_path, postgres, empty_database):
+    calm = dict.fromkeys(("planner_interval", "probe_interval"), timedelta(hours=1))
+    with postgres.forgetful(), Bench(tmp_path, custody=calm, extra=catalogue_at(empty_database)) as bench:
+
+        def forgotten():
+            """Whatever else is committed durably just then saves it."""
+            try:
+                bench.receive("hồ sơ", Cutting(lambda: postgres.restart("immediate")), filename="x")
+            except Unreachable as error:
+                return "no longer" in error.message
+            return False
+
+        eventually(forgotten)
+
+
+def test_a_planned_copy_is_not_taken_for_the_one_that_got_its_number(postgres, empty_database):
+    with contextlib.closing(Catalogue.open(empty_database)) as catalogue, postgres.forgetful():
+        catalogue.migrate()
+        with catalogue.write() as tx:
+            volume = add_volume(tx, "a")
+            one, two = add_version(tx, "một"), add_version(tx, "hai")
+        with catalogue.write(durably=False) as tx:
+            lost = record.planned(tx, one, volume.id)
+        postgres.restart("immediate")
+        with catalogue.write() as tx:
+            other = record.planned(tx, two, volume.id)
+        assert other.id == lost.id, "so it is with PostgreSQL"
+        with pytest.raises(Unreachable), catalogue.write() as tx:
+            record.writing(tx, lost)
+        with catalogue.read() as tx:
+            assert copies.need(tx, other.id) == other
+
+
 # --- stops
 
 
@@ -155,8 +213,7 @@ def test_while_it_is_stopped_the_node_says_so_and_goes_on_when_it_is_back(tmp_pa
     with served(tmp_path, catalog=f'url = "{empty_database}"') as running, running.local() as client:
         first = client.put("/v1/packages/a", content=b"one", headers={"Prefer": "wait=20"})
         assert first.status_code == 201, first.text
-        postgres.stop()
-        try:
+        with postgres.stopped():
             for answer in (client.get("/v1/status"), client.put("/v1/packages/b", content=b"two")):
                 assert answer.status_code == 503, answer.text
                 assert answer.json()["code"] == "catalogue-unreachable"
@@ -164,8 +221,6 @@ def test_while_it_is_stopped_the_node_says_so_and_goes_on_when_it_is_back(tmp_pa
             ready = client.get("/readyz")
             assert ready.status_code == 503
             assert any("khoso@" in reason for reason in ready.json()["reasons"])
-        finally:
-            postgres.start()
         again = client.put("/v1/packages/b", content=b"two", headers={"Prefer": "wait=20"})
         assert again.status_code == 201, again.text
         eventually(lambda: client.get("/readyz").status_code == 200)
@@ -174,13 +229,13 @@ def test_while_it_is_stopped_the_node_says_so_and_goes_on_when_it_is_back(tmp_pa
 
 
 def test_a_node_stops_in_order_while_it_is_away_and_settles_at_the_next_start(bench, postgres):
-    with Traffic(bench) as traffic:
-        traffic.more()
-        postgres.stop()
-    bench.stop()
-    with pytest.raises(Unreachable):
-        bench.start()
-    postgres.start()
+    with contextlib.ExitStack() as meanwhile:
+        with Traffic(bench) as traffic:
+            traffic.more()
+            meanwhile.enter_context(postgres.stopped())
+        bench.stop()
+        with pytest.raises(Unreachable):
+            bench.start()
     bench.start()
     bench.settle()
     assert_no_false_alarm(bench)

@@ -45,8 +45,31 @@ class PostgresServer:
         options = f"-k {self._folder} -c listen_addresses= -c fsync=off -c max_connections=60"
         self._run([self._pg_ctl, "-D", self._data, "-l", log, "-w", "-t", "60", "-o", options, "start"])
 
+    @contextlib.contextmanager
+    def forgetful(self) -> Iterator[None]:
+        """For the block it writes down as late as it may what was not committed durably."""
+        for setting in ("SET wal_writer_delay = '10s'", "RESET wal_writer_delay"):
+            with self.connect() as connection:
+                connection.execute(f"ALTER SYSTEM {setting}")
+                connection.execute("SELECT pg_reload_conf()")
+            if setting.startswith("SET"):
+                yield
+
     def stop(self, mode: str = "fast") -> None:
         self._run([self._pg_ctl, "-D", self._data, "-w", "-t", "60", "-m", mode, "stop"])
+
+    def restart(self, mode: str = "fast") -> None:
+        with self.stopped(mode):
+            pass
+
+    @contextlib.contextmanager
+    def stopped(self, mode: str = "fast") -> Iterator[None]:
+        """It does not run for the block."""
+        self.stop(mode)
+        try:
+            yield
+        finally:
+            self.start()
 
     def remove(self) -> None:
         if os.path.exists(os.path.join(self._data, "postmaster.pid")):
