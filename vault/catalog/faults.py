@@ -28,9 +28,9 @@ _REBUILD: Final = (
 def translated(place: str) -> Iterator[None]:
     """Raise the program's errors for a database's while the body runs. ``place`` names the database, for people.
 
-    Unreachable: it is locked (code ``catalogue-busy``) or down. Full: no room. Corrupted: its file is damaged.
-    ConfigError: there is no schema in it, or it does not let us in. Anything else is a mistake of this program and
-    passes unchanged.
+    Unreachable: it is locked (code ``catalogue-busy``), down, or does not let us in. Full: no room. Corrupted: its file
+    is damaged. ConfigError: there is no schema in it, or it does not let us do what we must. Anything else is a mistake
+    of this program and passes unchanged.
     """
     try:
         yield
@@ -98,7 +98,8 @@ def _explain_postgresql(error: sa.exc.DBAPIError, place: str) -> VaultError | No
         remedy = "Restore the database from its backup."
         found = Corrupted(said, remedy=remedy, code="catalogue-damaged")
     elif lost or state.startswith(("08", "53", "57", "58")) or state in ("25P03", "25P04"):
-        remedy = "Look whether the database server runs and can be reached."
+        # What a server says to who may not come in has no code either: the driver hands on its words alone.
+        remedy = "Look whether the database server runs and can be reached, and lets in whom [catalog] url names."
         found = Unreachable(said, remedy=remedy, code="catalogue-unreachable")
     return found
 
