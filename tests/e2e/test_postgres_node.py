@@ -72,28 +72,6 @@ def test_it_keeps_proves_and_mends_what_was_deposited(bench):
 # --- its loss
 
 
-def test_with_a_backup_all_is_as_it_was_proofs_included(bench, new_database):
-    with bench.running.catalogue.write() as tx:
-        _, secret = tokens.create(tx, "máy", [Scope.READ], None)
-        append(tx, NewEvent(EventType.TOKEN_CREATED, Outcome.SUCCESS, "user:test"))
-    before = backed_up(bench)
-    lose_everything(bench)
-    move(bench, new_database())
-    report = rebuilt(bench)
-    assert report.base["kind"] == "backup"
-    assert (report.packages, report.versions, report.counts) == (2, 3, {"tokens-restored": 1})
-    bench.start()
-    assert answers(bench) == before
-    bench.settle()
-    assert not bench.events(EventType.FIXITY_CHECK, after=report.base["seq"]), "nothing that was proved is read again"
-    with bench.running.catalogue.read() as tx:
-        assert tokens.find(tx, secret) is not None
-    # The numbers that the database gives out go on behind those that were loaded.
-    bench.receipt(bench.deposit("sau đó", b"new", filename="x").ingest_id)
-    bench.settle()
-    bench.assert_sound(others=False)
-
-
 def test_with_no_backup_every_version_is_there_and_is_read_before_it_is_called_good(bench, new_database):
     fill(bench)
     before = answers(bench, times=False, receipts=False)
@@ -101,8 +79,8 @@ def test_with_no_backup_every_version_is_there_and_is_read_before_it_is_called_g
     lose_everything(bench)
     url = new_database()
     move(bench, url)
-    report = rebuilt(bench)
-    assert report.base["kind"] == "nothing"
+    # So that no backup counts which the clock made on a slow machine.
+    report = rebuilt(bench, base=Base.NOTHING)
     assert [source.versions_added for source in report.sources] == [3, 0]
     assert states(url) == {(CopyState.WRITTEN, None)}
     bench.start()
@@ -123,8 +101,7 @@ def test_a_catalogue_that_stands_there_is_left_as_it_is(bench):
     assert answers(bench) == before
 
 
-@pytest.mark.parametrize("base", [Base.BEST, Base.NOTHING])
-def test_no_daemon_starts_on_one_that_was_cut_off_wherever_that_was(bench, new_database, monkeypatch, base):
+def test_no_daemon_starts_on_one_that_was_cut_off_wherever_that_was(bench, new_database, monkeypatch):
     before = backed_up(bench)
     move(bench, new_database())
 
@@ -138,17 +115,17 @@ def test_no_daemon_starts_on_one_that_was_cut_off_wherever_that_was(bench, new_d
     ):
         monkeypatch.setattr(moment, die)
         with pytest.raises(Killed):
-            rebuilt(bench, base=base)
+            rebuilt(bench)
         monkeypatch.undo()
         with pytest.raises(ConfigError) as refused:
             Node(bench.settings)
         assert refused.value.code == "rebuild-unfinished", moment
-    rebuilt(bench, base=base)
+    report = rebuilt(bench)
+    assert (report.base["kind"], report.packages, report.versions, report.counts) == ("backup", 2, 3, {})
     bench.start()
+    assert answers(bench) == before
     bench.settle()
-    how = {"times": base is Base.BEST, "receipts": base is Base.BEST}
-    assert answers(bench, **how).keys() == before.keys()
-    assert base is not Base.BEST or answers(bench) == before
+    assert not bench.events(EventType.FIXITY_CHECK, after=report.base["seq"]), "nothing that was proved is read again"
 
 
 def test_one_that_found_nothing_to_begin_with_leaves_no_empty_archive(bench, new_database):
@@ -173,24 +150,29 @@ def test_one_that_found_nothing_to_begin_with_leaves_no_empty_archive(bench, new
 
 def test_a_catalogue_moves_from_sqlite_to_postgresql_and_back(tmp_path, new_database):
     with Bench(tmp_path) as bench:
+        with bench.running.catalogue.write() as tx:
+            _, secret = tokens.create(tx, "máy", [Scope.READ], None)
+            append(tx, NewEvent(EventType.TOKEN_CREATED, Outcome.SUCCESS, "user:test"))
         before = backed_up(bench)
         move(bench, new_database())
         report = rebuilt(bench)
-        assert (report.base["kind"], report.counts) == ("backup", {})
+        assert (report.base["kind"], report.counts) == ("backup", {"tokens-restored": 1})
         bench.start()
-        bench.settle()
         assert answers(bench) == before
-        bench.deposit("ở đó", b"there", filename="x")
+        with bench.running.catalogue.read() as tx:
+            assert tokens.find(tx, secret) is not None
+        # The numbers that the database gives out go on behind those that were loaded.
+        bench.receipt(bench.deposit("ở đó", b"there", filename="x").ingest_id)
         bench.settle()
         bench.running.backups.make()
         before = answers(bench)
         bench.stop()
         bench.settings = bench.configured()
         report = rebuilt(bench)
-        assert (report.base["kind"], report.counts) == ("backup", {})
+        assert (report.base["kind"], report.counts) == ("backup", {"tokens-restored": 1})
         bench.start()
-        bench.settle()
         assert answers(bench) == before
+        bench.settle()
         bench.assert_sound(others=False)
 
 
@@ -219,10 +201,11 @@ def test_no_other_process_works_with_its_database(bench, tmp_path_factory, empty
 
 
 def test_it_writes_nothing_where_another_was_quicker_after_a_restart_of_the_server(bench, empty_database, postgres):
-    postgres.restart()
     quicker = Catalogue.open(empty_database)
     with contextlib.closing(quicker):
-        quicker.hold()
+        with bench.running.catalogue._hold._guard:  # whatever would write here waits, so that the other is quicker
+            postgres.restart()
+            quicker.hold()
         before = bench.last_event()
         for call in (bench.running.ask_catalogue, lambda: bench.deposit("hồ sơ", b"one", filename="x")):
             with pytest.raises(Unreachable) as failed:
