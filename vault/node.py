@@ -29,7 +29,7 @@ from vault.custody.planner import Planner
 from vault.custody.recalls import NoRecalls, Recaller
 from vault.custody.state import lock_state
 from vault.custody.watch import Watch
-from vault.errors import ConfigError
+from vault.errors import ConfigError, VaultError
 from vault.health import filling
 from vault.health.devices import DeviceWatch
 from vault.health.watch import HealthWatch
@@ -42,7 +42,7 @@ from vault.intake.finishing import Finishing
 from vault.intake.receipts import Receipts
 from vault.intake.uploads import Uploads
 from vault.ledger import append
-from vault.model import Condition, EventType, NewEvent, Outcome, Version
+from vault.model import Condition, EventType, Json, NewEvent, Outcome, Version
 from vault.recovery.adopting import TapeImport
 from vault.recovery.place import UNFINISHED, is_cut_off
 from vault.shelf.desk import ShelfDesk
@@ -78,14 +78,19 @@ class Node:
         self.settings = settings
         self._lock = lock_state(settings.node.state)
         try:
-            self._build(settings, clock)
+            self.key = NodeKey.load_or_create(settings.node.key_file)
+            self.catalogue = Catalogue.open(settings.catalog.url, clock)
+            try:
+                self._build(settings)
+            except BaseException:
+                self.catalogue.close()
+                raise
         except BaseException:
             os.close(self._lock)
             raise
 
-    def _build(self, settings: Settings, clock: TimeSource) -> None:
-        self.key = NodeKey.load_or_create(settings.node.key_file)
-        self.catalogue = Catalogue.open(settings.catalog.url, clock)
+    def _build(self, settings: Settings) -> None:
+        self.catalogue.hold()
         if not self._new_catalogue:
             refuse_lost_catalogue(self.catalogue, settings)
         self.catalogue.migrate()
@@ -197,7 +202,9 @@ class Node:
                 )
 
     def _settle(self) -> None:
-        """Deposits that are in place although the catalogue did not answer when it should have heard of them."""
+        """Deposits that ended, in place or not, while the catalogue did not answer and could not hear of it."""
+        for ingest_id in accession.end_interrupted(self.custodian):
+            self.bell.ring(ingest_id)
         with self.catalogue.read() as tx:
             online = [v.name for v in catalog_volumes.all(tx) if v.condition is Condition.ONLINE]
         for name in online:
@@ -218,16 +225,14 @@ class Node:
         ended = self.dispatcher.stop(patience) and ended
         for librarian in self.librarians.values():
             ended = librarian.stop(max(patience, librarian.end_takes)) and ended
-        with self.catalogue.write() as tx:
-            append(
-                tx,
-                NewEvent(
-                    EventType.NODE_STOPPED,
-                    Outcome.SUCCESS if ended else Outcome.WARNING,
-                    self.custodian.agent,
-                    detail={"process": self.custodian.process},
-                ),
-            )
+        outcome = Outcome.SUCCESS if ended else Outcome.WARNING
+        detail: dict[str, Json] = {"process": self.custodian.process}
+        try:
+            with self.catalogue.write() as tx:
+                append(tx, NewEvent(EventType.NODE_STOPPED, outcome, self.custodian.agent, detail=detail))
+        except VaultError as error:
+            # All work has ended, and the next start settles what the catalogue did not hear of.
+            log.error("stop-not-recorded", code=error.code, reason=str(error))
         self.close()
         return ended
 
@@ -260,7 +265,7 @@ class Node:
 
     def ask_catalogue(self) -> None:
         """Make one round trip to the catalogue. Raises Unreachable and its like when it does not answer."""
-        self.catalogue.check_file()
+        self.catalogue.check()
         with self.catalogue.read() as tx:
             catalog_volumes.all(tx)
 

@@ -144,6 +144,11 @@ def write_config(
     return "\n".join(lines)
 
 
+def catalogue_at(url: str) -> str:
+    """What the configuration says of a catalogue that is elsewhere than in the state folder."""
+    return f'[catalog]\nurl = "{url}"'
+
+
 def quick(settings: Settings, **custody: timedelta) -> Settings:
     """The same settings with a rhythm for tests, which no file could ask for."""
     rhythm = {

@@ -1,15 +1,18 @@
 """A PostgreSQL server of our own for a test session: in a temporary folder, on a Unix socket, gone afterwards."""
 
+import contextlib
 import glob
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import psycopg
 
+from tests.support.nodes import mount_tmpfs
 from tests.support.tools import require
 
 _USER = "khoso"
@@ -42,8 +45,31 @@ class PostgresServer:
         options = f"-k {self._folder} -c listen_addresses= -c fsync=off -c max_connections=60"
         self._run([self._pg_ctl, "-D", self._data, "-l", log, "-w", "-t", "60", "-o", options, "start"])
 
+    @contextlib.contextmanager
+    def forgetful(self) -> Iterator[None]:
+        """For the block it writes down as late as it may what was not committed durably."""
+        for setting in ("SET wal_writer_delay = '10s'", "RESET wal_writer_delay"):
+            with self.connect() as connection:
+                connection.execute(f"ALTER SYSTEM {setting}")
+                connection.execute("SELECT pg_reload_conf()")
+            if setting.startswith("SET"):
+                yield
+
     def stop(self, mode: str = "fast") -> None:
         self._run([self._pg_ctl, "-D", self._data, "-w", "-t", "60", "-m", mode, "stop"])
+
+    def restart(self, mode: str = "fast") -> None:
+        with self.stopped(mode):
+            pass
+
+    @contextlib.contextmanager
+    def stopped(self, mode: str = "fast") -> Iterator[None]:
+        """It does not run for the block."""
+        self.stop(mode)
+        try:
+            yield
+        finally:
+            self.start()
 
     def remove(self) -> None:
         if os.path.exists(os.path.join(self._data, "postmaster.pid")):
@@ -60,6 +86,28 @@ class PostgresServer:
         with self.connect() as connection:
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {options}')
         return self.url(name)
+
+    @contextlib.contextmanager
+    def small_database(self, size: str) -> Iterator[tuple[str, Path] | None]:
+        """A database on a file system of its own of that size: its URL, and where that is mounted. What the server
+        notes of commits before it makes them is not there. None where mounting is not allowed."""
+        folder = Path(self._folder, "small")
+        folder.mkdir()
+        if not mount_tmpfs(folder, size):
+            folder.rmdir()
+            yield None
+            return
+        try:
+            os.chown(folder, os.stat(self._data).st_uid, -1)
+            with self.connect() as connection:
+                connection.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
+            yield self.create_database("small", options="TABLESPACE small"), folder
+            self.drop_database("small")
+            with self.connect() as connection:
+                connection.execute("DROP TABLESPACE small")
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+            folder.rmdir()
 
     def drop_database(self, name: str) -> None:
         with self.connect() as connection:

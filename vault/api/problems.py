@@ -282,6 +282,7 @@ PROBLEMS: Final[Mapping[str, Entry]] = {
     "catalogue-newer": Entry(500, "The catalogue is of a newer program"),
     "no-credential": Entry(500, "A credential was not handed over"),
     "catalogue-gone": Entry(503, "The catalogue's file was deleted or replaced"),
+    "catalogue-in-use": Entry(503, "Another process works with the catalogue"),
     "catalogue-unreachable": Entry(503, "The catalogue does not answer"),
     "ledger-damaged": Entry(500, "The ledger is damaged"),
     "not-canonical": Entry(400, "This has no canonical JSON"),

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from vault import credentials
 from vault.catalog import changes, migration, schema
 from vault.catalog.faults import BUSY, refuse_on_postgresql, translated
+from vault.catalog.holding import Hold
 from vault.clock import Clock, utcnow
 from vault.durable import TEMP_PREFIX, StrPath, describe_os_error, fsync_directory, rename_durably
 from vault.errors import ConfigError, Corrupted, NotFound, Unreachable
@@ -67,6 +68,7 @@ class Catalogue:
         self._place = url.render_as_string(hide_password=True)
         self._turn = _turn_for(url)
         self._file: tuple[int, int] | None = None
+        self._hold = None if self.is_sqlite else Hold(engine, self._place)
         self._credentials = 0
         self.changes = changes.Changes()
         """What was committed here lately."""
@@ -104,6 +106,14 @@ class Catalogue:
     def place(self) -> str:
         """Where it is, for people: the URL without a password."""
         return self._place
+
+    def hold(self) -> None:
+        """Have it for this process alone, until it is closed. Raises Unreachable (``catalogue-in-use``).
+
+        An SQLite catalogue is held with the state folder (:func:`vault.custody.state.lock_state`).
+        """
+        if self._hold is not None:
+            self._hold.take()
 
     def migrate(self) -> None:
         """Create the schema, or bring it up to this program's. Two programs may do so at once.
@@ -158,9 +168,9 @@ class Catalogue:
 
         Transactions that write wait for one another, so what one reads stays so until it ends. Raises
         :class:`RuntimeError` and commits nothing when the body changed a state without telling the ledger, or
-        begins a second one inside the first; and what :meth:`check_file` raises.
+        begins a second one inside the first; and what :meth:`check` raises.
         """
-        self.check_file()
+        self.check()
         with self._turn.taken(self._place), translated(self._place), self._engine.connect() as connection:
             connection.execution_options(khoso_writes=True, khoso_durably=durably)
             gathered = changes.Gathered()
@@ -181,12 +191,14 @@ class Catalogue:
             if tx.credentials_changed:
                 self._credentials += 1
 
-    def check_file(self) -> None:
-        """Raise Unreachable (``catalogue-gone``) when the file of an SQLite catalogue was deleted or replaced.
+    def check(self) -> None:
+        """Raise Unreachable where nothing may be written: the file of an SQLite catalogue was deleted or replaced
+        (``catalogue-gone``), or another process took one in PostgreSQL that was held (``catalogue-in-use``).
 
-        What is open can still be read. But whatever were written there would be gone with this process, so nothing is.
+        What is open can still be read. But whatever were written to such a file would be gone with this process.
         """
-        if not self.is_sqlite:
+        if self._hold is not None:
+            self._hold.check()
             return
         path = str(self._url.database)
         try:
@@ -257,7 +269,9 @@ class Catalogue:
             os.fsync(file.fileno())
 
     def close(self) -> None:
-        """Close every connection that no transaction uses. The catalogue may be used again after it."""
+        """Close every connection that no transaction uses, and hold it no longer. It may be used again after it."""
+        if self._hold is not None:
+            self._hold.release()
         self._engine.dispose()
 
 
@@ -405,8 +419,15 @@ def _postgresql_engine(url: sa.URL) -> sa.Engine:
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": 10,
+            # A machine that lost its power says nothing. Either side notices that within two minutes: ours would wait
+            # for ever, and the server would keep the locks of the dead node from the one that has just started again.
+            "keepalives_idle": 60,
+            "keepalives_interval": 10,
+            "keepalives_count": 6,
+            "tcp_user_timeout": 120_000,
             "application_name": "khoso",
-            "options": f"-c lock_timeout={BUSY_SECONDS}s -c synchronous_commit=on",
+            "options": f"-c lock_timeout={BUSY_SECONDS}s -c synchronous_commit=on -c tcp_keepalives_idle=60"
+            " -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6",
         },
     )
 

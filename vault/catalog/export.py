@@ -118,11 +118,21 @@ def read_header(source: IO[bytes]) -> Exported:
         return _header(_object(packed.readline(_LONGEST_LINE)))
 
 
-def load(catalogue: Catalogue, source: IO[bytes], progress: Progress = _no_progress) -> Exported:
+def _no_more(_connection: sa.Connection) -> None:
+    """For callers that want no more."""
+
+
+def load(
+    catalogue: Catalogue,
+    source: IO[bytes],
+    progress: Progress = _no_progress,
+    within: Callable[[sa.Connection], None] = _no_more,
+) -> Exported:
     """Make an empty database into the catalogue that was exported, with this program's schema.
 
-    One transaction: either all of it is there afterwards or nothing. Raises Corrupted for an export that is not whole
-    or not one, :class:`ConfigError` for one of a newer program or a database that holds something.
+    One transaction, and what ``within`` does is part of it: either all of it is there afterwards or nothing. Raises
+    Corrupted for an export that is not whole or not one, :class:`ConfigError` for one of a newer program or a database
+    that holds something.
     """
     with _sound(), gzip.GzipFile(fileobj=source) as packed, catalogue.setup() as connection:
         if migration.current_revision(connection) is not None:
@@ -137,6 +147,7 @@ def load(catalogue: Catalogue, source: IO[bytes], progress: Progress = _no_progr
         if not catalogue.is_sqlite:
             _set_sequences(connection, counts)
         migration.upgrade(connection)
+        within(connection)
     return Exported(header.schema, header.node, header.time, header.seq, header.hash, counts)
 
 

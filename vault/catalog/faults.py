@@ -14,6 +14,9 @@ from vault.errors import ConfigError, Corrupted, Full, Refused, Unreachable, Vau
 BUSY: Final = "catalogue-busy"
 """Code of the :class:`Unreachable` that goes away by itself: the same work may be tried again."""
 
+OUTAGES: Final = frozenset({BUSY, "catalogue-unreachable", "catalogue-gone", "catalogue-in-use", "catalogue-damaged"})
+"""Codes by which the catalogue says of itself that it cannot be used: they tell nothing of any volume."""
+
 _NO_SCHEMA: Final = "Start vaultd, which creates and upgrades the catalogue, or restore a backup of it."
 _REBUILD: Final = (
     "Stop vaultd, keep the damaged file, and restore the newest backup of the catalogue; what is on the volumes is not"
@@ -25,9 +28,9 @@ _REBUILD: Final = (
 def translated(place: str) -> Iterator[None]:
     """Raise the program's errors for a database's while the body runs. ``place`` names the database, for people.
 
-    Unreachable: it is locked (code ``catalogue-busy``) or down. Full: no room. Corrupted: its file is damaged.
-    ConfigError: there is no schema in it, or it does not let us in. Anything else is a mistake of this program and
-    passes unchanged.
+    Unreachable: it is locked (code ``catalogue-busy``), down, or does not let us in. Full: no room. Corrupted: its file
+    is damaged. ConfigError: there is no schema in it, or it does not let us do what we must. Anything else is a mistake
+    of this program and passes unchanged.
     """
     try:
         yield
@@ -95,7 +98,8 @@ def _explain_postgresql(error: sa.exc.DBAPIError, place: str) -> VaultError | No
         remedy = "Restore the database from its backup."
         found = Corrupted(said, remedy=remedy, code="catalogue-damaged")
     elif lost or state.startswith(("08", "53", "57", "58")) or state in ("25P03", "25P04"):
-        remedy = "Look whether the database server runs and can be reached."
+        # What a server says to who may not come in has no code either: the driver hands on its words alone.
+        remedy = "Look whether the database server runs and can be reached, and lets in whom [catalog] url names."
         found = Unreachable(said, remedy=remedy, code="catalogue-unreachable")
     return found
 

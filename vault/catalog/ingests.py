@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_AWAITING_RECEIPT, IS_UNFINISHED, ingests
-from vault.errors import Conflict, NotFound, Refused
+from vault.errors import Conflict, Refused, Unreachable
 from vault.model import Ingest, IngestState, Json
 
 
@@ -164,7 +164,12 @@ def by_version(tx: Tx, identifier: str, number: int) -> Ingest | None:
 def _present(tx: Tx, ingest_id: str) -> Ingest:
     found = get(tx, ingest_id)
     if found is None:
-        raise NotFound(f"There is no deposit {ingest_id}.", remedy="Look at the address that the deposit answered.")
+        # It was begun by whoever asks, but not durably: a server of PostgreSQL that broke down since may have lost it.
+        raise Unreachable(
+            f"The catalogue knows of the deposit {ingest_id} no longer; nothing of it was kept.",
+            remedy="Send it again; and look why the database server broke down.",
+            code="catalogue-unreachable",
+        )
     return found
 
 

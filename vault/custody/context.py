@@ -68,12 +68,35 @@ class KeyedLocks:
                     self._locks[key] = (lock, users - 1)
 
 
-class LiveStagings:
-    """The tokens of the stagings that this process works on just now. All else in a volume's staging is left over."""
+class Held:
+    """Names of what this process works on just now. What bears another one was left by a process before it, or by work
+    that is over."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._tokens: set[str] = set()
+        self._names: set[str] = set()
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[None]:
+        """It is worked on for the block."""
+        with self._guard:
+            self._names.add(name)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._names.discard(name)
+
+    def __contains__(self, name: object) -> bool:
+        with self._guard:
+            return name in self._names
+
+
+class LiveStagings(Held):
+    """The tokens of the stagings that this process works on just now. All else in a volume's staging is left over."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._littered: set[str] = set()
 
     def litter(self, volume: str) -> None:
@@ -87,21 +110,6 @@ class LiveStagings:
             noted = volume in self._littered
             self._littered.discard(volume)
             return noted
-
-    @contextmanager
-    def hold(self, token: str) -> Iterator[None]:
-        """Keep this token's staging from being cleared away, for the block."""
-        with self._guard:
-            self._tokens.add(token)
-        try:
-            yield
-        finally:
-            with self._guard:
-                self._tokens.discard(token)
-
-    def __contains__(self, token: object) -> bool:
-        with self._guard:
-            return token in self._tokens
 
 
 def _nobody(_version: Version) -> None:
@@ -128,6 +136,7 @@ class Custodian:
     look: Callable[[str], None] = _nowhere
     recaller: Callable[[], Recaller] = NoRecalls
     stagings: LiveStagings = field(default_factory=LiveStagings)
+    deposits: Held = field(default_factory=Held)
 
     def volume(self, name: str) -> Volume:
         """The volume of this name. Raises NotFound when the configuration no longer has it."""

@@ -16,6 +16,7 @@ from vault.catalog.engine import Tx
 from vault.custody import minutes
 from vault.custody.context import Custodian
 from vault.custody.minutes import Took
+from vault.errors import Unreachable
 from vault.ledger import append
 from vault.model import Copy, CopyState, EventType, Json, NewEvent, Outcome, Version, Volume
 from vault.volumes.base import CheckReport, Verdict
@@ -105,8 +106,19 @@ def planned(tx: Tx, version: Version, volume_id: int) -> Copy:
 
 
 def writing(tx: Tx, copy: Copy) -> Copy:
-    """Its bytes are about to be written. No event: if it comes to nothing, nothing happened."""
-    return copies.change(tx, copy.id, CopyState.WRITING)
+    """Its bytes are about to be written. No event: if it comes to nothing, nothing happened.
+
+    Raises Unreachable where the catalogue has another copy under that number: plans are not made durably, and a server
+    of PostgreSQL that broke down since may have lost this one, and given its number away again.
+    """
+    changed = copies.change(tx, copy.id, CopyState.WRITING)
+    if (changed.version_id, changed.volume_id) != (copy.version_id, copy.volume_id):
+        raise Unreachable(
+            f"That a copy was planned on {copy.volume} is no longer in the catalogue; it is derived anew.",
+            remedy="Look why the database server broke down.",
+            code="catalogue-unreachable",
+        )
+    return changed
 
 
 def given_up(custodian: Custodian, tx: Tx, version: Version, copy: Copy, reason: str) -> Copy:

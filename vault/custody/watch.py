@@ -17,6 +17,7 @@ import structlog
 from hardware.mounts import mount_of, server_of
 from hardware.stack import stack_of
 from vault.catalog import volumes as catalog_volumes
+from vault.catalog.faults import OUTAGES
 from vault.custody.arrival import clear_staging
 from vault.custody.checkpoints import FOLDER as CHECKPOINTS
 from vault.custody.context import Custodian
@@ -185,6 +186,9 @@ class Watch:
             log.warning("volume-not-settled", volume=volume.name, code=error.code, reason=str(error))
             with self._lock:
                 self._arrived.discard(volume.name)
+            if error.code in OUTAGES:
+                # A fault of the catalogue's is none of the volume's, which is settled at the next probe.
+                raise
             return Probe(Condition.OFFLINE, f"What was cut off on it could not be settled: {error}")
         except BaseException:
             with self._lock:

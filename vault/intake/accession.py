@@ -183,17 +183,20 @@ def settle_all(custodian: Custodian, volume: Volume) -> None:
                 log.error("deposit-not-settled", ingest=ingest.id, identifier=ingest.identifier, reason=str(error))
 
 
-def end_interrupted(custodian: Custodian) -> int:
-    """At start: deposits that were being received when the process died. Nothing of them was promised or kept, but for
-    uploads, which go on."""
+def end_interrupted(custodian: Custodian) -> list[str]:
+    """Deposits that were being received when the process died, or whose end the catalogue would not hear of. Nothing of
+    them was promised or kept, but for uploads, which go on. Returns which were ended."""
     with custodian.catalogue.read() as tx:
         receiving = [ingest for ingest in ingests.unfinished(tx) if ingest.state is IngestState.RECEIVING]
         kept = [upload.id for i in receiving if (upload := uploads.get(tx, i.id)) and upload.volume]
-    cut = [ingest for ingest in receiving if ingest.id not in kept]
+    # Looked up after they were read: what is worked on no longer may have come to its end since.
+    left = [ingest for ingest in receiving if ingest.id not in kept and ingest.id not in custodian.deposits]
+    with custodian.catalogue.read() as tx:
+        cut = [i for i in left if (now := ingests.get(tx, i.id)) and now.state is IngestState.RECEIVING]
     for ingest in cut:
         end(custodian, ingest.id, ingest.identifier, custodian.agent, _cut_off())
         log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="interrupted")
-    return len(cut)
+    return [ingest.id for ingest in cut]
 
 
 def end(custodian: Custodian, ingest_id: str, identifier: str, agent: str, error: VaultError) -> None:

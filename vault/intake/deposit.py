@@ -82,13 +82,14 @@ class Intake:
         Raises Invalid (with every fault), Conflict, Full, Unreachable, Interrupted; then nothing of it is stored, its
         staging is empty, and the ingest says why.
         """
-        # Nobody knows of it before it is stored, which makes this durable too.
-        with self._custodian.catalogue.write(durably=False) as tx:
-            agency = request.descriptive.agency
-            ingests.begin(tx, request.ingest_id, request.identifier, request.agent, agency)
-            if request.callback:
-                callbacks.add(tx, request.ingest_id, request.callback)
-        return self._attempt(request, body)
+        with self._custodian.deposits.hold(request.ingest_id):
+            # Nobody knows of it before it is stored, which makes this durable too.
+            with self._custodian.catalogue.write(durably=False) as tx:
+                agency = request.descriptive.agency
+                ingests.begin(tx, request.ingest_id, request.identifier, request.agent, agency)
+                if request.callback:
+                    callbacks.add(tx, request.ingest_id, request.callback)
+            return self._attempt(request, body)
 
     def take_in(self, request: DepositRequest, body: ReadableStream) -> Accepted:
         """As :meth:`receive`, for a body that is all here (an upload's) and an ingest that is RECEIVING.
@@ -398,7 +399,7 @@ class Intake:
             accession.settle(self._custodian, ingest)
 
     def _end(self, request: DepositRequest, error: VaultError, *, again: bool) -> None:
-        """Write down why; if even that fails, the ingest is settled as interrupted later on.
+        """Write down why; if even that fails, it is settled later on (:func:`accession.end_interrupted`).
 
         ``again``: what failed for a reason of ours is tried again, so it has not ended.
         """

@@ -11,8 +11,8 @@ from typing import Final, Protocol
 import sqlalchemy as sa
 
 from vault.catalog import facts, migration, schema
-from vault.catalog.engine import Catalogue, parse_url
-from vault.clock import Clock
+from vault.catalog.engine import Catalogue, Tx, parse_url
+from vault.clock import Clock, to_text
 from vault.durable import describe_os_error, fsync_directory, rename_durably
 from vault.errors import ConfigError, VaultError
 
@@ -40,6 +40,12 @@ class Place(Protocol):
 
     def close(self) -> None:
         """Let go of it."""
+
+
+def mark(connection: sa.Connection, now: datetime) -> None:
+    """Note that it is being rebuilt, in the very transaction that makes a catalogue of an empty database: no moment is
+    left in which a daemon could take it for whole."""
+    facts.put(Tx(connection, now, writable=True), UNFINISHED, to_text(now))
 
 
 def open_place(url: str, clock: Clock) -> Place:
@@ -151,6 +157,14 @@ class _Database:
 
     def __init__(self, url: str, clock: Clock) -> None:
         self.catalogue = Catalogue.open(url, clock)
+        try:
+            self._take()
+        except BaseException:
+            self.catalogue.close()
+            raise
+
+    def _take(self) -> None:
+        self.catalogue.hold()
         if self.catalogue.schema_revision() is not None:
             if not _is_unfinished(self.catalogue):
                 raise ConfigError(

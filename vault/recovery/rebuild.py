@@ -18,7 +18,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, Final, cast
 
-from vault.catalog import copies, export, facts, overview, packages, tokens
+import sqlalchemy as sa
+
+from vault.catalog import copies, export, facts, migration, overview, packages, tokens
 from vault.catalog import volumes as catalog_volumes
 from vault.catalog.engine import Tx
 from vault.catalog.faults import BUSY
@@ -36,7 +38,7 @@ from vault.recovery.described import Described, describe
 from vault.recovery.entering import Standing, enter_copy, enter_version, look_up
 from vault.recovery.found_backups import FoundBackup, find_backups
 from vault.recovery.found_checkpoints import find_checkpoints, statement, statements
-from vault.recovery.place import UNFINISHED, Place, open_place
+from vault.recovery.place import UNFINISHED, Place, mark, open_place
 from vault.recovery.report import RebuildReport, SourceRead
 from vault.recovery.sources import FoundPart, RebuildSource, Trouble
 from vault.recovery.successors import not_on_successor, succeeded
@@ -99,14 +101,10 @@ def rebuild(
 
 
 def _until_outage(items: Iterator[FoundPart | Trouble]) -> Iterator[FoundPart | Trouble]:
-    while True:
-        try:
-            item = next(items, None)
-        except Unreachable as error:
-            raise _Outage(error) from error
-        if item is None:
-            return
-        yield item
+    try:
+        yield from items
+    except Unreachable as error:
+        raise _Outage(error) from error
 
 
 class _Rebuild:
@@ -213,7 +211,9 @@ class _Rebuild:
                     code="backup-not-vouched",
                 )
         self._place.clear()
-        self._place.catalogue.migrate()
+        with self._place.catalogue.setup() as connection:
+            migration.upgrade(connection)
+            self._mark(connection)
         self._report.base = {"kind": "nothing", "seq": 0}
         return []
 
@@ -243,12 +243,11 @@ class _Rebuild:
         return False
 
     def _lay_backup(self, backup: FoundBackup) -> bool:
-        state = self._settings.node.state
         try:
-            return self._lay_backup_through(state, backup)
+            return self._lay_backup_through(self._settings.node.state, backup)
         except OSError as error:
             # Of the media they are explained already.
-            raise describe_os_error(error, f"copying the backup {backup.name} to {state}") from error
+            raise describe_os_error(error, f"copying {backup.name} to {self._settings.node.state}") from error
 
     def _lay_backup_through(self, folder: Path, backup: FoundBackup) -> bool:
         for where, pieces in backup.places:
@@ -256,12 +255,12 @@ class _Rebuild:
                 with tempfile.TemporaryFile(dir=folder) as file:
                     check_digest(pieces(), backup.seal, cast("IO[bytes]", file))
                     file.seek(0)
-                    export.load(self._place.catalogue, cast("IO[bytes]", file))
+                    export.load(self._place.catalogue, cast("IO[bytes]", file), within=self._mark)
             except (Corrupted, NotFound, Unreachable) as error:
                 if error.code.startswith("catalogue-"):
                     raise
-                code = "damaged-backup" if isinstance(error, Corrupted) else "not-read"
-                self._report.trouble(Trouble(code, where, str(error)))
+                broken = isinstance(error, Corrupted)
+                self._report.trouble(Trouble("damaged-backup" if broken else "not-read", where, str(error)))
                 continue
             self._report.base = {
                 "kind": "backup", "seq": backup.seq, "file": backup.name, "time": to_text(backup.time), "from": where,
@@ -269,6 +268,9 @@ class _Rebuild:
             }  # fmt: skip
             return True
         return False
+
+    def _mark(self, connection: sa.Connection) -> None:
+        mark(connection, self._place.catalogue.clock())
 
     # --- what the media hold
 

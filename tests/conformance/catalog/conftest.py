@@ -3,23 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from tests.support.holdings import Hands
 from tests.support.postgres import PostgresServer
 from vault.catalog import Catalogue, migration, schema
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    server = PostgresServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +31,6 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clock() -> Hands:
     return Hands()
-
-
-@pytest.fixture
-def empty_database(postgres: PostgresServer) -> Iterator[str]:
-    name = f"empty_{uuid4().hex}"
-    yield postgres.create_database(name)
-    postgres.drop_database(name)
 
 
 @pytest.fixture

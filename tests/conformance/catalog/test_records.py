@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from tests.support.holdings import add_copy, add_version, add_volume, tell
 from vault.catalog import evidence, facts, ingests, schedules, tokens, verifications, volumes
-from vault.errors import Conflict, Invalid, NotFound, Refused
+from vault.errors import Conflict, Invalid, NotFound, Refused, Unreachable
 from vault.model import (
     Condition,
     CopyState,
@@ -60,7 +60,7 @@ def test_a_deposit_goes_from_step_to_step(catalogue, clock):
         assert ingests.progress(tx, "i1", 2**40).bytes_received == 2**40
         with pytest.raises(Conflict):
             ingests.begin(tx, "i1", "x", "y")
-        with pytest.raises(NotFound):
+        with pytest.raises(Unreachable):
             ingests.progress(tx, "i2", 1)
     clock.move(seconds=1)
     with catalogue.write() as tx:

@@ -151,6 +151,19 @@ def test_a_server_that_restarts_loses_what_was_open_and_nothing_else(postgres, p
     catalogue.close()
 
 
+def test_a_machine_that_lost_its_power_is_noticed_by_either_side(postgres_url):
+    """It says nothing: without these the server would hold its locks, and the node wait for it, for two hours."""
+    catalogue = Catalogue.open(postgres_url)
+    with catalogue.read() as tx:
+        known = tx.connection.execute(sa.text("SELECT name, source FROM pg_settings WHERE name LIKE 'tcp_keep%'"))
+        assert {tuple(row) for row in known} == {
+            (f"tcp_keepalives_{name}", "client") for name in ("idle", "interval", "count")
+        }
+        asked = tx.connection.connection.dbapi_connection.info.get_parameters()
+    assert {"keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"} <= asked.keys()
+    catalogue.close()
+
+
 def test_a_catalogue_that_lost_the_end_of_its_ledger_takes_no_change(catalogue):
     with catalogue.write() as tx:
         tell(tx)
