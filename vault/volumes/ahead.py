@@ -8,6 +8,7 @@ read it where it lies in a fast medium.
 from __future__ import annotations
 
 import resource
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,10 +23,18 @@ Outcome = TypeVar("Outcome")
 SMALL_FILES_AT_ONCE: Final = 4
 """So many files that one buffer holds are read or copied at a time; of larger ones never more than one."""
 
+_MANY_A_RUN: Final = 8
+"""Of files so small that a run has so many, opening them is most of the work, and processors do it: where several lanes
+are busy with such, each has two runs under way."""
+
+_lanes = 0
+_counting = threading.Lock()
+
 _RUN_SECONDS: Final = 0.01
 _LONGEST_RUN: Final = 64
 _LONG_SECONDS: Final = 0.0005
-"""A file that takes longer waits for a server, or is large enough to be worth another processor."""
+"""A file that keeps its thread waiting for longer has others read meanwhile. What is computed all the time gains
+nothing by it: the lanes have the processors, and with more threads than those none finds its buffer in their caches."""
 
 
 @contextmanager
@@ -39,10 +48,23 @@ def ahead(
     waited for.
     """
     pool = ThreadPoolExecutor(SMALL_FILES_AT_ONCE, name)
+    _count(1)
     try:
         yield _in_order(pool, _Runs(call), iter(items))
     finally:
+        _count(-1)
         pool.shutdown(cancel_futures=True)
+
+
+def _count(more: int) -> None:
+    global _lanes  # noqa: PLW0603 - how many there are in the whole process is the point
+    with _counting:
+        _lanes += more
+
+
+def _behind(length: int) -> int:
+    """How many runs of so many files may be under way when another one begins."""
+    return SMALL_FILES_AT_ONCE if length < _MANY_A_RUN or _lanes == 1 else 1
 
 
 def _in_order(
@@ -52,7 +74,7 @@ def _in_order(
     while run := list(islice(items, runs.length)):
         # Asked once: while others look at outcomes, the threads may come to think otherwise.
         handed_over = runs.long
-        while len(coming) > (SMALL_FILES_AT_ONCE if handed_over else 0):
+        while len(coming) > (_behind(len(run)) if handed_over else 0):
             yield from _outcomes(coming)
         if handed_over:
             coming.append((run, pool.submit(runs.do, run)))
@@ -77,14 +99,16 @@ class _Runs(Generic[Item, Outcome]):
         self.long = False
 
     def do(self, run: Sequence[Item]) -> Sequence[Outcome]:
-        began, read_before = time.perf_counter(), resource.getrusage(resource.RUSAGE_THREAD).ru_inblock
+        began, busy_before = time.perf_counter(), time.thread_time()
+        read_before = resource.getrusage(resource.RUSAGE_THREAD).ru_inblock
         outcomes = self._call(run)
         took = time.perf_counter() - began
+        waited = took - (time.thread_time() - busy_before)
         # Of a disk, however quick, the kernel tells that it was read.
         from_disk = resource.getrusage(resource.RUSAGE_THREAD).ru_inblock > read_before
         if from_disk or took > _RUN_SECONDS / 4:
             # What took less tells nothing: the first file also opens the folders, and a moment lost looks like a wait.
-            self.long = from_disk or took > len(run) * _LONG_SECONDS
+            self.long = from_disk or waited > len(run) * _LONG_SECONDS
         if took > _RUN_SECONDS:
             self.length = max(1, len(run) // 2)
         elif took < _RUN_SECONDS / 2:

@@ -15,13 +15,13 @@ from vault.volumes.ahead import SMALL_FILES_AT_ONCE, ahead
 
 @pytest.fixture
 def seconds(monkeypatch):
-    """A clock of this test's own: what runs are said to take, file by file."""
-    took = SimpleNamespace(a_file=0.0, now=threading.local())
+    """A clock of this test's own: what runs are said to take, file by file, and which share of it a processor had."""
+    took = SimpleNamespace(a_file=0.0, busy=0.0, now=threading.local())
 
     def now() -> float:
         return float(getattr(took.now, "value", 0.0))
 
-    monkeypatch.setattr(ahead_module, "time", SimpleNamespace(perf_counter=now))
+    monkeypatch.setattr(ahead_module, "time", SimpleNamespace(perf_counter=now, thread_time=lambda: now() * took.busy))
     return took
 
 
@@ -56,6 +56,23 @@ def test_what_takes_long_is_handed_over_in_short_runs(seconds):
     # The first is done where it is asked for: nothing is known yet.
     assert [here for _, here in doing.runs] == [True] + [False] * (len(doing.runs) - 1)
     assert max(length for length, _ in doing.runs) == 1
+
+
+def test_what_is_computed_all_the_time_is_done_where_it_is_asked_for(seconds):
+    seconds.a_file, seconds.busy = 0.02, 1.0
+    doing = Doing(seconds)
+    with ahead(doing, range(100), "test") as outcomes:
+        assert list(outcomes) == [(number, number**2) for number in range(100)]
+    assert all(here for _, here in doing.runs)
+
+
+def test_lanes_that_are_busy_with_small_files_share_the_threads(seconds):
+    behind = ahead_module._behind
+    with ahead(Doing(seconds), range(10), "one"):
+        assert behind(64) == SMALL_FILES_AT_ONCE
+        with ahead(Doing(seconds), range(10), "another"):
+            assert (behind(64), behind(1)) == (1, SMALL_FILES_AT_ONCE)
+        assert behind(64) == SMALL_FILES_AT_ONCE
 
 
 def test_a_quick_disk_is_known_by_having_been_read(seconds, monkeypatch):
