@@ -309,7 +309,8 @@ def refuse_lost_catalogue(catalogue: Catalogue, settings: Settings) -> None:
     if is_cut_off(settings.catalog.url):
         raise ConfigError(
             f"The rebuild of the catalogue {catalogue.place} was cut off before that stood in its place.",
-            remedy="Run it again: vaultctl catalog rebuild",
+            remedy="Mount the volumes, and run it again: vaultctl catalog rebuild. Only if this node is new, and never"
+            f" had a catalogue: remove what a rebuild left ({catalogue.place.removeprefix('sqlite:///')}.rebuil*).",
             code="rebuild-unfinished",
         )
     state = Path(settings.node.state)

@@ -271,6 +271,22 @@ def test_what_root_rebuilds_is_the_service_users(bench):
         assert (facts.st_uid, facts.st_gid) == (12345, 12346), name
 
 
+def test_a_rebuild_that_found_nothing_says_how_to_go_on_and_how_a_new_node_gets_out_of_it(bench):
+    lose_everything(bench)
+    for volume in "ab":
+        bench.path(volume).rename(bench.folder / f"away-{volume}")
+    with pytest.raises(Unreachable) as nothing:
+        rebuilt(bench)
+    assert nothing.value.code == "nothing-to-rebuild-from"
+    with pytest.raises(ConfigError) as refused:
+        bench.start()
+    assert "Mount the volumes" in refused.value.remedy
+    assert f"{bench.folder}/state/catalog.db.rebuil*" in refused.value.remedy
+    for left in (bench.folder / "state").glob("catalog.db.rebuil*"):
+        left.unlink()
+    bench.start()
+
+
 @pytest.mark.parametrize("how", [KeyboardInterrupt, Full])
 def test_no_daemon_begins_anew_where_a_rebuild_was_stopped(bench, how):
     """On a new machine it would find nothing that speaks of the archive, and take deposits into an empty one."""

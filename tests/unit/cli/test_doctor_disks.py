@@ -1,6 +1,9 @@
 """Disks, as the doctor tells of them with the daemon dead."""
 
+import os
+import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +32,18 @@ def examined(tmp_path):
         return devices.disks(HealthSettings(report=f"{tmp_path}/disks.json", **settings))
 
     return look
+
+
+def test_a_helper_in_its_first_round_is_not_called_missing(tmp_path):
+    class Health(HealthSettings):
+        report: Path = tmp_path / "disks.json"
+
+    (first,) = devices.disks(Health())
+    assert (first.level, first.what) == (Level.NOTE, "The disks are being asked for the first time.")
+    an_hour_ago = time.time() - 3600
+    os.utime(tmp_path, (an_hour_ago, an_hour_ago))
+    (missing,) = devices.disks(Health())
+    assert (missing.level, missing.what) == (Level.BAD, "Nobody asks the disks how they are.")
 
 
 def test_a_disk_that_did_not_test_itself_is_named_with_what_to_do(examined):

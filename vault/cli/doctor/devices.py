@@ -28,6 +28,9 @@ def disks(settings: HealthSettings) -> list[Finding]:
     try:
         found = report.read(settings.report)
     except NotFound:
+        if not settings.report_expected and settings.report.parent.is_dir():
+            remedy = _("Look again in five minutes: vaultctl doctor")
+            return [Finding(Level.NOTE, area, _("The disks are being asked for the first time."), remedy)]
         remedy = _("Install and start the helper, which may ask them: docs/howto/install.md")
         level = Level.BAD if settings.report_expected else Level.NOTE
         return [Finding(level, area, _("Nobody asks the disks how they are."), remedy)]
