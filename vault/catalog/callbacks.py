@@ -12,6 +12,8 @@ from vault.catalog.schema import ingests
 from vault.depositing import Callback
 from vault.model import IngestState
 
+_BY_INGEST = sa.select(callbacks).where(callbacks.c.ingest_id == sa.bindparam("of"))
+
 ENDED = (IngestState.RECEIPTED, IngestState.REFUSED, IngestState.FAILED)
 
 
@@ -23,7 +25,7 @@ def add(tx: Tx, ingest_id: str, url: str) -> None:
 
 def get(tx: Tx, ingest_id: str) -> Callback | None:
     """Return what is known of a deposit's callback, None where it has none."""
-    found = tx.connection.execute(sa.select(callbacks).where(callbacks.c.ingest_id == ingest_id)).mappings().first()
+    found = tx.connection.execute(_BY_INGEST, {"of": ingest_id}).mappings().first()
     return Callback(**found) if found else None
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import UpdateBase
@@ -37,12 +37,23 @@ def about(statement: _Change, *what: About) -> _Change:
     return statement.execution_options(**{_OPTION: what})
 
 
+def carry_out(
+    connection: sa.Connection, statement: UpdateBase, values: Mapping[str, object], *what: About
+) -> sa.CursorResult[object]:
+    """Execute a statement that was built once and changes what :func:`about` would say of it. ``values`` are those of
+    its columns and of its named parameters."""
+    done = connection.execute(statement, values, execution_options={_OPTION: what})
+    return cast("sa.CursorResult[object]", done)
+
+
 @dataclass(slots=True)
 class Gathered:
     """What one transaction changed so far."""
 
     what: set[About] = field(default_factory=set)
     everything: bool = False
+    volumes: int = 0
+    """How many statements changed what is known of volumes: what was read of them before is old."""
 
     def attach(self, connection: sa.Connection) -> None:
         """Have what is changed over this connection noted here."""
@@ -62,6 +73,7 @@ def listen(engine: sa.Engine) -> None:
             return
         gathered = connection.get_execution_options().get(_GATHERED)
         if isinstance(gathered, Gathered):
+            gathered.volumes += statement.table is volumes
             said = options.get(_OPTION)
             if isinstance(said, tuple):
                 gathered.what.update(said)

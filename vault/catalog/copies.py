@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import sqlalchemy as sa
 
-from vault.catalog.changes import about
+from vault.catalog.changes import carry_out
 from vault.catalog.engine import Tx
 from vault.catalog.schema import (
     IS_DUE_SOME_TIME,
@@ -57,15 +57,23 @@ _COPIES = (
     .join(versions, copies.c.version_id == versions.c.id)
     .join(volumes, copies.c.volume_id == volumes.c.id)
 )
+_BY_ID = _COPIES.where(copies.c.id == sa.bindparam("this"))
+_OF_VERSION = _COPIES.where(copies.c.version_id == sa.bindparam("of")).order_by(copies.c.id)
+_OF_PACKAGE = _COPIES.where(versions.c.package_id == sa.bindparam("of")).order_by(versions.c.number, copies.c.id)
+_PLACE = sa.and_(copies.c.version_id == sa.bindparam("of"), copies.c.volume_id == sa.bindparam("on"))
+_IN_PLACE = _COPIES.where(_PLACE)
+_INSERT = copies.insert()
+_BEGIN_ANEW = copies.update().where(_PLACE)
+_CHANGE = copies.update().where(copies.c.id == sa.bindparam("this"))
 
 
-def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Copy]:
-    return [Copy(**row) for row in tx.connection.execute(query).mappings()]
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]], **values: object) -> list[Copy]:
+    return [Copy(**row) for row in tx.connection.execute(query, values).mappings()]
 
 
 def get(tx: Tx, copy_id: int) -> Copy | None:
     """Return the copy with that number, or None."""
-    found = _several(tx, _COPIES.where(copies.c.id == copy_id))
+    found = _several(tx, _BY_ID, this=copy_id)
     return found[0] if found else None
 
 
@@ -76,12 +84,12 @@ def need(tx: Tx, copy_id: int) -> Copy:
 
 def of_version(tx: Tx, version_id: int) -> list[Copy]:
     """Return every copy of a version, retired ones too, in the order in which they were planned."""
-    return _several(tx, _COPIES.where(copies.c.version_id == version_id).order_by(copies.c.id))
+    return _several(tx, _OF_VERSION, of=version_id)
 
 
 def of_package(tx: Tx, package_id: int) -> list[Copy]:
     """Return every copy of every version of a package, v1's first."""
-    return _several(tx, _COPIES.where(versions.c.package_id == package_id).order_by(versions.c.number, copies.c.id))
+    return _several(tx, _OF_PACKAGE, of=package_id)
 
 
 def of_packages(tx: Tx, package_ids: Collection[int]) -> dict[int, list[Copy]]:
@@ -103,8 +111,7 @@ def plan(tx: Tx, version_id: int, volume_id: int, state: CopyState = CopyState.P
     """
     if state not in (CopyState.PLANNED, CopyState.WRITING, CopyState.WRITTEN):
         raise _bad_transition("A copy", "nothing", state, "it begins as planned, writing or written")
-    place = sa.and_(copies.c.version_id == version_id, copies.c.volume_id == volume_id)
-    present = _several(tx, _COPIES.where(place))
+    present = _several(tx, _IN_PLACE, of=version_id, on=volume_id)
     if present and present[0].state is not CopyState.RETIRED:
         raise Conflict(
             f"Volume {present[0].volume} has a copy of that version already; it is {present[0].state}.",
@@ -124,13 +131,14 @@ def plan(tx: Tx, version_id: int, volume_id: int, state: CopyState = CopyState.P
         "failures": 0,
     }
     if present:
-        tx.connection.execute(about(copies.update().where(place).values(**values), ("version", version_id)))
+        place = {"of": version_id, "on": volume_id}
+        carry_out(tx.connection, _BEGIN_ANEW, {**place, **values}, ("version", version_id))
         _count(tx, volume_id, CopyState.RETIRED, -1)
     else:
-        row = copies.insert().values(version_id=version_id, volume_id=volume_id, **values)
-        tx.connection.execute(about(row, ("version", version_id)))
+        place = {"version_id": version_id, "volume_id": volume_id}
+        carry_out(tx.connection, _INSERT, {**place, **values}, ("version", version_id))
     _count(tx, volume_id, state, +1)
-    return _several(tx, _COPIES.where(place))[0]
+    return _several(tx, _IN_PLACE, of=version_id, on=volume_id)[0]
 
 
 def change(
@@ -180,8 +188,7 @@ def change(
     if due_at is not KEEP:
         values.update(due_at=due_at)
     if values:
-        this = copies.update().where(copies.c.id == copy_id)
-        tx.connection.execute(about(this.values(**values), ("package", before.package_id)))
+        carry_out(tx.connection, _CHANGE, {"this": copy_id, **values}, ("package", before.package_id))
     if moved:
         _count(tx, before.volume_id, before.state, -1)
         _count(tx, before.volume_id, to, +1)
@@ -394,9 +401,15 @@ def _present(tx: Tx, copy_id: int) -> Copy:
     return found
 
 
+_COUNT = (
+    copy_counts.update()
+    .where(copy_counts.c.volume_id == sa.bindparam("on"), copy_counts.c.state == sa.bindparam("which"))
+    .values(number=copy_counts.c.number + sa.bindparam("difference"))
+)
+
+
 def _count(tx: Tx, volume_id: int, state: CopyState, difference: int) -> None:
-    row = sa.and_(copy_counts.c.volume_id == volume_id, copy_counts.c.state == state)
-    updated = tx.connection.execute(copy_counts.update().where(row).values(number=copy_counts.c.number + difference))
+    updated = tx.connection.execute(_COUNT, {"on": volume_id, "which": state, "difference": difference})
     if updated.rowcount == 0:
         tx.connection.execute(copy_counts.insert().values(volume_id=volume_id, state=state, number=difference))
 

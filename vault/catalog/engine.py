@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
@@ -44,6 +44,12 @@ class Tx:
     event_owed: bool = False
     credentials_changed: bool = False
     """Set by whatever takes something from a token; see :attr:`Catalogue.credentials`."""
+
+    gathered: changes.Gathered = field(default_factory=changes.Gathered)
+    """What it changed so far."""
+
+    remembered: dict[str, object] = field(default_factory=dict)
+    """What was read in it and is asked for again and again; only the module that put something in takes it out."""
 
     def owe(self) -> None:
         """Note that a state has changed and that the ledger must be told before the transaction ends."""
@@ -181,7 +187,7 @@ class Catalogue:
                         if not durably:
                             connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                         _lock_head(connection)
-                    tx = Tx(connection, self._clock(), writable=True, durably=durably)
+                    tx = Tx(connection, self._clock(), writable=True, durably=durably, gathered=gathered)
                     yield tx
                     if tx.event_owed:
                         raise RuntimeError("a state was changed and the ledger was not told: nothing is committed")

@@ -11,12 +11,16 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from vault.catalog.changes import about
+from vault.catalog.changes import carry_out
 from vault.catalog.engine import Tx
 from vault.catalog.schema import HAS_IDENTIFIER, events, ledger_head
 from vault.clock import from_text
 
 _RAW = [sa.type_coerce(column, sa.types.NullType()).label(column.name) for column in events.c]
+_HEAD = sa.select(ledger_head.c.seq, ledger_head.c.hash)
+_ADD = events.insert()
+_END = ledger_head.update()
+_REMEMBERED = "ledger_head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +33,19 @@ class Head:
 
 def head(tx: Tx) -> Head | None:
     """Return where the chain ends; None when the row that says so is lost or holds no number."""
-    row = tx.connection.execute(sa.select(ledger_head.c.seq, ledger_head.c.hash)).first()
+    added = tx.remembered.get(_REMEMBERED)
+    if isinstance(added, Head):
+        return added
+    row = tx.connection.execute(_HEAD).first()
     return None if row is None or not isinstance(row[0], int) else Head(row[0], row[1])
 
 
-def add(tx: Tx, row: dict[str, object]) -> None:
+def add(tx: Tx, row: dict[str, object], end: Head) -> None:
     """Add a row and let the chain end with it. For ``ledger.append`` only."""
     of_package = [("identifier", str(row["identifier"]))] if row["identifier"] else []
-    tx.connection.execute(about(events.insert().values(**row), *of_package))
-    tx.connection.execute(ledger_head.update().values(seq=row["seq"], hash=row["hash"]))
+    carry_out(tx.connection, _ADD, row, *of_package)
+    tx.connection.execute(_END, {"seq": end.seq, "hash": end.hash})
+    tx.remembered[_REMEMBERED] = end
 
 
 def raw(

@@ -10,10 +10,12 @@ from vault.catalog.engine import Tx
 from vault.catalog.schema import node
 from vault.model import Json
 
+_VALUE = sa.select(node.c.value).where(node.c.key == sa.bindparam("of"))
+
 
 def get(tx: Tx, key: str) -> Json:
     """Return the fact of that key, None when there is none."""
-    return cast("Json", tx.connection.scalar(sa.select(node.c.value).where(node.c.key == key)))
+    return cast("Json", tx.connection.scalar(_VALUE, {"of": key}))
 
 
 def put(tx: Tx, key: str, value: Json) -> None:

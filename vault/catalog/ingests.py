@@ -12,14 +12,25 @@ from vault.catalog.schema import IS_AWAITING_RECEIPT, IS_UNFINISHED, ingests
 from vault.errors import Conflict, Refused, Unreachable
 from vault.model import Ingest, IngestState, Json
 
+_BY_ID = sa.select(ingests).where(ingests.c.id == sa.bindparam("this"))
+_UNFINISHED = sa.select(ingests).where(IS_UNFINISHED).order_by(ingests.c.created_at, ingests.c.id)
+_AWAITING_OF = (
+    sa.select(ingests)
+    .where(ingests.c.identifier == sa.bindparam("of"), ingests.c.version == sa.bindparam("number"))
+    .where(IS_AWAITING_RECEIPT)
+    .order_by(ingests.c.created_at)
+)
+_INSERT = ingests.insert()
+_CHANGE = ingests.update().where(ingests.c.id == sa.bindparam("this"))
 
-def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Ingest]:
-    return [Ingest(**row) for row in tx.connection.execute(query).mappings()]
+
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]], **values: object) -> list[Ingest]:
+    return [Ingest(**row) for row in tx.connection.execute(query, values).mappings()]
 
 
 def get(tx: Tx, ingest_id: str) -> Ingest | None:
     """Return the deposit of that id, or None."""
-    found = _several(tx, sa.select(ingests).where(ingests.c.id == ingest_id))
+    found = _several(tx, _BY_ID, this=ingest_id)
     return found[0] if found else None
 
 
@@ -27,19 +38,18 @@ def begin(tx: Tx, ingest_id: str, identifier: str, agent: str, agency: str = "")
     """Note that a deposit has begun (RECEIVING). Owes no event yet. Raises :class:`Conflict` for an id in use."""
     if get(tx, ingest_id) is not None:
         raise Conflict(f"There is already a deposit {ingest_id}.", remedy="Begin a new one.", code="ingest-exists")
-    tx.connection.execute(
-        ingests.insert().values(
-            id=ingest_id,
-            identifier=identifier,
-            state=IngestState.RECEIVING,
-            agent=agent,
-            agency=agency,
-            volume="",
-            bytes_received=0,
-            created_at=tx.now,
-            updated_at=tx.now,
-        )
-    )
+    values: dict[str, object] = {
+        "id": ingest_id,
+        "identifier": identifier,
+        "state": IngestState.RECEIVING,
+        "agent": agent,
+        "agency": agency,
+        "volume": "",
+        "bytes_received": 0,
+        "created_at": tx.now,
+        "updated_at": tx.now,
+    }
+    tx.connection.execute(_INSERT, values)
     return _present(tx, ingest_id)
 
 
@@ -135,7 +145,7 @@ def fail(tx: Tx, ingest_id: str, problem: Mapping[str, Json]) -> Ingest:
 
 def unfinished(tx: Tx) -> list[Ingest]:
     """Return the deposits that were being received or are prepared, the oldest first."""
-    return _several(tx, sa.select(ingests).where(IS_UNFINISHED).order_by(ingests.c.created_at, ingests.c.id))
+    return _several(tx, _UNFINISHED)
 
 
 def awaiting_receipt(tx: Tx, limit: int, after: Ingest | None = None) -> list[Ingest]:
@@ -149,8 +159,7 @@ def awaiting_receipt(tx: Tx, limit: int, after: Ingest | None = None) -> list[In
 
 def awaiting_receipt_of(tx: Tx, identifier: str, version: int) -> list[Ingest]:
     """Return the stored deposits of one version that have no receipt yet: the one that made it, and its repeats."""
-    mine = sa.and_(ingests.c.identifier == identifier, ingests.c.version == version)
-    return _several(tx, sa.select(ingests).where(mine, IS_AWAITING_RECEIPT).order_by(ingests.c.created_at))
+    return _several(tx, _AWAITING_OF, of=identifier, number=version)
 
 
 def by_version(tx: Tx, identifier: str, number: int) -> Ingest | None:
@@ -181,7 +190,5 @@ def _step(tx: Tx, ingest_id: str, before: set[IngestState], to: IngestState, **v
             remedy="Begin a new deposit.",
             code="bad-transition",
         )
-    tx.connection.execute(
-        ingests.update().where(ingests.c.id == ingest_id).values(state=to, updated_at=tx.now, **values)
-    )
+    tx.connection.execute(_CHANGE, {"this": ingest_id, "state": to, "updated_at": tx.now, **values})
     return _present(tx, ingest_id)

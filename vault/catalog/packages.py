@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Final, cast
 
 import sqlalchemy as sa
 
-from vault.catalog.changes import about
+from vault.catalog.changes import about, carry_out
 from vault.catalog.engine import Tx
 from vault.catalog.schema import IS_BELOW_POLICY, IS_HELD, copies, packages, versions, volumes
 from vault.clock import from_text
@@ -26,6 +26,16 @@ _RECEIPTED: Final = 10
 _DESCRIPTIVE = tuple(field.name for field in fields(Descriptive))
 _VERSION_COLUMNS = [column for column in versions.c if column.name not in ("metadata", "receipt")]
 _VERSIONS = sa.select(*_VERSION_COLUMNS, packages.c.identifier).join(packages)
+_BY_IDENTIFIER = sa.select(packages).where(packages.c.identifier == sa.bindparam("named"))
+_BY_ID = sa.select(packages).where(packages.c.id == sa.bindparam("this"))
+_VERSION_BY_ID = _VERSIONS.where(versions.c.id == sa.bindparam("this"))
+_VERSIONS_BY_ID = _VERSIONS.where(versions.c.id.in_(sa.bindparam("these", expanding=True)))
+_VERSION = _VERSIONS.where(packages.c.identifier == sa.bindparam("named"), versions.c.number == sa.bindparam("which"))
+_HEAD = _VERSIONS.where(packages.c.identifier == sa.bindparam("named"), versions.c.number == packages.c.head)
+_VERSIONS_OF = _VERSIONS.where(versions.c.package_id == sa.bindparam("of")).order_by(versions.c.number)
+_ADD_VERSION = versions.insert()
+_CHANGE = packages.update().where(packages.c.id == sa.bindparam("this"))
+_CHANGE_VERSION = versions.update().where(versions.c.id == sa.bindparam("this"))
 
 
 def from_row(row: sa.RowMapping) -> Package:
@@ -44,18 +54,18 @@ def _version(row: sa.RowMapping) -> Version:
     return Version(**row)
 
 
-def _one_version(tx: Tx, *conditions: sa.ColumnElement[bool]) -> Version | None:
-    row = tx.connection.execute(_VERSIONS.where(*conditions)).mappings().first()
+def _one_version(tx: Tx, query: sa.Select[*tuple[object, ...]], **values: object) -> Version | None:
+    row = tx.connection.execute(query, values).mappings().first()
     return None if row is None else _version(row)
 
 
-def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Version]:
-    return [_version(row) for row in tx.connection.execute(query).mappings()]
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]], **values: object) -> list[Version]:
+    return [_version(row) for row in tx.connection.execute(query, values).mappings()]
 
 
 def get(tx: Tx, identifier: str) -> Package | None:
     """Return the package of that identifier (in NFC, as ``parse_identifier`` returns it), or None."""
-    row = tx.connection.execute(sa.select(packages).where(packages.c.identifier == identifier)).mappings().first()
+    row = tx.connection.execute(_BY_IDENTIFIER, {"named": identifier}).mappings().first()
     return None if row is None else from_row(row)
 
 
@@ -113,7 +123,7 @@ def add_version(
     It is below its policy until :func:`set_standing` says otherwise. Raises :class:`NotFound` for an unknown
     package and :class:`Conflict` when ``number`` is not the one after the head's.
     """
-    found = tx.connection.execute(sa.select(packages).where(packages.c.id == package_id)).mappings().first()
+    found = tx.connection.execute(_BY_ID, {"this": package_id}).mappings().first()
     if found is None:
         raise NotFound(f"There is no package number {package_id}.")
     package = from_row(found)
@@ -124,42 +134,41 @@ def add_version(
             code="not-next-version",
         )
     tx.owe()
-    added_row = versions.insert().values(
-        package_id=package_id,
-        number=number,
-        kind=kind,
-        algorithm=algorithm,
-        content_digest=content_digest,
-        inventory_digest=inventory_digest,
-        files=files,
-        bytes=bytes,
-        part_bytes=part_bytes,
-        deposit_digests=dict(deposit_digests),
-        policy=policy,
-        policy_fingerprint=policy_fingerprint,
-        priority_class=priority_class,
-        priority=priority,
-        below_policy=below_policy,
-        ingest_id=ingest_id,
-        created_at=created_at or tx.now,
-        metadata=dict(metadata),
-    )
-    newest = packages.update().where(packages.c.id == package_id).values(head=number)
-    tx.connection.execute(about(added_row, ("package", package_id)))
-    tx.connection.execute(about(newest, ("package", package_id)))
-    added = _one_version(tx, versions.c.package_id == package_id, versions.c.number == number)
+    row: dict[str, object] = {
+        "package_id": package_id,
+        "number": number,
+        "kind": kind,
+        "algorithm": algorithm,
+        "content_digest": content_digest,
+        "inventory_digest": inventory_digest,
+        "files": files,
+        "bytes": bytes,
+        "part_bytes": part_bytes,
+        "deposit_digests": dict(deposit_digests),
+        "policy": policy,
+        "policy_fingerprint": policy_fingerprint,
+        "priority_class": priority_class,
+        "priority": priority,
+        "below_policy": below_policy,
+        "ingest_id": ingest_id,
+        "created_at": created_at or tx.now,
+        "metadata": dict(metadata),
+    }
+    carry_out(tx.connection, _ADD_VERSION, row, ("package", package_id))
+    carry_out(tx.connection, _CHANGE, {"this": package_id, "head": number}, ("package", package_id))
+    added = _one_version(tx, _VERSION, named=package.identifier, which=number)
     assert added is not None  # noqa: S101 - it was inserted in this transaction
     return added
 
 
 def version(tx: Tx, identifier: str, number: int) -> Version | None:
     """Return one version of a package, or None."""
-    return _one_version(tx, packages.c.identifier == identifier, versions.c.number == number)
+    return _one_version(tx, _VERSION, named=identifier, which=number)
 
 
 def version_by_id(tx: Tx, version_id: int) -> Version | None:
     """Return the version with that number of its row, or None."""
-    return _one_version(tx, versions.c.id == version_id)
+    return _one_version(tx, _VERSION_BY_ID, this=version_id)
 
 
 def need_version(tx: Tx, version_id: int) -> Version:
@@ -170,14 +179,24 @@ def need_version(tx: Tx, version_id: int) -> Version:
     return found
 
 
+def need_versions(tx: Tx, version_ids: Iterable[int]) -> dict[int, Version]:
+    """Return the versions with those numbers, by them. Raises :class:`NotFound` where one is missing."""
+    wanted = sorted(set(version_ids))
+    found = {version.id: version for version in _several(tx, _VERSIONS_BY_ID, these=wanted)} if wanted else {}
+    if len(found) < len(wanted):
+        missing = next(number for number in wanted if number not in found)
+        raise NotFound(f"There is no version with the number {missing} in the catalogue.")
+    return found
+
+
 def head(tx: Tx, identifier: str) -> Version | None:
     """Return the newest version of a package; None when there is no such package or it has none yet."""
-    return _one_version(tx, packages.c.identifier == identifier, versions.c.number == packages.c.head)
+    return _one_version(tx, _HEAD, named=identifier)
 
 
 def versions_of(tx: Tx, package_id: int) -> list[Version]:
     """Return every version of a package, v1 first."""
-    return _several(tx, _VERSIONS.where(versions.c.package_id == package_id).order_by(versions.c.number))
+    return _several(tx, _VERSIONS_OF, of=package_id)
 
 
 def sample(tx: Tx, number: int) -> list[Version]:
@@ -213,25 +232,27 @@ def set_standing(
     values: dict[str, object] = {"below_policy": below_policy, "policy": policy, "priority": stored}
     if policy_fingerprint is not None:
         values["policy_fingerprint"] = policy_fingerprint
-    this = versions.update().where(versions.c.id == version_id)
-    tx.connection.execute(about(this.values(**values), ("version", version_id)))
+    carry_out(tx.connection, _CHANGE_VERSION, {"this": version_id, **values}, ("version", version_id))
     _note_last_proved(tx, version_id)
+
+
+_PACKAGE_OF = sa.select(versions.c.package_id).where(versions.c.id == sa.bindparam("this")).scalar_subquery()
+_LAST_PROVED = (
+    sa.select(sa.func.max(sa.case((copies.c.state == CopyState.GOOD, sa.type_coerce(copies.c.proved_at, sa.Text)))))
+    .select_from(versions.outerjoin(copies, copies.c.version_id == versions.c.id))
+    .where(versions.c.package_id == _PACKAGE_OF)
+    .group_by(versions.c.id)
+)
+_NOTE_LAST_PROVED = packages.update().where(packages.c.id == _PACKAGE_OF, packages.c.last_proved != sa.bindparam("is"))
 
 
 def _note_last_proved(tx: Tx, version_id: int) -> None:
     """Work out anew when the version's package was last proved (``Package.last_proved_at``)."""
-    mine = sa.select(versions.c.package_id).where(versions.c.id == version_id).scalar_subquery()
-    newest = sa.func.max(sa.case((copies.c.state == CopyState.GOOD, sa.type_coerce(copies.c.proved_at, sa.Text))))
-    query = (
-        sa.select(newest)
-        .select_from(versions.outerjoin(copies, copies.c.version_id == versions.c.id))
-        .where(versions.c.package_id == mine)
-        .group_by(versions.c.id)
-    )
+    moments = tx.connection.scalars(_LAST_PROVED, {"this": version_id})
     # "" sorts before every time: what was never proved was last proved before any.
-    last = min((moment or "" for moment in tx.connection.scalars(query)), default="")
-    changed = packages.update().where(packages.c.id == mine, packages.c.last_proved != last).values(last_proved=last)
-    tx.connection.execute(about(changed, ("version", version_id)))
+    last = min((moment or "" for moment in moments), default="")
+    values = {"this": version_id, "is": last, "last_proved": last}
+    carry_out(tx.connection, _NOTE_LAST_PROVED, values, ("version", version_id))
 
 
 def versions_of_packages(tx: Tx, package_ids: Collection[int]) -> dict[int, list[Version]]:
@@ -258,18 +279,21 @@ def receipts_issued(tx: Tx, version_ids: Collection[int]) -> dict[int, datetime]
     return found
 
 
+_GOOD_DOMAINS = (
+    sa.select(sa.func.count(volumes.c.domain.distinct()))
+    .select_from(copies.join(volumes))
+    .where(copies.c.version_id == versions.c.id, copies.c.state == CopyState.GOOD)
+    .where(volumes.c.mode != VolumeMode.RETIRED)
+    .correlate(versions)
+    .scalar_subquery()
+)
+# After a rebuild from the volumes no deposit is known, and nobody waits for its receipt.
+_IS_AWAITED = sa.and_(versions.c.receipt.is_(None), versions.c.ingest_id != "")
+_URGENCY = sa.select(_GOOD_DOMAINS, _IS_AWAITED).where(versions.c.id == sa.bindparam("this"))
+
+
 def _urgency(tx: Tx, version_id: int) -> int:
-    good = (
-        sa.select(sa.func.count(volumes.c.domain.distinct()))
-        .select_from(copies.join(volumes))
-        .where(copies.c.version_id == versions.c.id, copies.c.state == CopyState.GOOD)
-        .where(volumes.c.mode != VolumeMode.RETIRED)
-        .correlate(versions)
-        .scalar_subquery()
-    )
-    # After a rebuild from the volumes no deposit is known, and nobody waits for its receipt.
-    awaited = sa.and_(versions.c.receipt.is_(None), versions.c.ingest_id != "")
-    row = tx.connection.execute(sa.select(good, awaited).where(versions.c.id == version_id)).first()
+    row = tx.connection.execute(_URGENCY, {"this": version_id}).first()
     if row is None:
         return 0
     domains, waiting = int(row[0]), bool(row[1])
@@ -336,10 +360,10 @@ def set_receipt(tx: Tx, version_id: int, receipt: Mapping[str, Json]) -> None:
     if priority is None:
         raise NotFound(f"There is no version number {version_id}.")
     tx.owe()
-    this, what = versions.update().where(versions.c.id == version_id), ("version", version_id)
-    tx.connection.execute(about(this.values(receipt=dict(receipt)), what))
+    what = ("version", version_id)
+    carry_out(tx.connection, _CHANGE_VERSION, {"this": version_id, "receipt": dict(receipt)}, what)
     stored = _urgency(tx, version_id) * URGENCY_STEP + priority % URGENCY_STEP
-    tx.connection.execute(about(this.values(priority=stored), what))
+    carry_out(tx.connection, _CHANGE_VERSION, {"this": version_id, "priority": stored}, what)
 
 
 def receipt(tx: Tx, version_id: int) -> dict[str, Json] | None:

@@ -59,21 +59,31 @@ class ReadingDay:
 
 def add(tx: Tx, day: date, volume: str, count: Count, *, routine: bool, event: int | None = None) -> None:
     """Add to a day's numbers; ``event`` is that of the check. Owes no event: each check has its own."""
-    row = _row(day, volume, routine)
     numbers = {
         "intact": count.intact, "damaged": count.damaged, "missing": count.missing, "doubtful": count.doubtful,
         "files": count.files, "bytes": count.bytes, "milliseconds": round(1000 * count.seconds),
     }  # fmt: skip
     first: dict[str, object] = {"began_at": tx.now, "ended_at": tx.now, "first_event": event, "last_event": event}
-    more = {name: readings.c[name] + number for name, number in numbers.items()}
-    # In the form in which the column keeps a time, which a function does not hand on to its other arguments.
-    now = sa.literal(tx.now, readings.c.began_at.type)
-    then: dict[str, object] = {"ended_at": tx.now, "began_at": sa.func.coalesce(readings.c.began_at, now)}
+    key = {"day": day.isoformat(), "volume": volume, "routine": routine}
+    values = {f"of_{name}": value for name, value in key.items()} | {f"{name}_more": n for name, n in numbers.items()}
     if event is not None:
-        then |= {"last_event": event, "first_event": sa.func.coalesce(readings.c.first_event, event)}
-    if tx.connection.execute(readings.update().where(row).values(**more, **then)).rowcount == 0:
-        key = {"day": day.isoformat(), "volume": volume, "routine": routine}
+        values["event"] = event
+    changed = tx.connection.execute(_ADD if event is None else _ADD_WITH_EVENT, {**values, "now": tx.now})
+    if changed.rowcount == 0:
         tx.connection.execute(readings.insert().values(**key, **numbers, **first))
+
+
+_NUMBERS = ("intact", "damaged", "missing", "doubtful", "files", "bytes", "milliseconds")
+# In the form in which the column keeps a time, which a function does not hand on to its other arguments.
+_NOW = sa.bindparam("now", type_=readings.c.began_at.type)
+_ADD = (
+    readings.update()
+    .where(*(readings.c[name] == sa.bindparam(f"of_{name}") for name in ("day", "volume", "routine")))
+    .values({name: readings.c[name] + sa.bindparam(f"{name}_more") for name in _NUMBERS})
+    .values(ended_at=_NOW, began_at=sa.func.coalesce(readings.c.began_at, _NOW))
+)
+_EVENT = sa.bindparam("event", type_=readings.c.last_event.type)
+_ADD_WITH_EVENT = _ADD.values(last_event=_EVENT, first_event=sa.func.coalesce(readings.c.first_event, _EVENT))
 
 
 def stands(tx: Tx, day: date, volume: str, standing: Standing) -> None:
@@ -85,7 +95,7 @@ def stands(tx: Tx, day: date, volume: str, standing: Standing) -> None:
     }  # fmt: skip
     row = _row(day, volume, routine=True)
     if tx.connection.execute(readings.update().where(row).values(**values)).rowcount == 0:
-        nothing = dict.fromkeys(("intact", "damaged", "missing", "doubtful", "files", "bytes", "milliseconds"), 0)
+        nothing = dict.fromkeys(_NUMBERS, 0)
         key = {"day": day.isoformat(), "volume": volume, "routine": True}
         tx.connection.execute(readings.insert().values(**key, **nothing, **values))
 

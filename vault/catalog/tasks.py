@@ -39,6 +39,29 @@ class Backlog:
     number: int
 
 
+_BY_ID = sa.select(tasks).where(tasks.c.id == sa.bindparam("this"))
+_OPEN_OF_KEY = sa.select(tasks.c.id).where(tasks.c.key == sa.bindparam("of"), IS_OPEN)
+_INSERT = tasks.insert()
+_CHANGE = tasks.update().where(tasks.c.id == sa.bindparam("this"))
+_CHANGE_OPEN = _CHANGE.where(IS_OPEN)
+_IS_OWNERS = tasks.c.lease_owner == sa.bindparam("owner")
+_CHANGE_OWNERS = _CHANGE_OPEN.where(_IS_OWNERS)
+_CHANGE_RUNNING = _CHANGE.where(IS_RUNNING, _IS_OWNERS)
+_EXPIRED = (
+    sa.select(tasks)
+    .where(IS_RUNNING, tasks.c.lease_until < sa.bindparam("now", type_=tasks.c.lease_until.type))
+    .order_by(tasks.c.lease_until, tasks.c.id)
+)
+_FIRST_SET = sa.select(sa.func.min(tasks.c.volumes)).where(IS_CLAIMABLE)
+_NEXT_SET = _FIRST_SET.where(tasks.c.volumes > sa.bindparam("last", type_=tasks.c.volumes.type))
+_CLAIMABLE = (
+    sa.select(tasks)
+    .where(IS_CLAIMABLE, tasks.c.volumes == sa.bindparam("of"))
+    .order_by(tasks.c.priority, tasks.c.id)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+
+
 def _task(row: sa.RowMapping) -> Task:
     facts = {name: value for name, value in row.items() if name not in ("waiting", "volumes")}
     return Task(**facts, volumes=_volumes(row["volumes"]))
@@ -48,42 +71,41 @@ def _volumes(text: str) -> tuple[str, ...]:
     return tuple(cast("list[str]", json.loads(text)))
 
 
-def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Task]:
-    return [_task(row) for row in tx.connection.execute(query).mappings()]
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]], **values: object) -> list[Task]:
+    return [_task(row) for row in tx.connection.execute(query, values).mappings()]
 
 
 def get(tx: Tx, task_id: int) -> Task | None:
     """Return the task with that number, or None."""
-    found = _several(tx, sa.select(tasks).where(tasks.c.id == task_id))
+    found = _several(tx, _BY_ID, this=task_id)
     return found[0] if found else None
 
 
 def derive(tx: Tx, task: NewTask, not_before: datetime | None = None) -> bool:
     """Make ``task`` unless an open one has its key; return whether it was made. It waits until ``not_before``."""
-    if tx.connection.execute(sa.select(tasks.c.id).where(tasks.c.key == task.key, IS_OPEN)).first() is not None:
+    if tx.connection.execute(_OPEN_OF_KEY, {"of": task.key}).first() is not None:
         return False
     begin = tx.now if not_before is None else not_before
-    tx.connection.execute(
-        tasks.insert().values(
-            key=task.key,
-            kind=task.kind,
-            state=TaskState.READY,
-            waiting=begin > tx.now,
-            priority=task.priority,
-            package_id=task.package_id,
-            identifier=task.identifier,
-            version=task.version,
-            volumes=json.dumps(list(task.volumes), ensure_ascii=False),
-            params=dict(task.params),
-            attempts=0,
-            not_before=begin,
-            lease_owner="",
-            done_bytes=0,
-            total_bytes=task.total_bytes,
-            created_at=tx.now,
-            message="",
-        )
-    )
+    values: dict[str, object] = {
+        "key": task.key,
+        "kind": task.kind,
+        "state": TaskState.READY,
+        "waiting": begin > tx.now,
+        "priority": task.priority,
+        "package_id": task.package_id,
+        "identifier": task.identifier,
+        "version": task.version,
+        "volumes": json.dumps(list(task.volumes), ensure_ascii=False),
+        "params": dict(task.params),
+        "attempts": 0,
+        "not_before": begin,
+        "lease_owner": "",
+        "done_bytes": 0,
+        "total_bytes": task.total_bytes,
+        "created_at": tx.now,
+        "message": "",
+    }
+    tx.connection.execute(_INSERT, values)
     return True
 
 
@@ -99,8 +121,7 @@ def claim(tx: Tx, *, owner: str, lease: timedelta, free_lanes: Mapping[str, int]
     candidates: list[Task] = []
     for volumes in _sets_of_volumes(tx):
         if _fits(_volumes(volumes), free):
-            query = sa.select(tasks).where(IS_CLAIMABLE, tasks.c.volumes == volumes)
-            candidates += _several(tx, query.order_by(tasks.c.priority, tasks.c.id).limit(limit))
+            candidates += _several(tx, _CLAIMABLE, of=volumes, most=limit)
     taken: list[Task] = []
     for task in sorted(candidates, key=lambda task: (task.priority, task.id)):
         if len(taken) < limit and _fits(task.volumes, free):
@@ -113,8 +134,8 @@ def claim(tx: Tx, *, owner: str, lease: timedelta, free_lanes: Mapping[str, int]
                 "started_at": tx.now,
                 "done_bytes": 0,
             }
-            tx.connection.execute(tasks.update().where(tasks.c.id == task.id).values(**values))
-            taken += _several(tx, sa.select(tasks).where(tasks.c.id == task.id))
+            tx.connection.execute(_CHANGE, {"this": task.id, **values})
+            taken += _several(tx, _BY_ID, this=task.id)
     return taken
 
 
@@ -153,11 +174,10 @@ def _wake(tx: Tx) -> None:
 def _sets_of_volumes(tx: Tx) -> list[str]:
     """Hop through the index from one set of volumes to the next, whatever lies between."""
     found: list[str] = []
-    following = tx.connection.scalar(sa.select(sa.func.min(tasks.c.volumes)).where(IS_CLAIMABLE))
+    following = tx.connection.scalar(_FIRST_SET)
     while following is not None:
         found.append(following)
-        query = sa.select(sa.func.min(tasks.c.volumes)).where(IS_CLAIMABLE, tasks.c.volumes > following)
-        following = tx.connection.scalar(query)
+        following = tx.connection.scalar(_NEXT_SET, {"last": following})
     return found
 
 
@@ -167,23 +187,21 @@ def _fits(volumes: Iterable[str], free: Mapping[str, int]) -> bool:
 
 def renew(tx: Tx, task_id: int, owner: str, lease: timedelta, done_bytes: int) -> bool:
     """Prolong a lease and record progress. False when the task is no longer the owner's: it must stop then."""
-    return _change(tx, task_id, (IS_RUNNING, tasks.c.lease_owner == owner),
-                   lease_until=tx.now + lease, done_bytes=done_bytes)  # fmt: skip
+    values = {"this": task_id, "owner": owner, "lease_until": tx.now + lease, "done_bytes": done_bytes}
+    return tx.connection.execute(_CHANGE_RUNNING, values).rowcount == 1
 
 
 def finish(tx: Tx, task_id: int, state: TaskState, message: str = "", owner: str | None = None) -> bool:
     """End an open task as DONE, FAILED or CANCELLED. False when it is no longer open (or not ``owner``'s, if given)."""
     if state not in _ENDED:
         raise ValueError(f"a task does not end as {state}")
-    mine = () if owner is None else (tasks.c.lease_owner == owner,)
-    return _change(tx, task_id, (IS_OPEN, *mine), state=state, message=message, finished_at=tx.now,
+    return _change(tx, task_id, owner, state=state, message=message, finished_at=tx.now,
                    waiting=False, lease_owner="", lease_until=None)  # fmt: skip
 
 
 def postpone(tx: Tx, task_id: int, until: datetime, message: str, owner: str | None = None) -> bool:
     """Put an open task back, not to begin before ``until``. False as with :func:`finish`."""
-    mine = () if owner is None else (tasks.c.lease_owner == owner,)
-    return _change(tx, task_id, (IS_OPEN, *mine), state=TaskState.READY, message=message, not_before=until,
+    return _change(tx, task_id, owner, state=TaskState.READY, message=message, not_before=until,
                    waiting=until > tx.now, lease_owner="", lease_until=None)  # fmt: skip
 
 
@@ -193,15 +211,15 @@ def bring_near(tx: Tx, latest: datetime) -> int:
     return tx.connection.execute(later.values(not_before=latest)).rowcount
 
 
-def _change(tx: Tx, task_id: int, conditions: Iterable[sa.ColumnElement[bool]], **values: object) -> bool:
-    updated = tx.connection.execute(tasks.update().where(tasks.c.id == task_id, *conditions).values(**values))
-    return updated.rowcount == 1
+def _change(tx: Tx, task_id: int, owner: str | None, **values: object) -> bool:
+    if owner is None:
+        return tx.connection.execute(_CHANGE_OPEN, {"this": task_id, **values}).rowcount == 1
+    return tx.connection.execute(_CHANGE_OWNERS, {"this": task_id, "owner": owner, **values}).rowcount == 1
 
 
 def expired(tx: Tx) -> list[Task]:
     """Return the running tasks whose lease is over, the oldest first."""
-    query = sa.select(tasks).where(IS_RUNNING, tasks.c.lease_until < tx.now)
-    return _several(tx, query.order_by(tasks.c.lease_until, tasks.c.id))
+    return _several(tx, _EXPIRED, now=tx.now)
 
 
 def release_expired(tx: Tx) -> list[Task]:

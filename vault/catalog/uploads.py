@@ -27,13 +27,16 @@ class Tally:
     bytes_of_agent: int
 
 
-def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Upload]:
-    return [Upload(**row) for row in tx.connection.execute(query).mappings()]
+_BY_ID = sa.select(uploads).where(uploads.c.id == sa.bindparam("this"))
+
+
+def _several(tx: Tx, query: sa.Select[*tuple[object, ...]], **values: object) -> list[Upload]:
+    return [Upload(**row) for row in tx.connection.execute(query, values).mappings()]
 
 
 def get(tx: Tx, upload_id: str) -> Upload | None:
     """Return the upload of that id, or None."""
-    found = _several(tx, sa.select(uploads).where(uploads.c.id == upload_id))
+    found = _several(tx, _BY_ID, this=upload_id)
     return found[0] if found else None
 
 

@@ -12,6 +12,8 @@ from vault.catalog.verification_tables import IS_VERIFYING, verification_sample,
 from vault.errors import Conflict, NotFound, Refused
 from vault.model import READABLE, Copy, Verification, VerificationState
 
+_RUNNING = sa.select(verifications).where(IS_VERIFYING).order_by(verifications.c.requested_at, verifications.c.id)
+
 
 def _several(tx: Tx, query: sa.Select[*tuple[object, ...]]) -> list[Verification]:
     return [Verification(**row) for row in tx.connection.execute(query).mappings()]
@@ -119,8 +121,7 @@ def get(tx: Tx, verification_id: str) -> Verification | None:
 
 def running(tx: Tx) -> list[Verification]:
     """Return the orders that still have copies to check, the oldest first."""
-    order_by = (verifications.c.requested_at, verifications.c.id)
-    return _several(tx, sa.select(verifications).where(IS_VERIFYING).order_by(*order_by))
+    return _several(tx, _RUNNING)
 
 
 def latest_order(tx: Tx, *, volume: str, identifier: str) -> datetime | None:

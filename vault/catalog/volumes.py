@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,6 +12,11 @@ from vault.catalog.engine import Tx
 from vault.catalog.schema import volumes
 from vault.errors import Conflict, NotFound
 from vault.model import Condition, MediumClass, Volume, VolumeMode
+
+_ALL = sa.select(volumes).order_by(volumes.c.name)
+_BY_NAME = sa.select(volumes).where(volumes.c.name == sa.bindparam("named"))
+_BY_ID = sa.select(volumes).where(volumes.c.id == sa.bindparam("this"))
+_REMEMBERED = "volumes"
 
 
 def register(tx: Tx, *, uuid: UUID, name: str, kind: str, medium: MediumClass, domain: str, site: str) -> Volume:
@@ -49,16 +55,22 @@ def register(tx: Tx, *, uuid: UUID, name: str, kind: str, medium: MediumClass, d
 
 def get(tx: Tx, name: str) -> Volume | None:
     """Return the volume of that name, or None."""
-    row = tx.connection.execute(sa.select(volumes).where(volumes.c.name == name)).mappings().first()
+    row = tx.connection.execute(_BY_NAME, {"named": name}).mappings().first()
     return None if row is None else Volume(**row)
 
 
 def all(tx: Tx, *, but: MediumClass | None = None) -> list[Volume]:  # noqa: A001 - read as volumes.all
-    """Return every volume, by name; without those of a medium, where one is given."""
-    query = sa.select(volumes).order_by(volumes.c.name)
+    """Return every volume, by name; without those of a medium, where one is given.
+
+    All of them are read once in a transaction, and again after it changed one.
+    """
     if but is not None:
-        query = query.where(volumes.c.medium != but)
-    return [Volume(**row) for row in tx.connection.execute(query).mappings()]
+        return [Volume(**row) for row in tx.connection.execute(_ALL.where(volumes.c.medium != but)).mappings()]
+    when, found = cast("tuple[int, tuple[Volume, ...]]", tx.remembered.get(_REMEMBERED, (-1, ())))
+    if when != tx.gathered.volumes:
+        found = tuple(Volume(**row) for row in tx.connection.execute(_ALL).mappings())
+        tx.remembered[_REMEMBERED] = (tx.gathered.volumes, found)
+    return list(found)
 
 
 def set_condition(
@@ -98,7 +110,7 @@ def describe(tx: Tx, volume_id: int, *, domain: str, site: str) -> None:
 
 
 def _require(tx: Tx, volume_id: int) -> Volume:
-    row = tx.connection.execute(sa.select(volumes).where(volumes.c.id == volume_id)).mappings().first()
+    row = tx.connection.execute(_BY_ID, {"this": volume_id}).mappings().first()
     if row is None:
         raise NotFound(f"There is no volume number {volume_id}.")
     return Volume(**row)

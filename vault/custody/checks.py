@@ -61,9 +61,9 @@ class Checks:
         with self._custodian.catalogue.read() as tx:
             busy = {(t.identifier, t.version) for t in tasks.listing(tx, (TaskState.RUNNING,), limit=BATCH)
                     if t.kind is not TaskKind.VERIFY and volume.name in t.volumes}  # fmt: skip
-            unproved = [
-                (copy, packages.need_version(tx, copy.version_id)) for copy in copies.unproved(tx, volume.id, BATCH)
-            ]
+            written = copies.unproved(tx, volume.id, BATCH)
+            known = packages.need_versions(tx, (copy.version_id for copy in written))
+            unproved = [(copy, known[copy.version_id]) for copy in written]
             copied = self._copied_soon(tx, [version for _, version in unproved])
             wanted = [
                 _check(version, copy, volume, Rank.PROVE)
@@ -112,10 +112,9 @@ class Checks:
         return [copy for copy in due if copy.state is CopyState.GOOD]
 
     def _tasks(self, tx: Tx, chosen: Iterable[tuple[Copy, datetime]], volume: Volume) -> list[NewTask]:
-        return [
-            _check(packages.need_version(tx, copy.version_id), copy, volume, Rank.SCHEDULED, until)
-            for copy, until in chosen
-        ]
+        several = list(chosen)
+        known = packages.need_versions(tx, (copy.version_id for copy, _ in several))
+        return [_check(known[copy.version_id], copy, volume, Rank.SCHEDULED, until) for copy, until in several]
 
     def _ahead(self, tx: Tx, volume: Volume) -> int:
         """How many copies should be checked before they are due, so that each day has its even share of them.
@@ -197,10 +196,9 @@ class Checks:
         free = self._checks_wanted(sight, volume)
         if volume.condition not in READABLE or not free:
             return True, []
-        return True, [
-            _check(packages.need_version(tx, copy.version_id), copy, volume, Rank.ORDERED)
-            for copy in unchecked(free, not_taken_up=True)
-        ]
+        wanted = unchecked(free, not_taken_up=True)
+        known = packages.need_versions(tx, (copy.version_id for copy in wanted))
+        return True, [_check(known[copy.version_id], copy, volume, Rank.ORDERED) for copy in wanted]
 
     def _end_order(self, order: Verification) -> None:
         with self._custodian.catalogue.write() as tx:

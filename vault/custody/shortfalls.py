@@ -183,9 +183,10 @@ class Shortfalls:
             broken = copies.in_states(tx, _BROKEN, BATCH, volume.id, after)
             taken = tasks.open_keys(tx, [_repair_key(copy) for copy in broken])
             held = copies.of_packages(tx, {copy.package_id for copy in broken})
+            known = packages.need_versions(tx, (copy.version_id for copy in broken))
             wanted = []
             for copy in broken:
-                version = packages.need_version(tx, copy.version_id)
+                version = known[copy.version_id]
                 if _repair_key(copy) not in taken and self._is_repairable(
                     version, copy, held[copy.package_id], volume, sight
                 ):
@@ -200,10 +201,11 @@ class Shortfalls:
         with self._custodian.catalogue.read() as tx:
             begun = copies.in_states(tx, _BEGUN, BATCH, after=self._begun_after)
             taken = tasks.open_keys(tx, [replicate_key(copy.version_id) for copy in begun])
+            known = packages.need_versions(tx, (copy.version_id for copy in begun))
             wanted = []
             for copy in begun:
                 volume = sight.here.get(copy.volume_id)
-                version = packages.need_version(tx, copy.version_id)
+                version = known[copy.version_id]
                 if (
                     volume is not None
                     and volume.condition is Condition.ONLINE

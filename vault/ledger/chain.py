@@ -84,7 +84,7 @@ def append(tx: Tx, new: NewEvent) -> Event:
     }
     document = cast("dict[str, Json]", {**stored, "time": to_text(tx.now), "detail": json.loads(detail)})
     found = event_hash(document)
-    rows.add(tx, {**stored, "time": tx.now, "detail": detail, "hash": found})
+    rows.add(tx, {**stored, "time": tx.now, "detail": detail, "hash": found}, rows.Head(head.seq + 1, found))
     tx.paid()
     return _event({**document, "hash": found})
 
