@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
 import structlog
@@ -149,6 +150,18 @@ def settle(custodian: Custodian, ingest: Ingest, error: VaultError | None = None
     else:
         end(custodian, ingest.id, ingest.identifier, custodian.agent, error or _cut_off())
         log.info("deposit-settled", ingest=ingest.id, identifier=ingest.identifier, outcome="nothing kept")
+
+
+@contextlib.contextmanager
+def settled_if_refused(custodian: Custodian, ingest: Ingest) -> Iterator[None]:
+    """For the block, in which a PREPARED deposit is put in place: what refuses it is written down before the package's
+    lock is let go. Whoever settles it after that (:func:`settle_all`) would know no reason."""
+    try:
+        yield
+    except Refused as error:
+        with contextlib.suppress(VaultError):
+            settle(custodian, ingest, error)
+        raise
 
 
 def _put_back(custodian: Custodian, ingest_id: str) -> bool:

@@ -371,7 +371,7 @@ class Intake:
                 )
             with custodian.catalogue.write() as tx:
                 ingests.progress(tx, request.ingest_id, received)
-                ingests.prepare(
+                ingest = ingests.prepare(
                     tx,
                     request.ingest_id,
                     volume=volume.name,
@@ -380,7 +380,8 @@ class Intake:
                 )
                 if arrival is not None:
                     batches.place(tx, request.identifier, request.ingest_id, arrival)
-            custodian.volume(volume.name).put(staging, prepared.part, head=True)
+            with accession.settled_if_refused(custodian, ingest):
+                custodian.volume(volume.name).put(staging, prepared.part, head=True)
             version = accession.enter(custodian, request.ingest_id, prepared, volume.name)
         custodian.wake()
         return Accepted(request.ingest_id, request.identifier, version.number, created=True, receipt=None)

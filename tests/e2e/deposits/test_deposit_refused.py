@@ -21,6 +21,8 @@ from tests.support.nodes import (
 )
 from tests.support.refusals import refused
 from vault.errors import Conflict, Interrupted
+from vault.intake import accession
+from vault.intake.deposit import Intake
 from vault.model import EventType, IngestState
 
 BAG = bag(VIETNAMESE)
@@ -86,6 +88,29 @@ def test_a_bad_bag_is_told_every_fault(bench):
 
 def _newest_ingest(bench, identifier):
     return bench.events(EventType.INGESTION, identifier=identifier)[-1].detail["ingest"]
+
+
+def test_why_it_was_refused_is_known_to_whoever_settles_it_first(bench, monkeypatch):
+    """The watch may come round between the refusal and its being written down: it would call it interrupted."""
+    custodian = bench.running.custodian
+    end = Intake._end
+
+    def watch_comes_first(*arguments, **options):
+        for volume in custodian.volumes.values():
+            accession.settle_all(custodian, volume)
+        end(*arguments, **options)
+
+    monkeypatch.setattr(Intake, "_end", watch_comes_first)
+    place = bench.object_path("a", "occupied/2") / "v1"
+    for volume in "ab":
+        bench.object_path(volume, "occupied/2").joinpath("v1").mkdir(parents=True)
+        bench.object_path(volume, "occupied/2").joinpath("v1", "someone's.txt").write_bytes(b"not ours")
+    ingest_id = str(uuid.uuid4())
+    with pytest.raises(Conflict):
+        bench.receive("occupied/2", io.BytesIO(b"new"), ingest_id=ingest_id, filename="x")
+    ingest = bench.ingest(ingest_id)
+    assert (ingest.state, ingest.problem["code"]) == (IngestState.REFUSED, "occupied")
+    assert place.is_dir()
 
 
 def test_what_is_called_a_bag_must_be_one(bench):
