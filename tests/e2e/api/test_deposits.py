@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import socket
 import threading
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -191,21 +192,41 @@ def test_a_body_of_chunks_that_breaks_off_is_no_deposit(running: Running) -> Non
 def test_more_deposits_than_allowed_are_asked_to_come_again(running: Running, depositor: httpx.Client) -> None:
     token = running.tokens["deposit"]
     door = (httpx.URL(running.base).host, httpx.URL(running.base).port)
+    whole = 1_000_000
     with contextlib.ExitStack() as stack:
         open_ones = [stack.enter_context(socket.create_connection(door, 10)) for _ in range(3)]
         for number, one in enumerate(open_ones):
             head = f"PUT /v1/packages/slow{number} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
-            one.sendall(head.encode() + b"Content-Length: 10\r\n\r\n12345")
-        eventually(lambda: all(_state_of(running, f"slow{number}") == "receiving" for number in range(3)))
-        for one in open_ones:
-            one.sendall(b"6")  # none of them may fall idle while the fourth is refused
-        refused = put(depositor, "one-too-many", b"x")
+            one.sendall(head.encode() + f"Content-Length: {whole}\r\n\r\n".encode())
+        with _dripping(open_ones) as dripped:
+            eventually(lambda: all(_state_of(running, f"slow{number}") == "receiving" for number in range(3)))
+            refused = put(depositor, "one-too-many", b"x")
         assert_problem(refused, 503, "busy")
         assert int(refused.headers["retry-after"]) > 0
         for one in open_ones:
-            one.sendall(b"7890")
+            one.sendall(bytes(whole - dripped[0]))
             assert one.recv(12).startswith(b"HTTP/1.1 20")
     assert put(depositor, "one-too-many", b"x").status_code == 201
+
+
+@contextlib.contextmanager
+def _dripping(open_ones: list[socket.socket]) -> Iterator[list[int]]:
+    """For the block: none of the connections falls idle or slow. Yields how many bytes each has sent."""
+    sent, over = [0], threading.Event()
+
+    def drip() -> None:
+        while not over.wait(0.1):
+            for one in open_ones:
+                one.sendall(bytes(1000))
+            sent[0] += 1000
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield sent
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_two_who_deposit_the_same_at_once_both_succeed(running: Running) -> None:
