@@ -39,6 +39,11 @@ TURN_SECONDS = 1.0
 IDLE_PLANNING_SECONDS = 0.25
 """So long after the last planning it is planned again for lanes that found nothing to do."""
 
+PLANNING_SHARE = 0.1
+LONGEST_BREATH_SECONDS = 0.25
+"""Planning takes no more than this share of the time while things change all the time, but is never put off for longer:
+the lanes have been given work for longer than that, and each look at everything would take the processor from it."""
+
 NOTE_PLANNING_SECONDS = 10.0
 
 FULL_PAUSE = timedelta(minutes=5)
@@ -73,6 +78,7 @@ class Dispatcher:
         self._ended_on: set[str] = set()
         self._idle: frozenset[str] = frozenset()
         self._planned_at = float("-inf")
+        self._plan_after = float("-inf")
         self._stopping = False
         self._running: dict[int, _Running] = {}
         self._given_up: list[_Running] = []
@@ -140,6 +146,8 @@ class Dispatcher:
                 if self._should_plan(now):
                     if self._planner.tick().more:
                         self.wake()
+                    took = time.monotonic() - now
+                    self._plan_after = now + min(took / PLANNING_SHARE, took + LONGEST_BREATH_SECONDS)
                     self._note_planned(now)
                 self._idle = self._claim()
             except VaultError as error:
@@ -164,7 +172,7 @@ class Dispatcher:
         """
         with self._condition:
             dry = self._ended_on & self._idle and now - self._planned_at >= IDLE_PLANNING_SECONDS
-            if not self._woken and not dry:
+            if (not self._woken and not dry) or now < self._plan_after:
                 return False
             self._woken = False
             self._ended_on.clear()

@@ -1,5 +1,6 @@
 """What the dispatcher does with lanes and threads when a volume hangs: the others must not notice."""
 
+import itertools
 import threading
 import time
 from datetime import timedelta
@@ -214,3 +215,24 @@ def test_a_volume_with_nothing_to_do_makes_nobody_plan(tmp_path):
         order = bench.order(volume="a")
         eventually(lambda: bench.verification(order.id).state is VerificationState.DONE, 30)
         assert len(ticks) - seq <= 6, "once for what was ordered, once for each time that lanes ran dry"
+
+
+def test_a_storm_of_changes_is_no_storm_of_planning(tmp_path):
+    """Between two looks at everything the processor belongs to the work that they derived."""
+    with Bench(tmp_path) as bench:
+        dispatcher, planner = bench.running.dispatcher, bench.running.dispatcher._planner
+        tick, looks = planner.tick, []
+
+        def slow_tick():
+            began = time.monotonic()
+            threading.Event().wait(0.1)
+            outcome = tick()
+            looks.append((began, time.monotonic()))
+            dispatcher.wake()
+            return outcome
+
+        planner.tick = slow_tick
+        dispatcher.wake()
+        eventually(lambda: len(looks) >= 4)
+        pauses = [later[0] - earlier[1] for earlier, later in itertools.pairwise(looks)]
+        assert min(pauses) > 0.2
