@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vault.catalog import copies, packages, verifications
@@ -17,6 +16,7 @@ from vault.custody.transfer import Target, Transfer, transfer
 from vault.custody.work import Result, Work, done, later
 from vault.errors import Conflict, Full, Unreachable, VaultError
 from vault.model import READABLE, Condition, Copy, CopyState, Json, Version
+from vault.volumes.ahead import all_at_once
 from vault.volumes.base import KeptEvidence, Part, Source, Volume
 
 
@@ -239,9 +239,7 @@ def _prove(work: Work, version: Version, placings: list[_Placing], result: Trans
             copy = copies.need(tx, placing.copy.id)
         verify.prove(custodian, version, copy, work.progress.add, work.cancelled, read=_read(result, placing.volume))
 
-    with ThreadPoolExecutor(max(1, len(placings)), "proving") as pool:
-        for proving in [pool.submit(prove, placing) for placing in placings]:
-            proving.result()
+    all_at_once(prove, placings, "proving")
 
 
 def _prove_source(

@@ -21,7 +21,7 @@ from vault.errors import Conflict, Corrupted, Full, Interrupted, NotFound, Unrea
 from vault.formats.ocfl.inventory import INVENTORY_FILE
 from vault.formats.ocfl.reading import parse_inventory
 from vault.model import READABLE
-from vault.volumes.ahead import ahead
+from vault.volumes.ahead import ahead, all_at_once
 from vault.volumes.base import Cancelled, FileSeen, Part, ReadContent, Sink, Source, Staging, Volume
 from vault.volumes.medium import BUFFER_BYTES, Progress
 from vault.volumes.reading_back import WINDOW_BYTES, ReadBack
@@ -130,9 +130,7 @@ def _seal(part: Part, inventory: bytes, targets: Sequence[Target]) -> None:
         except _FAILS as error:
             target.failure = error
 
-    with ThreadPoolExecutor(max(1, len(targets)), "sealing") as pool:
-        for sealing in [pool.submit(seal, target) for target in targets if target.failure is None]:
-            sealing.result()
+    all_at_once(seal, [target for target in targets if target.failure is None], "sealing")
 
 
 class _Holding:

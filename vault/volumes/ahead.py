@@ -56,6 +56,20 @@ def ahead(
         pool.shutdown(cancel_futures=True)
 
 
+def all_at_once(call: Callable[[Item], object], items: Sequence[Item], name: str) -> None:
+    """Do it for each item, all at the same time, and wait for all of them; for media that do not wait for each other.
+    Raises what the first of them raises."""
+    if len(items) <= 1:
+        # A thread that is only waited for costs as much as a few small files.
+        for item in items:
+            call(item)
+        return
+    with ThreadPoolExecutor(len(items), name) as pool:
+        outcomes = [pool.submit(call, item) for item in items]
+    for outcome in outcomes:
+        outcome.result()
+
+
 def _count(more: int) -> None:
     global _lanes  # noqa: PLW0603 - how many there are in the whole process is the point
     with _counting:
