@@ -26,6 +26,9 @@ from vault.errors import ConfigError, Corrupted, NotFound, Unreachable
 BUSY_SECONDS: Final = 60
 """How long a transaction waits for its turn to write before it gives up as Unreachable (``catalogue-busy``)."""
 
+CLOSE_SECONDS: Final = 5
+"""So long :meth:`Catalogue.close` waits for transactions that other threads are in."""
+
 _REMEDY_URL: Final = "Write sqlite:////var/lib/vault/catalog.db or postgresql+psycopg://user@host/database."
 
 
@@ -76,6 +79,7 @@ class Catalogue:
         self._file: tuple[int, int] | None = None
         self._hold = None if self.is_sqlite else Hold(engine, self._place)
         self._credentials = 0
+        self._at_work = _AtWork()
         self.changes = changes.Changes()
         """What was committed here lately."""
 
@@ -156,7 +160,7 @@ class Catalogue:
 
         Keep it short: in SQLite the log cannot shrink while it lasts.
         """
-        with translated(self._place), self._engine.connect() as connection:
+        with self._at_work.one_more(), translated(self._place), self._engine.connect() as connection:
             if self.is_sqlite:
                 connection.execution_options(khoso_writes=False)
             else:
@@ -177,7 +181,12 @@ class Catalogue:
         begins a second one inside the first; and what :meth:`check` raises.
         """
         self.check()
-        with self._turn.taken(self._place), translated(self._place), self._engine.connect() as connection:
+        with (
+            self._at_work.one_more(),
+            self._turn.taken(self._place),
+            translated(self._place),
+            self._engine.connect() as connection,
+        ):
             connection.execution_options(khoso_writes=True, khoso_durably=durably)
             gathered = changes.Gathered()
             gathered.attach(connection)
@@ -275,10 +284,38 @@ class Catalogue:
             os.fsync(file.fileno())
 
     def close(self) -> None:
-        """Close every connection that no transaction uses, and hold it no longer. It may be used again after it."""
+        """Close every connection, and hold it no longer. It may be used again after it.
+
+        Transactions that other threads are in come to their end first; one that hangs is not waited for.
+        """
+        self._at_work.wait(CLOSE_SECONDS)
         if self._hold is not None:
             self._hold.release()
         self._engine.dispose()
+
+
+class _AtWork:
+    """Counts the transactions that are open."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._number = 0
+
+    @contextlib.contextmanager
+    def one_more(self) -> Iterator[None]:
+        with self._changed:
+            self._number += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._number -= 1
+                self._changed.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Until there is none, or for so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._number == 0, seconds)
 
 
 class _Turn:

@@ -207,3 +207,31 @@ def test_only_what_may_be_lost_does_not_wait_for_the_disk(catalogue):
         with catalogue.write(durably=durably) as tx:
             found.append(str(tx.connection.exec_driver_sql(asked).scalar()))
     assert found == (["2", "1", "2"] if catalogue.is_sqlite else ["on", "off", "on"])
+
+
+def test_closing_lets_what_others_do_come_to_its_end(catalogue: Catalogue):
+    """A connection that is given back to a catalogue that was closed before would never be closed."""
+    inside, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        with catalogue.read() as tx:
+            inside.set()
+            go_on.wait(30)
+            packages.get(tx, "p")
+        ended.set()
+
+    def close() -> None:
+        catalogue.close()
+        closed_after.append(ended.is_set())
+
+    closed_after: list[bool] = []
+    threads = [threading.Thread(target=work), threading.Thread(target=close)]
+    threads[0].start()
+    assert inside.wait(30)
+    threads[1].start()
+    threads[1].join(0.2)
+    assert closed_after == []
+    go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert closed_after == [True]

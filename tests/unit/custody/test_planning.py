@@ -243,7 +243,7 @@ def test_more_urgent_versions_come_first(tmp_path):
         for number in range(4):
             bench.deposit(f"thường/{number}", b"x", filename="x")
         bench.deposit("gấp", b"x", filename="x", descriptive=Descriptive(priority_class="urgent"))
-        eventually(lambda: [c for c in bench.all_copies() if c.state is CopyState.GOOD and c.volume == "a"])
+        eventually(lambda: all(c.state is CopyState.GOOD for c in bench.all_copies() if c.volume == "a"))
         assert bench.running.dispatcher.stop(timedelta(seconds=10))
         (tmp_path / "away").rename(bench.path("b"))
         bench.wait_for("b", Condition.ONLINE)
