@@ -198,8 +198,13 @@ def kept(machine):
             # The testbed's sender dies of a listener that is some messages behind; the kernel's would only lose them.
             settled()
 
+    def in_the_ledger():
+        with catalogue.read() as tx:
+            return [event.detail for event in events(tx, limit=1000) if event.type == EventType.DEVICE_CHANGED]
+
     def settled():
-        while watch.counted != truth:
+        # It is counted first, then written down, and then rung.
+        while watch.counted != truth or len(in_the_ledger()) < truth.total():
             rung.get(timeout=60)
 
     with structlog.testing.capture_logs() as logs:
@@ -230,8 +235,7 @@ def kept(machine):
         machine.testbed.uevent(machine.places[name_of(2)][0], "change")
         assert done.wait(60)
         settled()
-    with catalogue.read() as tx:
-        told = [event.detail for event in events(tx, limit=1000) if event.type == EventType.DEVICE_CHANGED]
+    told = in_the_ledger()
     heard = Heard(None, fresh=False, volumes={}, present=watch.present, events=watch.counted, overflows=watch.overflows)
     text = Exporter(Collector(catalogue, Telemetry([]), devices=lambda: heard)).render("")[0].decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
