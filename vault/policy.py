@@ -205,7 +205,7 @@ def choose_targets(
     earlier ones, on another. ``reserve`` is what to leave free, by the volume's name.
 
     A target is ACTIVE and ONLINE, is known to have room, has no copy of the version that is not retired, and is in
-    a domain where no counted copy stays and no copy is on its way.First come volumes that stand on nothing
+    a domain where no counted copy stays and no copy is on its way. First come volumes that stand on nothing
     doubtful, then those that hold the earlier versions, then other sites, then the largest free part. A copy that
     will be good after work that can be done where it is (written or suspect on a volume that can be read; planned,
     damaged or missing on one that can be written) is on its way. Fewer volumes than needed are returned where there

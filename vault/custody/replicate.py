@@ -55,8 +55,8 @@ def run(work: Work) -> Result:
         return done("the policy holds without it")
     failures, result = _copy(work, version, fresh, sources) if fresh else ([], None)
     failed = {name for name, _ in failures}
-    _prove(work, version, [placing for placing in placings if placing.volume.name not in failed], result)
-    _prove_source(work, version, of_version, sources, result)
+    made = [placing for placing in placings if placing.volume.name not in failed]
+    _prove(work, version, made, of_version, sources, result)
     for name, error in failures:
         if isinstance(error, Unreachable):
             custodian.look(name)
@@ -229,39 +229,45 @@ def _record_written(
             keep_evidence(custodian, tx, version, copy.id, placing.volume.name, kept)
 
 
-def _prove(work: Work, version: Version, placings: list[_Placing], result: Transfer | None) -> None:
-    """Read the new copies back, all at once: each from a volume of its own, and none waits for another's. Raises what
-    the first raises, after all have ended."""
-    custodian = work.custodian
-
-    def prove(placing: _Placing) -> None:
-        with custodian.catalogue.read() as tx:
-            copy = copies.need(tx, placing.copy.id)
-        verify.prove(custodian, version, copy, work.progress.add, work.cancelled, read=_read(result, placing.volume))
-
-    all_at_once(prove, placings, "proving")
-
-
-def _prove_source(
-    work: Work, version: Version, before: list[Copy], sources: list[Source], result: Transfer | None
+def _prove(
+    work: Work,
+    version: Version,
+    made: list[_Placing],
+    before: list[Copy],
+    sources: list[Source],
+    result: Transfer | None,
 ) -> None:
-    """A first copy that is still not proved is proved here, so that the depositor's receipt waits for one task only.
+    """Read the new copies back, and prove a first copy that still is not, so that the receipt waits for one
+    task only. All at once: each is on a volume of its own, and none waits for another's. Raises what the first raises,
+    after all have ended.
 
-    What was read from its medium to be copied, with every digest right, is not read a second time for that; the planner
-    counts on it (:meth:`vault.custody.checks.Checks.due`). ``before``: the copies as they stood when the reading began.
+    What was read from a source's medium to be copied, with every digest right, is not read a second time to prove it;
+    the planner counts on it (:meth:`vault.custody.checks.Checks.due`). ``before``: the copies as they stood when the
+    reading began.
     """
-    custodian, began = work.custodian, work.task.started_at
+    custodian = work.custodian
+    of_made, of_sources = {placing.copy.id for placing in made}, {source.name for source in sources}
     with custodian.catalogue.read() as tx:
         now = copies.of_version(tx, version.id)
-    for copy in now:
-        if copy.state is CopyState.WRITTEN and copy.volume in {source.name for source in sources}:
+
+    def prove(copy: Copy) -> None:
+        read = _read(result, custodian.volume(copy.volume))
+        if copy.id not in of_made and not (copy in before and _counts(work, version, copy, result)):
             read = None
-            if result is not None and copy.volume not in result.wrong and copy in before:
-                with custodian.catalogue.read() as tx:
-                    ordered = verifications.latest_order(tx, volume=copy.volume, identifier=version.identifier)
-                if ordered is None or (began is not None and ordered < began):
-                    read = _read(result, custodian.volume(copy.volume))
-            verify.prove(custodian, version, copy, work.progress.add, work.cancelled, read=read)
+        verify.prove(custodian, version, copy, work.progress.add, work.cancelled, read=read)
+
+    written = [copy for copy in now if copy.state is CopyState.WRITTEN and copy.volume in of_sources]
+    all_at_once(prove, [*(copy for copy in now if copy.id in of_made), *written], "proving")
+
+
+def _counts(work: Work, version: Version, source: Copy, result: Transfer | None) -> bool:
+    """Whether what the copying read of a source may stand for a check: it was right, and nobody ordered one since."""
+    if result is None or source.volume in result.wrong:
+        return False
+    with work.custodian.catalogue.read() as tx:
+        ordered = verifications.latest_order(tx, volume=source.volume, identifier=version.identifier)
+    began = work.task.started_at
+    return ordered is None or (began is not None and ordered < began)
 
 
 def _read(result: Transfer | None, volume: Volume) -> AlreadyRead | None:
